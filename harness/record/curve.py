@@ -1,0 +1,126 @@
+"""The curve of a run: one JSON line per evaluation, append-only."""
+
+import json
+import os
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from harness.record.errors import RecordError
+from harness.record.files import cannot_write
+
+TIMING_FIELDS = ("train_seconds", "eval_seconds", "data_wait_seconds", "energy_joules")
+"""Fields that differ between two runs of one seed; everything else is reproducible bit for bit on one machine."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation. Counts are integers over the whole split; ledger lines are cumulative MACs.
+
+    step: optimiser steps done; epoch: epochs done (a fraction between whole ones); images: training images seen;
+    loss: mean training loss since the previous evaluation; lr: the learning rate of the last step;
+    train_seconds, eval_seconds, data_wait_seconds: cumulative over the run, train_seconds includes the waiting;
+    energy_joules: cumulative, None where the hardware gives none.
+    """
+
+    step: int
+    epoch: float
+    images: int
+    train_forward_macs: int
+    train_backward_macs: int
+    evaluation_macs: int
+    lost_macs: int
+    correct_top1: int
+    correct_top5: int
+    total: int
+    loss: float
+    lr: float
+    train_seconds: float
+    eval_seconds: float
+    data_wait_seconds: float
+    energy_joules: float | None = None
+
+    @property
+    def train_macs(self) -> int:
+        """The headline of the ledger at this evaluation."""
+        return self.train_forward_macs + self.train_backward_macs
+
+    def correct(self, metric: str) -> int:
+        """Correct images by "top1" or "top5"."""
+        return self.correct_top1 if metric == "top1" else self.correct_top5
+
+    def as_line(self) -> str:
+        """The JSON line, newline included; an absent energy is left out."""
+        row = {f.name: getattr(self, f.name) for f in fields(self)}
+        if row["energy_joules"] is None:
+            del row["energy_joules"]
+        return json.dumps(row, allow_nan=False) + "\n"
+
+
+FIELDS = tuple(f.name for f in fields(Evaluation))
+_REQUIRED = frozenset(FIELDS) - {"energy_joules"}
+_INTEGERS = ("step", "images", "train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs")
+
+
+def parse_line(text: str) -> Evaluation:
+    """One line to an Evaluation; raises ValueError on anything that is not one."""
+    row: Any = json.loads(text)
+    if not isinstance(row, dict) or not row.keys() >= _REQUIRED or not row.keys() <= set(FIELDS):
+        raise ValueError("not an evaluation")
+    return Evaluation(**row)
+
+
+def read_curve(path: Path) -> list[Evaluation]:
+    """All evaluations of a file, in order; raises RecordError naming the first bad line."""
+    rows: list[Evaluation] = []
+    for number, text in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            rows.append(parse_line(text))
+        except ValueError as error:
+            raise RecordError(f"{path}: line {number} is truncated or not an evaluation ({error})") from error
+    return rows
+
+
+def append(path: Path, row: Evaluation) -> None:
+    """Append one evaluation and flush it to disk; a line that fails half-way is cut off again."""
+    before = path.stat().st_size if path.exists() else 0
+    try:
+        with open(path, "ab") as file:
+            file.write(row.as_line().encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if path.exists():
+            os.truncate(path, before)
+        raise cannot_write(path, error) from error
+
+
+def keep_until(path: Path, step: int) -> None:
+    """Cut the curve back to the evaluations at or before `step`: those after a checkpoint are done again."""
+    if not path.exists():
+        return
+    kept: list[str] = []
+    for line in path.read_text().splitlines(keepends=True):
+        try:
+            row = parse_line(line)
+        except ValueError:
+            break  # a line torn by a crash; everything after it was never acknowledged
+        if row.step > step:
+            break
+        kept.append(line)
+    os.truncate(path, len("".join(kept).encode()))
+
+
+def monotone_defects(rows: list[Evaluation]) -> list[str]:
+    """Reasons why a curve cannot be a ledger's: counters that fall, counts above the total. Empty when sound."""
+    defects = []
+    for number, row in enumerate(rows, start=1):
+        if not 0 <= row.correct_top1 <= row.correct_top5 <= row.total or row.total <= 0:
+            defects.append(f"evaluation {number}: counts {row.correct_top1}, {row.correct_top5} of {row.total}")
+    for number, (a, b) in enumerate(pairwise(rows), start=2):
+        falls = [name for name in _INTEGERS if getattr(b, name) < getattr(a, name)]
+        if b.step <= a.step:
+            falls.append("step (not rising)")
+        defects += [f"evaluation {number}: {name} falls" for name in falls]
+    return defects
