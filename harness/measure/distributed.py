@@ -1,0 +1,138 @@
+"""One process per GPU: who am I, and the few collectives the loop needs.
+
+Ranks come from torchrun or from `srun`; without either there is one process and nothing here touches torch.
+"""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from harness.record.errors import BadInput
+
+T = TypeVar("T")
+
+RENDEZVOUS_PORTS = (15_000, 20_000)
+"""First port and number of ports for the rendezvous of a Slurm job: 15000 + job id modulo 20000."""
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among its peers; `local_rank` counts within a node."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_main(self) -> bool:
+        """True on the one process that writes files."""
+        return self.rank == 0
+
+
+def join(device_kind: str) -> World:
+    """Meet the other processes, if there are any; `device_kind` is "cpu" or "cuda".
+
+    On CUDA the current device is set, so `torch.device("cuda")` is this process's own. Tensors on the CPU go through
+    gloo there too: asking "does anybody want to stop?" must not make the host wait for the GPU.
+    """
+    world = _find_world(os.environ)
+    if world.size == 1:
+        return world
+    if "RANK" not in os.environ:
+        _export_rendezvous(os.environ, world)
+    import torch
+    from torch import distributed
+
+    if device_kind == "cuda":
+        # With --gpus-per-task every process sees one device only, whatever its local rank.
+        torch.cuda.set_device(world.local_rank % torch.cuda.device_count())
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if device_kind == "cuda" else "gloo")
+    return world
+
+
+def leave(world: World) -> None:
+    """Part from the others; safe to call when `join` never met anybody."""
+    if world.size > 1:
+        from torch import distributed
+
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def sum_integers(values: list[int], world: World) -> list[int]:
+    """The element-wise sum over all ranks, exact (int64; a sum above 2^63 - 1 is not supported)."""
+    if world.size == 1:
+        return list(values)
+    import torch
+    from torch import distributed
+
+    total = torch.tensor(values, dtype=torch.int64)
+    distributed.all_reduce(total)
+    return [int(value) for value in total.tolist()]
+
+
+def any_true(flag: bool, world: World) -> bool:
+    """True on every rank when it is true on one."""
+    return flag if world.size == 1 else sum_integers([int(flag)], world)[0] > 0
+
+
+def barrier(world: World) -> None:
+    """Return when every rank has come here."""
+    any_true(False, world)
+
+
+def gather_objects(value: T, world: World) -> list[T]:
+    """Everybody's `value`, by rank, on every rank (pickled; for small things such as RNG states)."""
+    if world.size == 1:
+        return [value]
+    from torch import distributed
+
+    everybody: list[T] = [value] * world.size
+    distributed.all_gather_object(everybody, value)
+    return everybody
+
+
+def _find_world(environment: Mapping[str, str]) -> World:
+    """Read rank, size and local rank from torchrun's variables, else from those of a Slurm step of several tasks.
+
+    SLURM_STEP_NUM_TASKS exists only under `srun`; the batch script itself also has SLURM_PROCID and SLURM_NTASKS.
+    """
+    try:
+        if "RANK" in environment and "WORLD_SIZE" in environment:
+            size = int(environment["WORLD_SIZE"])
+            return World(int(environment["RANK"]), size, int(environment.get("LOCAL_RANK", environment["RANK"])))
+        if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+            size = int(environment["SLURM_STEP_NUM_TASKS"])
+            return World(int(environment["SLURM_PROCID"]), size, int(environment["SLURM_LOCALID"]))
+    except (KeyError, ValueError) as error:
+        raise BadInput(f"cannot tell this process's rank ({error}): start it with srun or torchrun") from error
+    return World()
+
+
+def _export_rendezvous(environment: "os._Environ[str]", world: World) -> None:
+    """Set what torch's env:// rendezvous reads. MASTER_ADDR and MASTER_PORT set by the user win."""
+    first, count = RENDEZVOUS_PORTS
+    port = first + int(environment["SLURM_JOB_ID"]) % count
+    environment.setdefault("MASTER_PORT", str(port))
+    if "MASTER_ADDR" not in environment:
+        alone = environment.get("SLURM_STEP_NUM_NODES") == "1"
+        environment["MASTER_ADDR"] = "127.0.0.1" if alone else _first_node_address(environment["SLURM_STEP_NODELIST"])
+    environment.update(RANK=str(world.rank), WORLD_SIZE=str(world.size), LOCAL_RANK=str(world.local_rank))
+
+
+def _first_node_address(nodes: str) -> str:
+    """NodeAddr of the first node. Its name need not resolve, and a name that does not hangs torch for 30 minutes."""
+    first = _scontrol("show", "hostnames", nodes).split()[0]
+    for word in _scontrol("-o", "show", "node", first).split():
+        if word.startswith("NodeAddr="):
+            return word.removeprefix("NodeAddr=")
+    raise BadInput(f"scontrol gives no address for node {first}: set MASTER_ADDR to one that the other nodes reach")
+
+
+def _scontrol(*arguments: str) -> str:
+    try:
+        return subprocess.run(["scontrol", *arguments], capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BadInput(f"cannot ask Slurm for the first node's address ({error}): set MASTER_ADDR") from error

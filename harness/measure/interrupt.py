@@ -1,0 +1,85 @@
+"""Signals that ask a run to stop: noticed at once, obeyed at the next step boundary. Imports no torch.
+
+The handlers go in before torch is imported, because that takes seconds and a SIGTERM without a handler kills.
+After a stop the order matters: save, barrier, `StopFlag.requeue_if_running` on rank 0, barrier, exit 75. The second
+barrier keeps the other ranks alive until rank 0 has asked: `srun --kill-on-bad-exit` ends a step at its first 75.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+SLURM_PATIENCE_SECONDS = 20
+"""How long a Slurm client may take: within a preempted job's grace, whose usual shortest is 30 s."""
+
+
+class StopFlag:
+    """Turns SIGINT, SIGTERM and SIGUSR2 into a flag. A second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.signal_name: str | None = None
+        self._before: dict[int, Any] = {}
+
+    def install(self) -> "StopFlag":
+        """Take the signals over; returns itself."""
+        for number in STOP_SIGNALS:
+            self._before[number] = signal.signal(number, self._notice)
+        return self
+
+    def restore(self) -> None:
+        """Give the signals back to whoever had them."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def requeue_if_running(self) -> bool:
+        """Ask Slurm to start this job again; True when it was asked. Call on rank 0, after saving.
+
+        Only while the job is RUNNING: near its time limit or in a preemption's grace nobody else requeues it. While it
+        is COMPLETING, Slurm requeues it unasked if it should be, and asking would bring a cancelled job back to life.
+        A Ctrl-C is a person who wants it stopped, so that never requeues.
+        """
+        job = job_id(os.environ)
+        if job is None or self.signal_name in (None, "SIGINT"):
+            return False
+        if _ask("squeue", "--noheader", "--jobs", job, "--format", "%T") != "RUNNING":
+            return False
+        return _ask("scontrol", "requeue", job) is not None
+
+    def _notice(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.signal_name == "SIGINT":
+            raise KeyboardInterrupt
+        self.signal_name = signal.Signals(number).name
+
+
+def job_id(environment: Mapping[str, str]) -> str | None:
+    """This job in Slurm's words: `<array>_<element>`, or a plain id, or None outside Slurm.
+
+    Never SLURM_JOB_ID alone for an array: the last element's equals the array's, and requeueing that starts all again.
+    """
+    array, element = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
+    if array and element:
+        return f"{array}_{element}"
+    return environment.get("SLURM_JOB_ID")
+
+
+def shield_worker(_worker: int = 0) -> None:
+    """For a loader's worker processes: Slurm signals every process of a step, and only the trainer may answer.
+
+    Fits DataLoader's `worker_init_fn`. A worker still ends when its trainer does.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _ask(*command: str) -> str | None:
+    """A Slurm client's answer, or None when it fails: then the job stays as it is and a person starts it again."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SLURM_PATIENCE_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
