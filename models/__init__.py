@@ -1,0 +1,51 @@
+"""The zoo: name -> constructor. torchvision's architectures under its own names, and those it lacks, one file each.
+
+Plain nn.Modules for (N, 3, H, W) images, untrained. A network with auxiliary heads returns a tuple in train mode,
+logits first; in eval mode every network returns logits (N, classes). Nothing here imports the harness.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torchvision import models as torchvision_models
+
+TORCHVISION = (
+    "alexnet",
+    "vgg11",
+    "googlenet",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "wide_resnet50_2",
+    "squeezenet1_1",
+    "densenet121",
+    "resnext50_32x4d",
+    "mobilenet_v2",
+    "shufflenet_v2_x1_0",
+    "shufflenet_v2_x1_5",
+    "efficientnet_b0",
+    "mobilenet_v3_large",
+    "mnasnet1_0",
+    "regnet_y_400mf",
+    "efficientnet_v2_s",
+    "convnext_tiny",
+    "vit_b_16",
+    "swin_t",
+)
+
+
+def _torchvision(name: str, *, num_classes: int, **kwargs: Any) -> nn.Module:
+    if name == "googlenet":
+        kwargs = {"init_weights": True} | kwargs  # torchvision warns unless it is said
+    network: nn.Module = getattr(torchvision_models, name)(weights=None, num_classes=num_classes, **kwargs)
+    return network
+
+
+ZOO: dict[str, Callable[..., nn.Module]] = {name: partial(_torchvision, name) for name in TORCHVISION}
+
+
+def build(name: str, *, classes: int, **kwargs: Any) -> nn.Module:
+    """A fresh network of the zoo with `classes` outputs; KeyError for an unknown name."""
+    return ZOO[name](num_classes=classes, **kwargs)
