@@ -11,6 +11,11 @@ from typing import Any
 from torch import nn
 from torchvision import models as torchvision_models
 
+from models.alexnet_2012 import AlexNet2012
+from models.googlenet_2014 import GoogLeNet2014
+from models.mobilenet_v1 import MobileNetV1
+from models.shufflenet_v1 import ShuffleNetV1
+
 TORCHVISION = (
     "alexnet",
     "vgg11",
@@ -43,7 +48,12 @@ def _torchvision(name: str, *, num_classes: int, **kwargs: Any) -> nn.Module:
     return network
 
 
-ZOO: dict[str, Callable[..., nn.Module]] = {name: partial(_torchvision, name) for name in TORCHVISION}
+ZOO: dict[str, Callable[..., nn.Module]] = {name: partial(_torchvision, name) for name in TORCHVISION} | {
+    "alexnet_2012": AlexNet2012,
+    "googlenet_2014": GoogLeNet2014,
+    "mobilenet_v1": MobileNetV1,
+    "shufflenet_v1_x1_0": ShuffleNetV1,
+}
 
 
 def build(name: str, *, classes: int, **kwargs: Any) -> nn.Module:
