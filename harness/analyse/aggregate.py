@@ -1,0 +1,148 @@
+"""`harness aggregate`: finished records to table, trend and figures. Needs no torch, no hydra, no wandb."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.record.errors import BadInput
+
+if TYPE_CHECKING:
+    from harness.analyse.groups import Level
+
+UNITS_OFFERED = ("paper_pflop", "spent_macs")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("runs", type=Path, metavar="DIR", help="folder with run folders below it")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: DIR; with --json: nowhere)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
+    parser.add_argument("--target", type=Path, metavar="FILE", help="judge every run at the level of this target file")
+    parser.add_argument("--metric", choices=("top1", "top5"), help="judge every run at --value of this metric")
+    parser.add_argument("--value", type=float, metavar="FRACTION", help="the level for --metric, as 0.565")
+    parser.add_argument("--recipe", metavar="NAME", help="only runs of this recipe")
+    parser.add_argument("--unit", choices=UNITS_OFFERED, default=UNITS_OFFERED[0], help="unit of the trend")
+    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="bootstrap draws (default 10000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default 0)")
+    parser.add_argument("--no-figures", action="store_true", help="tables only")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Read, analyse, write; exit code 0. Raises BadInput in one line for anything that cannot be read."""
+    if args.draws < 1:
+        raise BadInput(f"--draws is {args.draws}: use 1 or more")
+    asked = asked_level(args.target, args.metric, args.value)
+    document = build(args.runs, asked, unit=args.unit, draws=args.draws, seed=args.seed, recipe=args.recipe)
+    out = args.out or (None if args.json else args.runs)
+    paths = [] if out is None else write(document, out, figures=not args.no_figures)
+    if args.json:
+        json.dump(document, sys.stdout, indent=1, allow_nan=False)
+        print()
+    else:
+        print(text(document))
+        print("\n" + "\n".join(f"wrote {path}" for path in paths))
+    return 0
+
+
+def asked_level(file: Path | None, metric: str | None, value: float | None) -> "Level | None":
+    """The level of --target or of --metric and --value; None where neither is given."""
+    from harness.analyse.groups import Level
+    from harness.analyse.target import read_target
+
+    if file is not None:
+        if metric is not None or value is not None:
+            raise BadInput("give either --target or --metric with --value, not both")
+        return read_target(file)
+    if (metric is None) != (value is None):
+        raise BadInput("--metric and --value belong together, as in --metric top1 --value 0.565")
+    if metric is None or value is None:
+        return None
+    level = Level(metric, value, source="asked for on the command line")
+    level.at(1)  # a percent or a zero is refused here, before anything is read
+    return level
+
+
+def build(
+    root: Path, asked: "Level | None" = None, *, unit: str = UNITS_OFFERED[0], draws: int = 10_000, seed: int = 0,
+    recipe: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """All groups below `root` as one plain document: what --json prints and trend.json holds."""
+    from harness.analyse.groups import group_trials
+    from harness.analyse.replay import replay
+    from harness.analyse.study import Settings, study
+    from harness.analyse.trials import read_trials
+
+    trials, unfinished = read_trials(root)
+    groups = group_trials(trials, asked)
+    if recipe is not None and not any(t.plan.recipe == recipe for t in trials):
+        names = ", ".join(sorted({t.plan.recipe for t in trials}))
+        raise BadInput(f"no run of recipe {recipe!r} in {root}: it has {names}")
+    settings = Settings(unit=unit, draws=draws, seed=seed, recipe=recipe)
+    published = replay()
+    compared = ("reduction_factor", "halving_months", "halving_interval_ols", "moore_factor", "slope", "intercept")
+    return {
+        "runs_finished": len(trials),
+        "runs_unfinished": len(unfinished),
+        "published": {name: published[name] for name in compared},
+        "groups": [study(group, settings) for group in groups],
+    }
+
+
+def write(document: dict[str, Any], out: Path, *, figures: bool) -> list[Path]:
+    """TABLE.md, table.csv, trend.json and the figures; several groups have their key in the figures' names."""
+    from harness.analyse import table
+    from harness.analyse.figures import draw_trend
+    from harness.record.files import cannot_write, write_atomic
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    groups = document["groups"]
+    sections = [preface(document), *(table.markdown(g, document["published"]) for g in groups)]
+    files = {
+        "TABLE.md": "\n".join(s for s in sections if s),
+        "table.csv": table.csv_text(groups),
+        "trend.json": json.dumps(document, indent=1, allow_nan=False) + "\n",
+    }
+    paths = []
+    for name, content in files.items():
+        write_atomic(out / name, content)
+        paths.append(out / name)
+    for group in groups if figures else []:
+        suffix = "" if len(groups) == 1 else f"-{group['dataset']['name']}-{group['key']}"
+        if group["trend"] is not None:
+            paths += draw_trend(group, out, f"trend{suffix}")
+    return paths
+
+
+def preface(document: dict[str, Any]) -> str:
+    """What a reader must know before the tables: runs not counted, groups kept apart."""
+    lines = []
+    if document["runs_unfinished"]:
+        lines.append(f"{document['runs_unfinished']} unfinished runs are not in here: start them again to resume.")
+    if len(document["groups"]) > 1:
+        lines.append(
+            f"{len(document['groups'])} groups that must not be compared (data set, target or protocol differ), "
+            "each on its own below; judge all at one level with --target FILE or --metric and --value."
+        )
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def text(document: dict[str, Any]) -> str:
+    """The short form for a terminal."""
+    from harness.analyse import table
+
+    parts = [preface(document).strip()]
+    for g in document["groups"]:
+        d, t = g["dataset"], g["target"]
+        parts.append(
+            f"{d['name']}{' (subset)' if d['subset'] else ''}: cost to {t['metric']} {t['value']:.2%}, "
+            f"{g['runs']} runs, key {g['key']}"
+        )
+        parts += [f"note: {note}" for note in g["notes"]]
+        parts.append(table.main_table(g, markdown=False))
+        parts.append(table.headline(g, document["published"]))
+    return "\n\n".join(p for p in parts if p)

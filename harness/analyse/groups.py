@@ -1,0 +1,123 @@
+"""Runs that may be compared: one data set, one target, one protocol. Anything else is kept apart, by name."""
+
+from dataclasses import dataclass, field
+
+from harness.analyse.trials import Dataset, Plan, Trial
+from harness.record.errors import BadInput
+from harness.record.protocol import comparability_key
+from harness.record.target import Target
+
+
+@dataclass
+class Group:
+    """Runs under one comparability key, judged at one target. `notes` says what was done to form it."""
+
+    dataset: Dataset
+    target: Target
+    protocol_version: int
+    trials: list[Trial]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Twelve hex digits over data set, target and protocol."""
+        return comparability_key(self.dataset.fingerprint, self.target, self.protocol_version)
+
+    @property
+    def measured(self) -> list[Trial]:
+        """The runs of the fixed-plan protocol, foreign curves included: what the trend is fitted to."""
+        return [t for t in self.trials if t.plan.kind != "search"]
+
+    @property
+    def searched(self) -> list[Trial]:
+        """The runs of minimum-budget searches: reported beside, never mixed in."""
+        return [t for t in self.trials if t.plan.kind == "search"]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level asked for on the command line, without a cadence: each group brings its own."""
+
+    metric: str
+    value: float
+    split: str = "validation"
+    source: str = "asked for"
+
+    def at(self, evaluations_per_epoch: int) -> Target:
+        """The target at a cadence; raises BadInput for a percent or an unknown metric."""
+        return Target(self.metric, self.value, self.split, evaluations_per_epoch, self.source)
+
+
+_Base = tuple[str, bool, int, int]
+
+
+def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]:
+    """Group by data set, target, protocol and cadence, in a stable order.
+
+    A run with no target of its own (AlexNet's full schedule) joins every group of its data set; with `asked`, every
+    run is judged at that level instead. Raises BadInput where no run says which level is meant.
+    """
+    bases: dict[_Base, list[Trial]] = {}
+    for t in trials:
+        base = (t.dataset.fingerprint, t.dataset.subset, t.protocol_version, t.evaluations_per_epoch)
+        bases.setdefault(base, []).append(t)
+    groups: list[Group] = []
+    homeless: list[Trial] = []
+    for (_, _, protocol, cadence), members in sorted(bases.items()):
+        if asked is not None:
+            groups.append(_group(members, asked.at(cadence), protocol, []))
+            continue
+        targets = {
+            comparability_key(t.dataset.fingerprint, t.target, protocol): t.target
+            for t in members
+            if t.target is not None
+        }
+        full = [t for t in members if t.target is None]
+        if not targets:
+            homeless += full
+        for key, target in sorted(targets.items()):
+            own = [
+                t
+                for t in members
+                if t.target is not None and comparability_key(t.dataset.fingerprint, t.target, protocol) == key
+            ]
+            notes = [f"{len(full)} full-schedule runs without a target are judged at this one"] if full else []
+            groups.append(_group(own + full, target, protocol, notes))
+    if homeless and not groups:
+        raise BadInput(
+            f"none of the {len(homeless)} runs names a target: give --target FILE (make one with `harness target`) "
+            "or --metric top1 --value 0.56"
+        )
+    for group in groups:
+        if homeless:
+            group.notes.append(f"{len(homeless)} runs without a target share no data set with any target: left out")
+    return sorted(groups, key=lambda g: (g.dataset.name, g.dataset.subset, g.target.metric, g.target.value, g.key))
+
+
+def _group(trials: list[Trial], target: Target, protocol: int, notes: list[str]) -> Group:
+    kept = _without_repeats(trials)
+    if repeated := len(trials) - len(kept):
+        notes.append(f"{repeated} runs repeat the curve of another (one plan and seed): counted once")
+    return Group(kept[0].dataset, target, protocol, kept, notes)
+
+
+def _without_repeats(trials: list[Trial]) -> list[Trial]:
+    """Drop a run whose curve is the beginning of another's of the same plan and seed: it is no new evidence."""
+    by_seed: dict[tuple[Plan, int], list[Trial]] = {}
+    for t in trials:
+        by_seed.setdefault((t.plan, t.seed), []).append(t)
+    kept = []
+    for same in by_seed.values():
+        same.sort(key=lambda t: (-t.counters.shape[1], t.path))
+        chosen: list[Trial] = []
+        for t in same:
+            if not any(_begins(t, longer) for longer in chosen):
+                chosen.append(t)
+        kept += chosen
+    return sorted(kept, key=lambda t: t.path)
+
+
+def _begins(short: Trial, long: Trial) -> bool:
+    n = short.counters.shape[1]
+    names = ("images", "correct_top1", "correct_top5", "total")
+    return n > 0 and all((short.count(name) == long.count(name)[:n]).all() for name in names)

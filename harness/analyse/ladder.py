@@ -1,0 +1,98 @@
+"""The architectures of a group at its target: seeds, median cost, place on the frontier."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+from harness.analyse.cost import Cost, cost_to
+from harness.analyse.groups import Group
+from harness.analyse.trials import Plan, Trial
+
+REFERENCE = "alexnet"
+
+
+@dataclass(frozen=True)
+class Rung:
+    """An architecture under one plan: its runs in order of seed."""
+
+    plan: Plan
+    trials: list[Trial]
+
+    @property
+    def model(self) -> str:
+        """The architecture's name in the zoo."""
+        return self.plan.model
+
+    @property
+    def published(self) -> str:
+        """First publication, YYYY-MM-DD."""
+        return self.trials[0].published
+
+    def costs(self, metric: str, value: float, unit: str, *, in_a_row: int = 1) -> list[Cost]:
+        """One cost a run, in the order of `trials`."""
+        return [cost_to(t, metric, value, unit, in_a_row=in_a_row) for t in self.trials]
+
+    def median_trial(self, metric: str, value: float) -> Trial:
+        """The run in the middle by epochs to the level (the lower of two), censored ones last."""
+        costs = self.costs(metric, value, "epochs")
+        order = sorted(range(len(costs)), key=lambda i: (costs[i].high, costs[i].low, self.trials[i].seed))
+        return self.trials[order[(len(order) - 1) // 2]]
+
+
+def median_cost(costs: list[Cost]) -> Cost:
+    """Median over seeds, censored ones counting as above every other.
+
+    high is inf when the median run is censored; low is then the least that the median run spent.
+    """
+    ranked = sorted(costs, key=lambda c: (c.high, c.low))
+    below, above = ranked[(len(ranked) - 1) // 2], ranked[len(ranked) // 2]
+    return Cost((below.low + above.low) / 2, (below.high + above.high) / 2)
+
+
+def ladder(group: Group, recipe: str | None = None) -> tuple[list[Rung], list[Rung], list[str]]:
+    """The rungs of the trend (one an architecture, by date), the other plans beside it, and notes on the choice.
+
+    Where an architecture was run under several plans, the trend takes the recipe that most architectures share, then
+    the plan with most runs, then the longest. `recipe` narrows the choice to one recipe.
+    """
+    plans: dict[Plan, list[Trial]] = {}
+    for t in group.measured:
+        if recipe is None or t.plan.recipe == recipe:
+            plans.setdefault(t.plan, []).append(t)
+    rungs = [Rung(plan, sorted(trials, key=lambda t: (t.seed, t.path))) for plan, trials in plans.items()]
+    shared = Counter(name for name, _ in {(r.plan.recipe, r.model) for r in rungs})
+
+    def preference(r: Rung) -> tuple[object, ...]:
+        p = r.plan
+        return (p.kind != "measured", -shared[p.recipe], p.recipe, -len(r.trials), -p.planned_epochs, repr(p))
+
+    chosen: dict[str, Rung] = {}
+    beside: list[Rung] = []
+    for rung in sorted(rungs, key=preference):
+        if rung.model in chosen:
+            beside.append(rung)
+        else:
+            chosen[rung.model] = rung
+    notes = []
+    for model in sorted({r.model for r in beside}):
+        used = chosen[model]
+        count = 1 + sum(r.model == model for r in beside)
+        notes.append(f"{model} was run under {count} plans: the trend uses {plan_words(used.plan)}")
+    by_date = sorted(chosen.values(), key=lambda r: (r.published, r.model))
+    return by_date, sorted(beside, key=lambda r: (r.published, r.model, repr(r.plan))), notes
+
+
+def plan_words(plan: Plan) -> str:
+    """One phrase for a plan."""
+    words = f"recipe {plan.recipe}, {plan.planned_epochs} epochs, batch {plan.batch_size}, {plan.resolution} px"
+    return words if plan.kind == "measured" else f"{words}, {plan.kind}"
+
+
+def reference_of(rungs: list[Rung]) -> Rung:
+    """AlexNet, or the earliest architecture where it is absent (and the note says so)."""
+    return next((r for r in rungs if r.model == REFERENCE), rungs[0])
+
+
+def known_cost(cost: Cost) -> float:
+    """A cost for the reference: its lower bound where censored, so that factors against it are "at least"."""
+    return cost.low if math.isinf(cost.high) else cost.high

@@ -1,0 +1,36 @@
+"""The published study's constants, read from results/published/: typed once there, with their source."""
+
+import csv
+from pathlib import Path
+
+from harness.record.errors import BadInput
+
+FOLDER = Path(__file__).resolve().parents[2] / "results" / "published"
+FRONTIER_LEVEL = "alexnet_top5_79.1"
+
+
+def table(name: str, folder: Path = FOLDER) -> list[dict[str, str]]:
+    """Rows of one CSV, as text; raises BadInput where the file is missing or empty."""
+    path = folder / name
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise BadInput(
+            f"{path}: {error.strerror}; it comes with the source tree: restore it or give --published"
+        ) from error
+    if not rows:
+        raise BadInput(f"{path}: empty; it comes with the source tree: restore it")
+    return rows
+
+
+def claims(folder: Path = FOLDER) -> dict[str, float]:
+    """Single numbers from the papers' text, by name."""
+    return {row["claim"]: float(row["value"]) for row in table("claims.csv", folder)}
+
+
+def frontier_points(folder: Path = FOLDER) -> tuple[list[str], list[str], list[float]]:
+    """Names, dates and tfs-days of the six published points at AlexNet's level."""
+    rows = [r for r in table("efficiency_sota.csv", folder) if r["level"] == FRONTIER_LEVEL]
+    names, dates = [r["publication"] for r in rows], [r["publication_date"] for r in rows]
+    return names, dates, [float(r["compute_tfs_days"]) for r in rows]

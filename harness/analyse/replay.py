@@ -1,0 +1,148 @@
+"""`harness replay`: the published study (Hernandez & Brown 2020) rebuilt from its constants, and how fragile it is."""
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from harness.analyse.published import FOLDER, claims, frontier_points, table
+from harness.analyse.trend import fit, frontier, months, moore_factor
+from harness.analyse.words import grid, interval, number
+from harness.record.units import paper_pflop, paper_tfs_days
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
+    parser.add_argument(
+        "--published", type=Path, default=FOLDER, metavar="DIR", help="folder of the published constants"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the replay; exit code 0."""
+    document = replay(args.published)
+    print(json.dumps(document, indent=1, allow_nan=False) if args.json else text(document))
+    return 0
+
+
+def replay(folder: Path = FOLDER) -> dict[str, Any]:
+    """The study as plain data: rows, the headline and every item of its fragility, computed."""
+    said = claims(folder)
+    rows = [_row(r, said["training_images"]) for r in table("hernandez2020_table3.csv", folder)]
+    names, dates, costs = frontier_points(folder)
+    x = [months(d) for d in dates]
+    line = fit(x, costs)
+    assert line is not None
+    assert line.halving_low is not None
+    span = x[-1] - x[0]
+    pflop = {r["model"]: r["pflop"] for r in rows}
+    return {
+        "rows": rows,
+        "reduction_factor": pflop["alexnet"] / pflop["efficientnet_b0"],
+        "reduction_factor_frontier": costs[0] / costs[-1],
+        "halving_months": line.halving_months,
+        "halving_interval_ols": [line.halving_low, line.halving_high],
+        "slope": line.slope,
+        "intercept": line.intercept,
+        "span_months": span,
+        "moore_factor": moore_factor(span),
+        "frontier": [
+            {"publication": n, "published": d, "tfs_days": c} for n, d, c in zip(names, dates, costs, strict=True)
+        ],
+        "fragility": fragility(folder),
+    }
+
+
+def _row(r: dict[str, str], images_per_epoch: float) -> dict[str, Any]:
+    epochs, gmacs = int(r["epochs"]), float(r["gmacs_per_image_used"])
+    forward_macs = epochs * gmacs * 1e9 * images_per_epoch
+    return {
+        "model": r["model"],
+        "epochs": epochs,
+        "gmacs_per_image": gmacs,
+        "pflop": paper_pflop(forward_macs),
+        "tfs_days": paper_tfs_days(forward_macs),
+        "printed_compute": float(r["printed_compute"]),
+    }
+
+
+def fragility(folder: Path = FOLDER) -> list[dict[str, Any]]:
+    """What the headline hangs on: name, what it does to the factor or the halving months, and in words."""
+    said = claims(folder)
+    epochs = {r["model"]: int(r["epochs"]) for r in table("hernandez2020_table3.csv", folder)}
+    gmacs = {r["model"]: float(r["gmacs_per_image_used"]) for r in table("hernandez2020_table3.csv", folder)}
+    stock = {r["model"]: float(r["gmacs_per_image"]) for r in table("torchvision_gmacs.csv", folder)}
+    cost = {m: epochs[m] * gmacs[m] for m in epochs}
+    first, last = "alexnet", "efficientnet_b0"
+    others = sorted((cost[m], m) for m in cost if m != last)
+    names, dates, points = frontier_points(folder)
+    x = [months(d) for d in dates]
+    items = [
+        _item("alexnet_early_stop", factor=said["alexnet_early_epochs"] * gmacs[first] / cost[last],
+              words=f"AlexNet at {said['alexnet_early_epochs']:g} epochs ({said['alexnet_early_top5']:.1%} top-5)"),
+        _item("efficientnet_resolution", factor=[cost[first] / cost[last], cost[first] / (cost[last] - gmacs[last])],
+              words=f"EfficientNet's {epochs[last]} epochs mean ({epochs[last] - 1}, {epochs[last]}]"),
+        _item("without_efficientnet", factor=cost[first] / others[0][0],
+              words=f"EfficientNet left out: {others[0][1]} is the cheapest"),
+        _item("torchvision_macs", factor=epochs[first] * stock[first] / (epochs[last] * stock[last]),
+              words="MACs per image of torchvision's models instead of the table's"),
+        _item("end_points_alone", halving=(x[-1] - x[0]) / math.log2(points[0] / points[-1]),
+              words="the first and the last point instead of the fit over all"),
+    ]  # fmt: skip
+    for leave, name in enumerate(names):
+        kept = [i for i in range(len(names)) if i != leave]
+        chosen = [kept[i] for i in frontier([dates[i] for i in kept], [points[i] for i in kept])]
+        line = fit([x[i] for i in chosen], [points[i] for i in chosen])
+        assert line is not None
+        items.append(
+            _item(f"leave_out:{name}", factor=points[chosen[0]] / points[chosen[-1]], halving=line.halving_months,
+                  words=f"{name} left out of the six points")
+        )  # fmt: skip
+    items.append(
+        _item("other_method", halving=said["erdil_besiroglu_halving"],
+              interval=[said["erdil_besiroglu_halving_low"], said["erdil_besiroglu_halving_high"]],
+              words="Erdil & Besiroglu 2022, no fixed threshold (quoted, 95 % interval)")
+    )  # fmt: skip
+    return items
+
+
+def _item(name: str, *, words: str, factor: float | list[float] | None = None, halving: float | None = None,
+          interval: list[float] | None = None) -> dict[str, Any]:  # fmt: skip
+    return {"name": name, "words": words, "factor": factor, "halving_months": halving, "halving_interval": interval}
+
+
+def text(document: dict[str, Any]) -> str:
+    """The replay for a terminal."""
+    table_rows = [
+        [r["model"], str(r["epochs"]), f"{r['gmacs_per_image']:.2f}", f"{r['pflop']:.1f}", f"{r['tfs_days']:.3f}",
+         f"{r['printed_compute']:.1f}", f"{r['pflop'] / r['printed_compute'] - 1:+.1%}"]
+        for r in document["rows"]
+    ]  # fmt: skip
+    header = ["architecture", "epochs", "GMAC/image", "PFLOP", "tfs-days", "printed", "difference"]
+    fragile = [
+        [i["words"], _factor(i["factor"]), number(i["halving_months"]), interval(i["halving_interval"], 2)]
+        for i in document["fragility"]
+    ]
+    low, high = document["halving_interval_ols"]
+    return "\n".join(
+        [
+            "Hernandez & Brown 2020, rebuilt from its constants (PFLOP = 3 x forward MACs x images / 1e15)",
+            "",
+            grid(header, table_rows, markdown=False),
+            "",
+            f"reduction factor  {document['reduction_factor']:.1f}x from the table, "
+            f"{document['reduction_factor_frontier']:.1f}x from the six frontier points",
+            f"halving time      {document['halving_months']:.1f} months, "
+            f"95 % interval of least squares {low:.1f} to {high:.1f}",
+            f"Moore's law       {document['moore_factor']:.1f}x over the same {document['span_months']:.1f} months",
+            "",
+            "What the headline hangs on",
+            grid(["change", "factor", "halving months", "95 %"], fragile, markdown=False),
+        ]
+    )
+
+
+def _factor(value: float | list[float] | None) -> str:
+    return f"{value[0]:.1f}-{value[1]:.1f}x" if isinstance(value, list) else f"{value:.1f}x" if value else number(None)

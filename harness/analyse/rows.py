@@ -1,0 +1,140 @@
+"""The rows of the table: one architecture under one plan, with everything a reader compares."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from harness.analyse.bootstrap import Floats, Interval, percentile
+from harness.analyse.cost import Cost
+from harness.analyse.curves import crossing
+from harness.analyse.ladder import Rung, known_cost, median_cost
+from harness.analyse.trials import Trial
+from harness.record.target import Target
+
+FLAGS = {
+    "op": ("era_operators", False, "uses operators later than its publication"),
+    "bn": ("batchnorm_before_2015", True, "batch normalisation in an architecture older than it"),
+    "k": ("changed_kernels", True, "kernel sizes differ from the paper's"),
+    "ema": ("ema_as_published", False, "weight averaging not as published"),
+    "do": ("dropout_as_published", False, "dropout not as published"),
+    "sd": ("stochastic_depth_as_published", False, "stochastic depth not as published"),
+}
+"""Short code: (key of the card's `fidelity`, the value that raises the flag, meaning)."""
+
+
+def flags_of(fidelity: tuple[tuple[str, Any], ...]) -> list[str]:
+    """Short codes of what keeps the measured network from being the published one; an unknown (null) raises none."""
+    known = dict(fidelity)
+    return [code for code, (name, bad, _) in FLAGS.items() if known.get(name) is bad]
+
+
+def row_of(
+    rung: Rung, target: Target, unit: str, *, reference: Rung, draws: Floats | None, ref_draws: Floats | None,
+    in_trend: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """One row as plain data. `draws`, `ref_draws`: (draws,) bootstrapped costs of this architecture and the reference.
+
+    Intervals are bootstrapped with n > 1; with n = 1 they are the resolution of the evaluation grid and nothing else.
+    """
+    trials = rung.trials
+    costs = rung.costs(target.metric, target.value, unit)
+    cost = median_cost(costs)
+    epochs = median_cost(rung.costs(target.metric, target.value, "epochs"))
+    middle = rung.median_trial(target.metric, target.value)
+    row: dict[str, Any] = {
+        "model": rung.model,
+        "title": trials[0].title,
+        "published": rung.published,
+        "kind": rung.plan.kind,
+        "recipe": rung.plan.recipe,
+        "planned_epochs": rung.plan.planned_epochs,
+        "batch_size": rung.plan.batch_size,
+        "resolution": rung.plan.resolution,
+        "in_trend": in_trend,
+        "on_frontier": False,
+        "n": len(trials),
+        "reached": sum(not c.censored for c in costs),
+        "seeds": [t.seed for t in trials],
+        "outcomes": dict(sorted(Counter(t.outcome for t in trials).items())),
+        "missed": dict(sorted(Counter(_miss(t) for t, c in zip(trials, costs, strict=True) if c.censored).items())),
+        "forward_macs": middle.forward_macs,
+        "epochs": finite(epochs.high),
+        "epochs_interval": [epochs.low, finite(epochs.high)],
+        "cost": finite(cost.high),
+        "cost_above": cost.low if cost.censored else None,
+        **_intervals(costs, cost, draws),
+        **_ledger(middle, target),
+        "paper_pflop": finite(median_cost(rung.costs(target.metric, target.value, "paper_pflop")).high),
+        "flags": flags_of(trials[0].fidelity),
+        "hardware": sorted({t.hardware for t in trials}),
+    }
+    ref_costs = reference.costs(target.metric, target.value, unit)
+    ref_epochs = median_cost(reference.costs(target.metric, target.value, "epochs"))
+    row |= _factors(costs, ref_costs, draws, ref_draws)
+    if row["factor"] is not None:
+        row["epochs_factor"] = known_cost(ref_epochs) / epochs.high
+        row["macs_per_epoch_factor"] = row["factor"] / row["epochs_factor"]
+    return row
+
+
+def finite(value: float | None) -> float | None:
+    """None for what is not a number a table can hold: infinite, undefined or absent."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def containing(found: Interval, point: float) -> list[float | None]:
+    """The interval, widened to its point where that lies outside.
+
+    The point counts whole evaluation intervals, as the protocol and the paper do; the draws place the crossing inside.
+    Where all seeds cross at one evaluation the point is therefore the very end of the draws.
+    """
+    return [finite(min(found.low, point)), finite(max(found.high, point))]
+
+
+def _miss(trial: Trial) -> str:
+    """Why a run did not reach: a run that stopped at another, lower target says so."""
+    return "stopped at another target" if trial.outcome == "reached" else trial.outcome
+
+
+def _intervals(costs: list[Cost], cost: Cost, draws: Floats | None) -> dict[str, Any]:
+    if len(costs) == 1 or draws is None:
+        return {"cost_interval": [cost.low, finite(cost.high)], "interval_kind": "resolution"}
+    found = percentile(draws)
+    assert found is not None
+    return {"cost_interval": containing(found, cost.high), "interval_kind": "bootstrap"}
+
+
+def _ledger(trial: Trial, target: Target) -> dict[str, Any]:
+    """The exact ledger of the middle run at its crossing, or at its end where it missed."""
+    found = crossing(trial, target.metric, target.value)
+    if not trial.counters.shape[1]:
+        return dict.fromkeys(("images", "train_forward_macs", "spent_macs", "evaluation_macs", "lost_macs"), 0)
+    at = -1 if found is None else found.index
+    forward, backward = int(trial.count("train_forward_macs")[at]), int(trial.count("train_backward_macs")[at])
+    return {
+        "images": int(trial.count("images")[at]),
+        "train_forward_macs": forward,
+        "spent_macs": forward + backward,
+        "evaluation_macs": int(trial.count("evaluation_macs")[at]),
+        "lost_macs": int(trial.count("lost_macs")[at]),
+    }
+
+
+def _factors(
+    costs: list[Cost], ref_costs: list[Cost], draws: Floats | None, ref_draws: Floats | None
+) -> dict[str, Any]:
+    """Reduction against the reference with its interval; the two parts are filled in where there is a factor."""
+    cost, ref_cost = median_cost(costs), median_cost(ref_costs)
+    if cost.censored:
+        return dict.fromkeys(("factor", "factor_interval", "epochs_factor", "macs_per_epoch_factor"))
+    if (len(costs) == 1 and len(ref_costs) == 1) or draws is None or ref_draws is None:
+        low = ref_cost.low / cost.high
+        high = math.inf if not cost.low else ref_cost.high / cost.low
+    else:
+        with np.errstate(invalid="ignore"):
+            found = percentile(ref_draws / draws)
+        low, high = (found.low, found.high) if found else (math.nan, math.nan)
+    factor = known_cost(ref_cost) / cost.high
+    return {"factor": factor, "factor_interval": containing(Interval(low, high, 1.0), factor)}

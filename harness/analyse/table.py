@@ -1,0 +1,134 @@
+"""The table of a study: Markdown for people, CSV for programs, a short form for the terminal."""
+
+import csv
+import io
+from typing import Any
+
+from harness.analyse.cost import UNIT_WORDS
+from harness.analyse.rows import FLAGS
+from harness.analyse.words import MISSING, grid, interval, number
+
+CSV_COLUMNS = (
+    "key", "dataset", "model", "title", "published", "kind", "recipe", "planned_epochs", "batch_size", "resolution",
+    "in_trend", "on_frontier", "n", "reached", "outcomes", "missed", "forward_macs", "epochs", "epochs_low",
+    "unit", "cost", "cost_low", "cost_high", "cost_above", "interval_kind", "paper_pflop", "images",
+    "train_forward_macs",
+    "spent_macs", "evaluation_macs", "lost_macs", "factor", "factor_low", "factor_high", "epochs_factor",
+    "macs_per_epoch_factor", "flags",
+)  # fmt: skip
+
+
+def rows_by_cost(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Trend rows by date, then the other plans."""
+    return sorted(document["rows"], key=lambda r: (not r["in_trend"], r["published"], r["model"]))
+
+
+def csv_text(documents: list[dict[str, Any]]) -> str:
+    """All rows of all groups; a missing number is an empty cell, never 0."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for d in documents:
+        for r in rows_by_cost(d):
+            low, high = r["cost_interval"]
+            f_low, f_high = r.get("factor_interval") or (None, None)
+            writer.writerow(
+                r
+                | {"key": d["key"], "dataset": d["dataset"]["name"], "unit": d["unit"]}
+                | {"outcomes": counts(r["outcomes"]), "missed": counts(r["missed"]), "flags": " ".join(r["flags"])}
+                | {"epochs_low": r["epochs_interval"][0], "cost_low": low, "cost_high": high}
+                | {"factor_low": f_low, "factor_high": f_high}
+            )
+    return out.getvalue()
+
+
+def counts(by_name: dict[str, int]) -> str:
+    """As in: 3 reached, 1 diverged."""
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in by_name.items())
+
+
+def main_table(document: dict[str, Any], *, markdown: bool) -> str:
+    """One line an architecture; the reader's table."""
+    unit = document["unit"]
+    extra = [] if unit == "paper_pflop" else [UNIT_WORDS[unit]]
+    header = ["architecture", "date", "n", "reached", "GMAC", "epochs (after, at]", "PFLOP", *extra,
+              "95 % or resolution", "factor", "factor interval", "= epochs x", "MACs/epoch", "flags"]  # fmt: skip
+    lines = []
+    for r in rows_by_cost(document):
+        name = r["title"] + ("" if r["in_trend"] else f" ({r['recipe']}, {r['planned_epochs']} epochs)")
+        name += "" if r["kind"] == "measured" else f" [{r['kind']}]"
+        if r["on_frontier"]:
+            name = f"**{name}**" if markdown else f"{name} *"
+        missed = f" ({counts(r['missed'])})" if r["missed"] else ""
+        cost = number(r["cost"]) if r["cost"] is not None else f"> {number(r['cost_above'])}"
+        pflop = number(r["paper_pflop"]) if r["paper_pflop"] is not None else cost if not extra else MISSING
+        cells = [
+            name, r["published"], str(r["n"]), f"{r['reached']}/{r['n']}{missed}",
+            number(r["forward_macs"] / 1e9), _epochs(r), pflop, *([cost] if extra else []),
+            interval(r["cost_interval"], opening="(" if r["interval_kind"] == "resolution" else "["),
+            _times(r.get("factor")), interval(r.get("factor_interval"), opening="["),
+            number(r.get("epochs_factor")), number(r.get("macs_per_epoch_factor")), " ".join(r["flags"]) or MISSING,
+        ]  # fmt: skip
+        lines.append(cells)
+    return grid(header, lines, markdown=markdown)
+
+
+def ledger_table(document: dict[str, Any], *, markdown: bool) -> str:
+    """The exact integers behind the main table, of each architecture's middle run."""
+    header = ["architecture", "images", "train forward MACs", "spent MACs (train)", "evaluation MACs", "lost MACs"]
+    names = ("images", "train_forward_macs", "spent_macs", "evaluation_macs", "lost_macs")
+    lines = [[r["title"], *(f"{r[name]:,}" for name in names)] for r in rows_by_cost(document)]
+    return grid(header, lines, markdown=markdown)
+
+
+def _times(factor: float | None) -> str:
+    return MISSING if factor is None else f"{number(factor)}x"
+
+
+def _epochs(row: dict[str, Any]) -> str:
+    low, high = row["epochs_interval"]
+    return f"> {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]"
+
+
+def headline(document: dict[str, Any], published: dict[str, Any]) -> str:
+    """The trend beside the published one."""
+    trend = document["trend"]
+    if trend is None or trend["reason"]:
+        return f"No trend: {trend['reason'] if trend else 'no runs'}."
+    how = trend["interval"]
+    rows = [
+        ["reduction factor", _times(trend["reduction_factor"]), interval(trend["reduction_interval"]), MISSING,
+         _times(published["reduction_factor"])],
+        ["halving, months", number(trend["halving_months"]), interval(trend["halving_interval"]),
+         interval(trend["halving_interval_ols"]),
+         f"{number(published['halving_months'])} {interval(published['halving_interval_ols'])}"],
+        ["Moore's law", _times(trend["moore_factor"]), MISSING, MISSING, _times(published["moore_factor"])],
+    ]  # fmt: skip
+    header = ["", "here", "95 % bootstrap", "95 % least squares", "published (ImageNet, top-5)"]
+    note = f"{how['method']}, {how['draws']} draws, covers {how['covers']}" if how else "no interval"
+    return grid(header, rows, markdown=True) + f"\n\nInterval: {note}. Frontier: {', '.join(trend['frontier'])}."
+
+
+def markdown(document: dict[str, Any], published: dict[str, Any], extra: str = "") -> str:
+    """TABLE.md's section of one group."""
+    d, t = document["dataset"], document["target"]
+    subset = ", a subset" if d["subset"] else ""
+    used = sorted({code for r in document["rows"] for code in r["flags"]})
+    parts = [
+        f"# {d['name']}: cost to {t['metric']} {t['value']:.2%}{subset}",
+        f"{document['runs']} runs of {document['architectures']} architectures; comparability key `{document['key']}`; "
+        f"{d['train_images']:,} training and {d['evaluation_images']:,} evaluation images; "
+        f"{t['evaluations_per_epoch']} evaluation(s) an epoch; target: {t['source']}.",
+        *(["\n".join(f"* {note}" for note in document["notes"])] if document["notes"] else []),
+        headline(document, published),
+        main_table(document, markdown=True),
+        "PFLOP is the published study's unit, 3 x forward MACs x images / 1e15. Bold: on the frontier when published. "
+        "epochs (after, at]: the level was passed after the first and not after the second. Costs are medians over "
+        "seeds; a missed run counts as above its budget (>). Intervals: [ ] bootstrap over seeds and the evaluation "
+        "grid; ( ] with n = 1, the evaluation grid only. factor = (epochs factor) x (MACs-per-epoch factor)."
+        + ("".join(f" `{code}`: {FLAGS[code][2]}." for code in FLAGS if code in used)),
+        ledger_table(document, markdown=True),
+        "The middle run's ledger at its crossing (at its end where it missed): spent = forward + backward, exactly; "
+        "evaluation and lost (done, then lost to an interruption) stand beside the headline, not in it.",
+    ]
+    return "\n\n".join([*parts, *([extra] if extra else [])]) + "\n"

@@ -1,0 +1,134 @@
+"""The frontier by publication date and the line through it: halving time, factor, Moore's law over the same span."""
+
+import math
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.record.units import MOORE_DOUBLING_MONTHS
+
+DAYS_PER_MONTH = 365.25 / 12
+
+
+def months(day: str) -> float:
+    """Months of an ISO date since the first of 2012, in mean months of 30.4375 days; raises ValueError."""
+    return (date.fromisoformat(day) - date(2012, 1, 1)).days / DAYS_PER_MONTH
+
+
+def frontier(dates: list[str], costs: list[float]) -> list[int]:
+    """Indices of the points that were the cheapest so far when published, by date; inf (censored) never is.
+
+    Of several on one date only the cheapest can be.
+    """
+    best, chosen = math.inf, []
+    for index in sorted(range(len(dates)), key=lambda i: (dates[i], costs[i])):
+        if costs[index] < best:
+            best = costs[index]
+            chosen.append(index)
+    return chosen
+
+
+@dataclass(frozen=True)
+class Line:
+    """log2(cost) = intercept + slope x months. halving_months is negative where costs grow, inf where they are level.
+
+    `halving_low`, `halving_high`: the ordinary 95 % interval of least squares (Student's t on points - 2 degrees of
+    freedom), None with two points. An interval of slopes that contains 0 has halving_high = inf.
+    """
+
+    slope: float
+    intercept: float
+    points: int
+    halving_months: float
+    halving_low: float | None
+    halving_high: float | None
+
+    def cost_at(self, month: float) -> float:
+        """Fitted cost at `month` (see `months`)."""
+        return float(2 ** (self.intercept + self.slope * month))
+
+
+def halving(slope: float) -> float:
+    """Months per halving of a slope in doublings a month; inf for a level line."""
+    return math.inf if slope == 0 else -1 / slope
+
+
+def fit(x_months: list[float], costs: list[float], confidence: float = 0.95) -> Line | None:
+    """Ordinary least squares of log2(cost) on the date; None with fewer than two distinct dates."""
+    if len(set(x_months)) < 2:
+        return None
+    x, y = np.asarray(x_months), np.log2(np.asarray(costs))
+    dx = x - x.mean()
+    slope = float((dx * y).sum() / (dx * dx).sum())
+    intercept = float(y.mean() - slope * x.mean())
+    low = high = None
+    if (freedom := len(x) - 2) > 0:
+        residual = y - intercept - slope * x
+        error = math.sqrt(float((residual**2).sum()) / freedom / float((dx * dx).sum()))
+        margin = student_t_quantile((1 + confidence) / 2, freedom) * error
+        low, high = halving_interval(slope - margin, slope + margin)
+    return Line(slope, intercept, len(x), halving(slope), low, high)
+
+
+def halving_interval(slope_low: float, slope_high: float) -> tuple[float, float]:
+    """Halving months of an interval of slopes; the upper end is inf where it reaches level or rising costs."""
+    if slope_low >= 0:
+        return halving(slope_high), halving(slope_low)
+    return halving(slope_low), math.inf if slope_high >= 0 else halving(slope_high)
+
+
+def moore_factor(span_months: float) -> float:
+    """What hardware gained over the same span by Moore's law (one doubling in two years)."""
+    return float(2 ** (span_months / MOORE_DOUBLING_MONTHS))
+
+
+def student_t_quantile(p: float, freedom: int) -> float:
+    """Quantile of Student's t for p in (0.5, 1), by bisection of the closed form for whole degrees of freedom."""
+    low, high = 0.0, 1e9
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_t_cdf(middle, freedom) < p else (low, middle)
+    return (low + high) / 2
+
+
+def _student_t_cdf(t: float, freedom: int) -> float:
+    """P(T <= t), t >= 0: Abramowitz & Stegun 26.7.3 and 26.7.4."""
+    theta = math.atan(t / math.sqrt(freedom))
+    cosine, term, total = math.cos(theta), 1.0, 1.0
+    first = 1 if freedom % 2 else 0
+    for k in range(first + 1, freedom - 2 + 1, 2):
+        term *= cosine**2 * k / (k + 1)
+        total += term
+    if freedom % 2:
+        both_sides = 2 / math.pi * (theta + (math.sin(theta) * cosine * total if freedom > 1 else 0.0))
+    else:
+        both_sides = math.sin(theta) * total
+    return (1 + both_sides) / 2
+
+
+def frontier_slopes(
+    x_months: NDArray[np.float64], costs: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Slope of the frontier's line in every draw at once.
+
+    x_months: (points,); costs: (draws, points), inf where censored. Returns slopes (draws,), NaN with fewer than two
+    frontier points, and the number of frontier points (draws,). Points of one date count as one, the cheapest.
+    """
+    dates, column = np.unique(x_months, return_inverse=True)
+    cheapest = np.full((len(costs), len(dates)), np.inf)
+    for point, date_index in enumerate(column):
+        np.minimum(cheapest[:, date_index], costs[:, point], out=cheapest[:, date_index])
+    before = np.minimum.accumulate(cheapest, axis=1)
+    chosen = np.isfinite(cheapest)
+    chosen[:, 1:] &= cheapest[:, 1:] < before[:, :-1]
+    number = chosen.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = np.where(chosen, np.log2(np.where(chosen, cheapest, 1.0)), 0.0)
+        x_mean = (chosen * dates).sum(axis=1) / number
+        y_mean = y.sum(axis=1) / number
+        dx = np.where(chosen, dates[None, :] - x_mean[:, None], 0.0)
+        slopes = (dx * (y - y_mean[:, None])).sum(axis=1) / (dx * dx).sum(axis=1)
+    slopes[number < 2] = np.nan
+    return slopes, number

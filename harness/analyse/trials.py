@@ -1,0 +1,172 @@
+"""Finished runs in the compact form the analysis works on: a hundred thousand of them fit in a gigabyte."""
+
+import hashlib
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.record.errors import RecordError
+from harness.record.folder import CONFIG, Run, find_run_folders, is_finished, read_run
+from harness.record.target import Target
+
+COUNTERS = (
+    "images", "train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs",
+    "correct_top1", "correct_top5", "total",
+)  # fmt: skip
+CLOCKS = ("epoch", "train_seconds", "eval_seconds", "energy_joules")
+_COUNTER_ROW = {name: row for row, name in enumerate(COUNTERS)}
+_CLOCK_ROW = {name: row for row, name in enumerate(CLOCKS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What a run was trained and evaluated on; `fingerprint` identifies the content, subset included."""
+
+    name: str
+    fingerprint: str
+    subset: bool
+    train_images: int
+    evaluation_images: int
+    classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked of an architecture, the seed apart: runs of one plan are repetitions of one another.
+
+    settings: digest of the `recipe:` block of config.yaml, so that two learning rates are two plans.
+    """
+
+    model: str
+    recipe: str
+    planned_epochs: int
+    batch_size: int
+    resolution: int
+    kind: str
+    settings: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One finished run. `counters` is (8, evaluations) exact integers in the order of `COUNTERS`, `clocks` is
+    (4, evaluations) float64 in the order of `CLOCKS`, NaN where the hardware gives no energy."""
+
+    path: str
+    plan: Plan
+    dataset: Dataset
+    title: str
+    published: str
+    seed: int
+    fidelity: tuple[tuple[str, Any], ...]
+    target: Target | None
+    evaluations_per_epoch: int
+    protocol_version: int
+    outcome: str
+    hardware: str
+    forward_macs: int
+    counters: NDArray[Any]
+    clocks: NDArray[np.float64]
+
+    def count(self, name: str) -> NDArray[Any]:
+        """Exact integers of one counter, one per evaluation."""
+        row: NDArray[Any] = self.counters[_COUNTER_ROW[name]]
+        return row
+
+    def clock(self, name: str) -> NDArray[np.float64]:
+        """One clock (epochs, seconds, joules), one value per evaluation."""
+        row: NDArray[np.float64] = self.clocks[_CLOCK_ROW[name]]
+        return row
+
+    def accuracy(self, metric: str) -> NDArray[np.float64]:
+        """Fraction correct at each evaluation, by the same division as `harness.record.target.reached`."""
+        return (self.count(f"correct_{metric}") / self.count("total")).astype(np.float64)
+
+
+_SHARED: dict[Any, Any] = {}
+
+
+def _share(value: Any) -> Any:
+    """One object for equal values: a thousand runs of one plan hold one Plan."""
+    return _SHARED.setdefault(value, value)
+
+
+def exact(rows: list[list[int]]) -> NDArray[Any]:
+    """Integers as int64, or as Python's own where one does not fit (above 9.2e18 MACs)."""
+    try:
+        return np.array(rows, dtype=np.int64)
+    except OverflowError:
+        return np.array(rows, dtype=object)
+
+
+def settings_digest(config_text: str) -> str:
+    """Eight hex digits over the `recipe:` block of a resolved config; empty text where it has none."""
+    block = re.search(r"^recipe:.*\n(?:[ \t#-].*\n|\n)*", config_text + "\n", re.MULTILINE)
+    return hashlib.sha256(block[0].encode()).hexdigest()[:8] if block else ""
+
+
+def hardware_label(hardware: dict[str, Any]) -> str:
+    """One line that names the hardware as far as time and energy depend on it."""
+    parts = [f"{hardware.get('world_size', 1)} x {hardware.get('device_name', 'unknown')}"]
+    if hardware.get("device") == "cpu":
+        parts.append(f"{hardware.get('threads')} threads")
+    parts.append(str(hardware.get("precision", "unknown precision")))
+    parts += ["compiled"] if hardware.get("compile") else []
+    return ", ".join(parts)
+
+
+def trial_of(run: Run) -> Trial:
+    """The compact form of a finished run; raises RecordError where run.json lacks what the analysis needs."""
+    s = run.summary
+    try:
+        data = s["dataset"]
+        dataset = Dataset(**{name: data[name] for name in Dataset.__slots__})
+        plan = Plan(
+            model=s["model"],
+            recipe=s["recipe"],
+            planned_epochs=s["planned_epochs"],
+            batch_size=s["batch_size"],
+            resolution=data["resolution"],
+            kind=s["kind"],
+            settings=settings_digest((run.path / CONFIG).read_text()),
+        )
+        return Trial(
+            path=str(run.path),
+            plan=_share(plan),
+            dataset=_share(dataset),
+            title=sys.intern(s["title"]),
+            published=sys.intern(str(s["published"])),
+            seed=int(s["seed"]),
+            fidelity=_share(tuple(sorted(s["fidelity"].items()))),
+            target=_share(run.target),
+            evaluations_per_epoch=int(s["evaluations_per_epoch"]),
+            protocol_version=int(s["protocol_version"]),
+            outcome=sys.intern(s["outcome"]),
+            hardware=sys.intern(hardware_label(s["hardware"])),
+            forward_macs=int(s["bill"]["forward_macs"]),
+            counters=exact([[getattr(e, name) for e in run.curve] for name in COUNTERS]),
+            clocks=np.array(
+                [[np.nan if (v := getattr(e, name)) is None else v for e in run.curve] for name in CLOCKS],
+                dtype=np.float64,
+            ),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RecordError(f"{run.path}: run.json cannot be analysed ({error!r}); run it again") from error
+
+
+def read_trials(root: Path) -> tuple[list[Trial], list[Path]]:
+    """Every finished run below `root`, and the folders of those that have not finished.
+
+    Raises RecordError (one line) where `root` is no folder, holds no finished run, or one is damaged.
+    """
+    folders = find_run_folders(root)
+    trials = [trial_of(read_run(folder)) for folder in folders if is_finished(folder)]
+    unfinished = [folder for folder in folders if not is_finished(folder)]
+    if not trials:
+        more = f" ({len(unfinished)} unfinished; start them again to resume)" if unfinished else ""
+        raise RecordError(f"{root}: no finished run in it{more}; start one with `harness train`")
+    return trials, unfinished
