@@ -1,0 +1,80 @@
+"""`harness <verb>`: each verb lives in a module of its own, imported only when asked for."""
+
+import argparse
+import importlib
+import sys
+from typing import NamedTuple
+
+from harness.record.errors import EXIT_INTERRUPTED, HarnessError
+
+
+class Verb(NamedTuple):
+    """Where a verb lives; the module has `add_arguments(parser)` and `main(args) -> exit code`."""
+
+    module: str
+    help: str
+    example: str
+
+
+VERBS = {
+    "train": Verb("harness.measure.launch", "measure one run, or a sweep with -m", "harness train model=resnet18"),
+    "target": Verb(
+        "harness.analyse.target",
+        "AlexNet's level on a data set, from its full runs",
+        "harness target results/runs/digits",
+    ),
+    "count": Verb(
+        "harness.measure.count", "the bill per image of every architecture", "harness count resnet18 alexnet"
+    ),
+    "aggregate": Verb(
+        "harness.analyse.aggregate",
+        "records -> table, trend, figure",
+        "harness aggregate results/runs/digits --out out",
+    ),
+    "replay": Verb("harness.analyse.replay", "the published study, rebuilt from its constants", "harness replay"),
+}
+
+
+def build_parser(verb: str | None) -> argparse.ArgumentParser:
+    """The parser; only the arguments of `verb` are loaded (all of them for completion, with verb None)."""
+    parser = argparse.ArgumentParser(
+        prog="harness",
+        description="Train every ImageNet architecture to AlexNet's accuracy, bill the arithmetic, fit the trend.",
+        epilog="harness VERB --help explains a verb. Start with: make demo",
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, (module, text, example) in VERBS.items():
+        sub = verbs.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=f"example: {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if verb in (name, None):
+            importlib.import_module(module).add_arguments(sub)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; expected failures become one line on stderr and their exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    parser = build_parser(verb)
+    args = parser.parse_args(arguments)
+    try:
+        return int(importlib.import_module(VERBS[args.verb].module).main(args))
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("harness: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, as in `harness count | head -1`
+        return 0
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""Overrides -> a validated Config, and the identity of the run it describes."""
+
+import difflib
+import re
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from harness.measure.schema import Config
+from harness.measure.validate import validate
+from harness.record.errors import BadInput
+from harness.record.protocol import PROTOCOL_VERSION, digest
+from harness.record.target import Target
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+# What decides a run's result, seed aside. Where it runs, who watches and how fast it goes stay out of its identity.
+_SEMANTIC_MODEL = ("name", "kwargs", "auxiliary_weight")
+_SEMANTIC_DATA = ("name", "classes", "images_per_class", "resolution", "crop_ratio", "mean", "std")
+_SEMANTIC_TARGET = ("metric", "value", "split")
+
+
+def compose(overrides: list[str]) -> Config:
+    """The config of one run from Hydra overrides (no sweeps); raises BadInput in one line.
+
+    Beside Hydra's grammar, `target=path/to/file.yaml` takes a level written by `harness target`.
+    """
+    overrides, target_file = _take_target_file(overrides)
+    node = compose_node(overrides)
+    try:
+        raw = OmegaConf.to_container(node, resolve=True)
+        assert isinstance(raw, dict)
+        if target_file is not None:
+            raw["target"] = _read_target(target_file)
+        if any(o.lstrip("+").startswith(("target.value=", "target.metric=")) for o in overrides):
+            raw["target"]["source"] = "set on the command line"
+        merged = OmegaConf.merge(OmegaConf.structured(Config), raw)
+        config = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise BadInput(_explain(error, overrides)) from error
+    assert isinstance(config, Config)
+    validate(config)
+    return config
+
+
+def compose_node(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
+    """Hydra's own composition, its errors in one line; `with_hydra` keeps the node `hydra` (for the launcher)."""
+    if GlobalHydra.instance().is_initialized():
+        GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3", job_name="train"):
+            return hydra_compose("train", overrides=overrides, return_hydra_config=with_hydra)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise BadInput(_explain(error, overrides)) from error
+
+
+def _take_target_file(overrides: list[str]) -> tuple[list[str], Path | None]:
+    kept: list[str] = []
+    found: Path | None = None
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key == "target" and value.endswith((".yaml", ".yml")):
+            found = Path(value)
+            kept.append("target=none")
+        else:
+            kept.append(override)
+    return kept, found
+
+
+def _read_target(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise BadInput(
+            f"target={path}: {error.strerror}; write it with `harness target RUNS... --out {path}`"
+        ) from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"target={path}: not YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(data, dict):
+        raise BadInput(f"target={path}: not a target; it needs metric, value, split and source")
+    return data
+
+
+def options(group: str) -> list[str]:
+    """Names of the options of a config group, e.g. "model"."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def nearest(word: str, among: list[str]) -> str:
+    """ "; did you mean a, b?" for the closest names, else the whole list."""
+    close = difflib.get_close_matches(word, among, n=3, cutoff=0.5)
+    if close:
+        return f"; did you mean {', '.join(close)}?"
+    return f"; there are: {', '.join(name for name in among if '.' not in name)}"
+
+
+def _explain(error: Exception, overrides: list[str]) -> str:
+    """One line for Hydra's and OmegaConf's errors, with the nearest existing names."""
+    text = str(error)
+    if found := re.search(r"Could not find '(\w[\w/]*)/([^']+)'", text):
+        group, name = found.groups()
+        return f"{group}={name}: no such {group.split('/')[-1]}{nearest(name, options(group))}"
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return f"{found[1]}: no such config key{nearest(found[1], _all_keys())}"
+    if found := re.search(r"Key '([^']+)' not in '(\w+)'", text) or re.search(r"Key '([^']+)' is not in struct", text):
+        key = found[1]
+        full = re.search(r"full_key: (\S+)", text)
+        name = full[1] if full else key
+        return f"{name}: no such config key{nearest(name, _all_keys())}"
+    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    full = re.search(r"full_key: (\S+)", text)
+    where = f"{full[1]}: " if full and full[1] not in first else ""
+    return f"{where}{first} (overrides: {' '.join(overrides)})"
+
+
+def _all_keys() -> list[str]:
+    keys: list[str] = []
+
+    def walk(cls: Any, prefix: str) -> None:
+        for field in fields(cls):
+            keys.append(prefix + field.name)
+            if hasattr(field.type, "__dataclass_fields__"):
+                walk(field.type, f"{prefix}{field.name}.")
+
+    walk(Config, "")
+    return keys
+
+
+def target_of(config: Config) -> Target | None:
+    """The level to stop at, or None for a full schedule."""
+    level = config.target
+    if level.metric is None or level.value is None:
+        return None
+    return Target(level.metric, level.value, level.split, config.evaluations_per_epoch, level.source or "not stated")
+
+
+def semantic(config: Config) -> dict[str, Any]:
+    """The part of a config that decides the result, as plain data, without the seed."""
+    whole = asdict(config)
+    return {
+        "model": {k: whole["model"][k] for k in _SEMANTIC_MODEL},
+        "recipe": whole["recipe"],
+        "data": {k: whole["data"][k] for k in _SEMANTIC_DATA},
+        "target": {k: whole["target"][k] for k in _SEMANTIC_TARGET},
+        "epochs": config.budget.epochs,
+        "evaluations_per_epoch": config.evaluations_per_epoch,
+        "precision": config.precision,
+        "sync_batchnorm": config.sync_batchnorm,
+        "protocol": PROTOCOL_VERSION,
+    }
+
+
+def run_id(config: Config) -> str:
+    """Twelve hex digits over the semantic config and the seed: equal configs are one run."""
+    return digest({"config": semantic(config), "seed": config.seed})[:12]
+
+
+def run_folder(config: Config) -> Path:
+    """Where the record of this run lives."""
+    return Path(config.out) / config.data.name / config.model.name / run_id(config)
+
+
+def recorded(config: Config) -> str:
+    """config.yaml of the record: everything but paths of the machine it ran on."""
+    whole = asdict(config)
+    whole.pop("out")
+    whole["data"].pop("root")
+    text: str = yaml.safe_dump(whole, sort_keys=False, width=120)
+    return text

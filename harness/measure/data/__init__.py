@@ -1,0 +1,52 @@
+"""Data sets behind one interface: batches on the device, each a pure function of (seed, epoch, batch)."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+
+from harness.measure.schema import DataConfig, RecipeConfig
+from harness.record.errors import BadInput
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Images (float32, NCHW, normalised, on the device) and labels (int64, on the device)."""
+
+
+class ImageData(Protocol):
+    """A labelled image set with a training and an evaluation split."""
+
+    name: str
+    classes: int
+    fingerprint: str
+    subset: bool
+    train_images: int
+    evaluation_images: int
+    notes: dict[str, str | int]
+
+    def train_batches(
+        self, *, seed: int, epoch: int, batch_size: int, start_batch: int, resolution: int, rank: int, world_size: int
+    ) -> Iterator[Batch]:
+        """Batches `start_batch`, ... of an epoch; each rank gets its contiguous share of the global batch."""
+
+    def evaluation_batches(self, *, resolution: int, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
+        """Every image of the evaluation split exactly once over all ranks, never padded."""
+
+
+def steps_per_epoch(train_images: int, batch_size: int, world_size: int) -> int:
+    """Optimiser steps in an epoch: the last partial batch counts unless it has under 2 images a rank (BatchNorm)."""
+    whole, rest = divmod(train_images, batch_size)
+    return whole + (rest >= 2 * world_size)
+
+
+def rank_share(images: int, rank: int, world_size: int) -> slice:
+    """The contiguous share of `images` items that belongs to a rank; shares differ by at most one item."""
+    return slice(images * rank // world_size, images * (rank + 1) // world_size)
+
+
+def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> ImageData:
+    """The data set that a config names; raises BadInput where it cannot be found or used."""
+    from harness.measure.data import small
+
+    if data.name in small.SOURCES:
+        return small.load(data, recipe, device)
+    raise BadInput(f"data.name={data.name}: no such data set; there are {', '.join(small.SOURCES)}")

@@ -1,0 +1,269 @@
+"""Small sets that live in memory as uint8: digits, Fashion-MNIST and generated images."""
+
+import gzip
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.transforms import v2
+
+from harness.measure.data import Batch, rank_share, steps_per_epoch
+from harness.measure.data.keyed import epoch_order, keyed_generator, keyed_seed
+from harness.measure.schema import DataConfig, RecipeConfig
+from harness.record.errors import BadInput
+
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+SUBSET_SEED = 20120601  # of which classes and images a subset keeps: the same for every run
+
+
+@dataclass(frozen=True)
+class Split:
+    """images: uint8 (N, C, H, W); labels: int64 (N,)."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+def _digits(_: DataConfig) -> tuple[Split, Split]:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images, labels = load_digits(return_X_y=True)
+    pixels = np.rint(images.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)  # 0..16 in the file
+    train, held_out = train_test_split(np.arange(len(labels)), test_size=360, stratify=labels, random_state=0)
+
+    def take(indices: np.ndarray) -> Split:
+        return Split(torch.from_numpy(pixels[indices]), torch.from_numpy(labels[indices]).long())
+
+    return take(train), take(held_out)
+
+
+def _idx(path: Path) -> torch.Tensor:
+    """An IDX file of uint8, plain or gzipped (format: yann.lecun.com/exdb/mnist)."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            raw = file.read()
+        dimensions = raw[3]
+        shape = [int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(dimensions)]
+        array = np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    except (OSError, EOFError, ValueError, IndexError) as error:
+        raise BadInput(f"{path}: truncated or not an IDX file ({error}); fetch the data set again") from error
+    return torch.from_numpy(array.copy())
+
+
+def _fashion_mnist(data: DataConfig) -> tuple[Split, Split]:
+    roots = [Path(data.root)] if data.root else [Path("data"), DEBIAN_FASHION_MNIST]
+    if data.root and not roots[0].is_dir() and not data.download:
+        raise BadInput(f"data.root={data.root}: no such folder; correct it or add data.download=true")
+    if data.download:
+        from torchvision.datasets import FashionMNIST
+
+        FashionMNIST(str(roots[0]), download=True)
+    folder = next((f for root in roots for f in (root / "FashionMNIST" / "raw", root) if _has_idx(f)), None)
+    if folder is None:
+        raise BadInput(
+            f"Fashion-MNIST is not in {' or '.join(map(str, roots))}: install Debian's package dataset-fashion-mnist, "
+            "set data.root=, or add data.download=true"
+        )
+
+    def read(stem: str) -> Split:
+        images = _idx(_idx_path(folder, f"{stem}-images-idx3-ubyte"))
+        labels = _idx(_idx_path(folder, f"{stem}-labels-idx1-ubyte"))
+        return Split(images.unsqueeze(1), labels.long())
+
+    return read("train"), read("t10k")
+
+
+def _idx_path(folder: Path, stem: str) -> Path:
+    plain = folder / stem
+    return plain if plain.is_file() else folder / f"{stem}.gz"
+
+
+def _has_idx(folder: Path) -> bool:
+    return _idx_path(folder, "train-images-idx3-ubyte").is_file()
+
+
+def _fake(_: DataConfig) -> tuple[Split, Split]:
+    generator = keyed_generator("fake")
+    patterns = torch.randint(0, 256, (10, 3, 8, 8), generator=generator)
+
+    def make(per_class: int) -> Split:
+        labels = torch.arange(10).repeat(per_class)
+        noise = torch.randint(-64, 65, (len(labels), 3, 8, 8), generator=generator)
+        return Split((patterns[labels] + noise).clamp(0, 255).to(torch.uint8), labels)
+
+    return make(24), make(9)
+
+
+SOURCES: dict[str, Callable[[DataConfig], tuple[Split, Split]]] = {
+    "digits": _digits,
+    "fashion_mnist": _fashion_mnist,
+    "fake": _fake,
+}
+
+
+def keep(split: Split, classes: list[int], images_per_class: int | None, *, what: str) -> Split:
+    """The first `images_per_class` images of each class in a seeded order, relabelled 0, 1, ... in class order."""
+    chosen = []
+    for new, old in enumerate(classes):
+        members = torch.nonzero(split.labels == old).squeeze(1)
+        if images_per_class is not None:
+            if images_per_class > len(members):
+                raise BadInput(
+                    f"data.images_per_class={images_per_class}: class {old} has {len(members)} {what} images"
+                )
+            order = torch.randperm(len(members), generator=keyed_generator("subset", SUBSET_SEED, old))
+            members = members[order[:images_per_class]].sort().values
+        chosen.append((members, torch.full((len(members),), new)))
+    indices = torch.cat([members for members, _ in chosen])
+    return Split(split.images[indices], torch.cat([labels for _, labels in chosen]))
+
+
+def choose_classes(available: int, wanted: int | None) -> list[int]:
+    """Seeded choice of `wanted` of the `available` classes, sorted; all of them for None."""
+    if wanted is None:
+        return list(range(available))
+    if wanted > available:
+        raise BadInput(f"data.classes={wanted}: the data set has {available}")
+    order = torch.randperm(available, generator=keyed_generator("classes", SUBSET_SEED))
+    return sorted(order[:wanted].tolist())
+
+
+def load(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> "SmallData":
+    """One of `SOURCES`, cut to the asked subset, on the device."""
+    train, held_out = SOURCES[data.name](data)
+    available = int(train.labels.max()) + 1
+    subset = (data.classes is not None and data.classes != available) or data.images_per_class is not None
+    if subset:
+        classes = choose_classes(available, data.classes)
+        train = keep(train, classes, data.images_per_class, what="training")
+        held_out = keep(held_out, classes, None, what="evaluation")
+    return SmallData(data, recipe, train, held_out, subset=subset, device=device)
+
+
+class SmallData:
+    """An `ImageData` whose splits stay on the device as uint8, resized once per resolution."""
+
+    def __init__(
+        self,
+        data: DataConfig,
+        recipe: RecipeConfig,
+        train: Split,
+        held_out: Split,
+        *,
+        subset: bool,
+        device: torch.device,
+    ) -> None:
+        self.name = data.name
+        self.subset = subset
+        self.classes = int(train.labels.max()) + 1
+        self.train_images, self.evaluation_images = len(train.labels), len(held_out.labels)
+        self.fingerprint = _fingerprint(data.name, train, held_out)
+        self.notes: dict[str, str | int] = {"storage": "uint8 in memory, antialiased bilinear resize"}
+        self._recipe = recipe
+        self._device = device
+        self._crop_ratio = data.crop_ratio
+        self._splits = {"train": train, "evaluation": held_out}
+        self._resized: dict[tuple[str, int], torch.Tensor] = {}
+        self._labels = {name: split.labels.to(device) for name, split in self._splits.items()}
+        self._mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
+        self._scale = 1 / (torch.tensor(data.std, device=device).view(1, -1, 1, 1) * 255)
+        self._augment = v2.RandAugment(num_ops=2, magnitude=9) if recipe.randaugment else None
+
+    def train_batches(
+        self, *, seed: int, epoch: int, batch_size: int, start_batch: int, resolution: int, rank: int, world_size: int
+    ) -> Iterator[Batch]:
+        """See `ImageData`."""
+        order = epoch_order(self.train_images, seed=seed, epoch=epoch)
+        images = self._at("train", resolution)
+        for batch in range(start_batch, steps_per_epoch(self.train_images, batch_size, world_size)):
+            indices = order[batch * batch_size : (batch + 1) * batch_size]
+            share = rank_share(len(indices), rank, world_size)
+            draws = torch.rand(len(indices), 5, generator=keyed_generator("augment", seed, epoch, batch))[share]
+            mine = indices[share].to(self._device)
+            pixels = images[mine]
+            if self._augment is not None:
+                first = batch * batch_size + share.start
+                pixels = self._randaugment(pixels, ("randaugment", seed, epoch), first)
+            yield self._finish(self._transform(pixels, draws, resolution)), self._labels["train"][mine]
+
+    def evaluation_batches(self, *, resolution: int, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
+        """See `ImageData`."""
+        images, labels = self._at("evaluation", resolution), self._labels["evaluation"]
+        mine = rank_share(self.evaluation_images, rank, world_size)
+        for start in range(mine.start, mine.stop, batch_size):
+            part = slice(start, min(start + batch_size, mine.stop))
+            yield self._finish(images[part]), labels[part]
+
+    def _at(self, split: str, resolution: int) -> torch.Tensor:
+        """The split's images at a resolution, uint8 (N, C, resolution, resolution), made once."""
+        if (found := self._resized.get((split, resolution))) is None:
+            source = self._splits[split].images
+            ratio = self._crop_ratio if split == "evaluation" else 1.0
+            resize = v2.Resize([round(resolution / ratio)] * 2, antialias=True)
+            crop = v2.CenterCrop(resolution)
+            found = torch.cat([crop(resize(part)) for part in source.split(4096)]).to(self._device)
+            self._resized[split, resolution] = found
+        return found
+
+    def _transform(self, pixels: torch.Tensor, draws: torch.Tensor, resolution: int) -> torch.Tensor:
+        """Crop and flip uint8 (B, C, R, R) by uniform draws (B, 5)."""
+        draws = draws.to(self._device)
+        if self._recipe.train_transform == "random_crop":
+            pixels = _shift(pixels, draws[:, :2], resolution // 8)
+        elif self._recipe.train_transform == "resized_crop":
+            pixels = _resized_crop(pixels, draws[:, :4])
+        if self._recipe.flip:
+            pixels = torch.where((draws[:, 4] < 0.5).view(-1, 1, 1, 1), pixels.flip(3), pixels)
+        return pixels
+
+    def _randaugment(self, pixels: torch.Tensor, key: tuple[int | str, ...], first: int) -> torch.Tensor:
+        """RandAugment image by image, each seeded by its position in the epoch, so that ranks agree."""
+        assert self._augment is not None
+        augmented = []
+        with torch.random.fork_rng():
+            for position, image in enumerate(pixels, start=first):
+                torch.manual_seed(keyed_seed(*key, position))
+                augmented.append(self._augment(image))
+        return torch.stack(augmented)
+
+    def _finish(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 (B, 1 or 3, R, R) -> normalised float32 (B, 3, R, R)."""
+        return ((pixels.float() - self._mean) * self._scale).expand(-1, 3, -1, -1)
+
+
+def _shift(pixels: torch.Tensor, draws: torch.Tensor, margin: int) -> torch.Tensor:
+    """Pad by `margin` zeros on each side and crop back at a random offset."""
+    side = pixels.shape[-1]
+    padded = torch.nn.functional.pad(pixels, [margin] * 4)
+    offsets = (draws * (2 * margin + 1)).long().clamp(max=2 * margin)
+    steps = torch.arange(side, device=pixels.device)
+    rows, columns = offsets[:, :1] + steps, offsets[:, 1:] + steps
+    image = torch.arange(len(pixels), device=pixels.device).view(-1, 1, 1)
+    return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _resized_crop(pixels: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Random crop of 8-100 % of the area, aspect 3/4-4/3, resampled bilinearly to the same side."""
+    area = 0.08 + 0.92 * draws[:, 0]
+    aspect = torch.exp((2 * draws[:, 1] - 1) * float(np.log(4 / 3)))
+    width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+    theta = torch.zeros(len(pixels), 2, 3, device=pixels.device)
+    theta[:, 0, 0], theta[:, 1, 1] = width, height
+    theta[:, 0, 2], theta[:, 1, 2] = (2 * draws[:, 2] - 1) * (1 - width), (2 * draws[:, 3] - 1) * (1 - height)
+    grid = torch.nn.functional.affine_grid(theta, list(pixels.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
+
+
+def _fingerprint(name: str, train: Split, held_out: Split) -> str:
+    """sha256 over the name and every pixel and label of both splits."""
+    whole = hashlib.sha256(name.encode())
+    for split in (train, held_out):
+        whole.update(str(tuple(split.images.shape)).encode())
+        whole.update(split.images.numpy().tobytes())
+        whole.update(split.labels.numpy().tobytes())
+    return whole.hexdigest()

@@ -1,0 +1,120 @@
+"""The machine: device, precision, memory format, malloc, seeds, and what NVML says of energy."""
+
+import ctypes
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from harness.measure.schema import Config
+from harness.record.errors import BadInput
+from harness.record.provenance import cpu_model
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# glibc's mallopt parameters (malloc.h): keep big buffers instead of returning them to the kernel at every step.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a run computes. All choices are resolved: nothing here says "auto"."""
+
+    device: torch.device
+    precision: str
+    channels_last: bool
+    fused_optimizer: bool
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """torch's name for the layout of images and weights."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context in which a forward pass runs."""
+        if (dtype := _AUTOCAST.get(self.precision)) is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=dtype)
+
+    @property
+    def name(self) -> str:
+        """The device's product name."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_model()
+
+    def synchronise(self) -> None:
+        """Wait for queued kernels, so that a clock reads what was done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def resolve(config: Config) -> Config:
+    """Replace every "auto" by what this machine uses: the choice is part of the record."""
+    kind = config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise BadInput(
+            "device=cuda: torch sees no GPU here; use device=cpu, or check the driver and CUDA_VISIBLE_DEVICES"
+        )
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if precision in ("fp16", "tf32") and kind == "cpu":
+        raise BadInput(f"precision={precision}: only on a GPU; use fp32 or bf16 on the CPU")
+    return replace(
+        config,
+        device=kind,
+        precision=precision,
+        memory_format="channels_last" if config.memory_format == "auto" else config.memory_format,
+        fused_optimizer=(str(kind == "cuda").lower() if config.fused_optimizer == "auto" else config.fused_optimizer),
+    )
+
+
+def prepare(config: Config, local_rank: int) -> Machine:
+    """Set up this process for a resolved config: malloc, threads, kernels."""
+    tune_malloc()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    device = torch.device("cuda", local_rank) if config.device == "cuda" else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = not config.deterministic
+        torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
+    torch.use_deterministic_algorithms(config.deterministic)
+    return Machine(device, config.precision, config.memory_format == "channels_last", config.fused_optimizer == "true")
+
+
+def tune_malloc() -> bool:
+    """Let glibc keep freed memory (1.05-1.6x on CPU steps and loaders); False where the C library is another."""
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    settings = ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1), (_M_TOP_PAD, 64 << 20))
+    accepted = [mallopt(parameter, value) == 1 for parameter, value in settings]  # all three, whatever the first says
+    return all(accepted)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator of this process. Data order and augmentation have keys of their own (data/keyed.py)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def energy_counter(device: torch.device) -> Callable[[], float] | None:
+    """A function that reads the joules the GPU has used since some origin, or None where nothing tells."""
+    if device.type != "cuda":
+        return None
+    with suppress(ImportError):
+        import pynvml
+
+        try:
+            pynvml.nvmlInit()
+            handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+        except pynvml.NVMLError:
+            return None
+        return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000  # NVML counts millijoules
+    return None

@@ -1,0 +1,44 @@
+"""Exact evaluation: integer counts over the whole split, at any number of processes."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from harness.measure.data import ImageData
+from harness.measure.device import Machine
+from harness.measure.distributed import World, sum_integers
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Correct images by top-1 and top-5, and the images looked at."""
+
+    correct_top1: int
+    correct_top5: int
+    total: int
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, data: ImageData, machine: Machine, world: World, *, resolution: int, batch_size: int
+) -> Counts:
+    """Run the evaluation split through `model` once; ties count for the class with the lower index."""
+    model.eval()
+    top1 = torch.zeros((), dtype=torch.int64, device=machine.device)
+    top5 = torch.zeros((), dtype=torch.int64, device=machine.device)
+    seen = 0
+    batches = data.evaluation_batches(
+        resolution=resolution, batch_size=batch_size, rank=world.rank, world_size=world.size
+    )
+    for images, labels in batches:
+        with machine.autocast():
+            logits = model(images.contiguous(memory_format=machine.memory_format))
+        ranked = logits.float().topk(min(5, logits.shape[1]), dim=1).indices
+        hits = ranked == labels.unsqueeze(1)
+        top1 += hits[:, 0].sum()
+        top5 += hits.sum()
+        seen += len(labels)
+    model.train()
+    counts = sum_integers([int(top1), int(top5), seen], world)
+    return Counts(*counts)

@@ -1,0 +1,78 @@
+"""What a person sees while a run trains: a live line on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from harness.record.curve import Evaluation
+from harness.record.target import Target
+from harness.record.units import macs_to_pflop
+
+
+class Display:
+    """Shows one run. `quiet` silences it (all ranks but the first)."""
+
+    def __init__(
+        self, *, model: str, seed: int, epochs: int, total_steps: int, target: Target | None, quiet: bool
+    ) -> None:
+        self._label = f"{model} seed {seed}"
+        self._epochs = epochs
+        self._target = target
+        self._quiet = quiet
+        self._console = Console(file=sys.stderr)
+        self._live: Progress | None = None
+        self._accuracy = "top-1 -"
+        self._last = (time.perf_counter(), 0)
+        if not quiet and self._console.is_terminal:
+            self._live = Progress(
+                TextColumn("[bold]{task.description}"),
+                BarColumn(bar_width=16),
+                TextColumn("{task.fields[text]}"),
+                TimeRemainingColumn(compact=True),
+                console=self._console,
+            )
+            self._task = self._live.add_task(self._label, total=total_steps, text="")
+            self._live.start()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        if not self._quiet:
+            self._console.print(f"{self._label}: {text}", highlight=False, soft_wrap=True)
+
+    def step(self, *, step: int, epoch: float, images: int, loss: float, train_macs: int, waiting: float) -> float:
+        """Refresh the live line; returns images per second since the last refresh."""
+        now = time.perf_counter()
+        then, before = self._last
+        self._last = (now, images)
+        rate = (images - before) / max(now - then, 1e-9)
+        if self._live is not None:
+            text = (
+                f"epoch {epoch:.1f}/{self._epochs} {rate:,.0f} img/s loss {loss:.3f} {self._accuracy} "
+                f"{macs_to_pflop(train_macs):.3g} PFLOP wait {waiting:.0%}"
+            )
+            self._live.update(self._task, completed=step, text=text)
+        return rate
+
+    def started(self, images: int) -> None:
+        """Begin measuring throughput at this many images (not 0 in a resumed run)."""
+        self._last = (time.perf_counter(), images)
+
+    def evaluation(self, row: Evaluation) -> None:
+        """Show an evaluation against the target."""
+        metric = "top1" if self._target is None else self._target.metric
+        level = "" if self._target is None else f" of {self._target.value:.2%}"
+        self._accuracy = f"{metric[:3]}-{metric[3:]} {row.correct(metric) / row.total:.2%}{level}"
+        if self._live is None:
+            rate = row.images / max(row.train_seconds, 1e-9)
+            wait = row.data_wait_seconds / max(row.train_seconds, 1e-9)
+            self.say(
+                f"epoch {row.epoch:g}/{self._epochs}  loss {row.loss:.4f}  {self._accuracy}  "
+                f"{macs_to_pflop(row.train_macs):.4g} PFLOP  {rate:,.0f} images/s  waiting for data {wait:.0%}"
+            )
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self._live is not None:
+            self._live.stop()

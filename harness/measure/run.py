@@ -1,0 +1,225 @@
+"""One measured run, every stage in order: from a config to a sealed run folder."""
+
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+import models
+from harness.measure import checkpoint, distributed
+from harness.measure.bills import Bills
+from harness.measure.config import recorded, run_folder, run_id, target_of
+from harness.measure.data import ImageData, build, steps_per_epoch
+from harness.measure.device import Machine, prepare, resolve, seed_everything
+from harness.measure.interrupt import StopFlag
+from harness.measure.optimise import TrainingLoss, build_average, build_optimizer
+from harness.measure.progress import Display
+from harness.measure.schema import Config
+from harness.measure.summary import summarise
+from harness.measure.tracking import Tracker, start
+from harness.measure.train import Diverged, Position, Stopped, Training
+from harness.record.curve import read_curve
+from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
+from harness.record.folder import CHECKPOINT, CURVE, is_finished, read_run
+from harness.record.ledger import Ledger
+from harness.record.lock import RunLock
+from harness.record.provenance import segment
+from harness.record.writer import RunWriter
+
+_EXIT_CODES = {
+    "reached": EXIT_DONE,
+    "budget_exhausted": EXIT_DONE,
+    "diverged": EXIT_DIVERGED,
+    "out_of_memory": EXIT_ERROR,
+    "interrupted": EXIT_INTERRUPTED,
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a run."""
+
+    outcome: str
+    folder: Path
+
+    @property
+    def exit_code(self) -> int:
+        """The process's exit code for this outcome."""
+        return _EXIT_CODES[self.outcome]
+
+
+def run(config: Config, *, overrides: list[str], stop: StopFlag) -> Result:
+    """Train `config` until its target or the end of its budget and leave a record.
+
+    Raises BadInput before anything is written, HarnessError when the disk fails (the run resumes).
+    """
+    config = resolve(config)
+    folder = run_folder(config)
+    if is_finished(folder):
+        return _already_finished(folder)
+    with ExitStack() as cleanup:
+        world = distributed.join(config.device)
+        cleanup.callback(distributed.leave, world)
+        machine = prepare(config, world.local_rank)
+        seed_everything(config.seed)
+        data = build(config.data, config.recipe, machine.device)
+        _check_fits(config, data, world.size)
+        model = models.build(config.model.name, classes=data.classes, **config.model.kwargs)
+        bills = Bills(model)
+        bill = bills.at(config.data.resolution)
+        writer = None
+        if world.is_main:
+            writer = RunWriter(folder)
+            cleanup.enter_context(RunLock(folder))
+            cleanup.callback(writer.close)
+            stretch = segment(device_name=machine.name, world_size=world.size, threads=torch.get_num_threads())
+            writer.open(config=recorded(config), segment=stretch, overrides=_portable(overrides))
+        training = _assemble(config, machine, world, data, model, bills, writer, stop)
+        cleanup.callback(training.display.close)
+        _resume(training)
+        outcome, diverged_at_step = _train(training)
+        if outcome == "interrupted":
+            training.tracker.interrupted()
+            distributed.barrier(world)  # nobody leaves before rank 0 has saved, nor before it has asked for a requeue
+            if world.is_main:
+                stop.requeue_if_running()
+            distributed.barrier(world)
+        elif writer is not None:
+            summary = summarise(training, bill, outcome=outcome, diverged_at_step=diverged_at_step)
+            writer.finish(summary)
+            training.tracker.finish(summary, folder)
+        training.display.say(f"{outcome.replace('_', ' ')}: {folder}")
+        return Result(outcome, folder)
+
+
+def _assemble(
+    config: Config,
+    machine: Machine,
+    world: distributed.World,
+    data: ImageData,
+    model: torch.nn.Module,
+    bills: Bills,
+    writer: RunWriter | None,
+    stop: StopFlag,
+) -> Training:
+    """Place the model on the device and put everything that trains it together."""
+    model = model.to(machine.device).to(memory_format=machine.memory_format)
+    network = model
+    if config.compile:
+        network = torch.compile(model)  # type: ignore[assignment]
+    target = target_of(config)
+    return Training(
+        config=config,
+        target=target,
+        machine=machine,
+        world=world,
+        data=data,
+        model=model,
+        network=network,
+        average=build_average(model, config.recipe),
+        optimizer=build_optimizer(model, config.recipe, fused=machine.fused_optimizer),
+        scaler=torch.amp.GradScaler(machine.device.type, enabled=config.precision == "fp16"),
+        loss=TrainingLoss(
+            label_smoothing=config.recipe.label_smoothing, auxiliary_weight=config.model.auxiliary_weight
+        ),
+        bills=bills,
+        writer=writer,
+        display=Display(
+            model=config.model.name,
+            seed=config.seed,
+            epochs=config.budget.epochs,
+            total_steps=config.budget.epochs * steps_per_epoch(data.train_images, config.recipe.batch_size, world.size),
+            target=target,
+            quiet=not world.is_main,
+        ),
+        tracker=_tracker(config) if world.is_main else Tracker(),
+        stop=stop,
+    )
+
+
+def _resume(training: Training) -> None:
+    """Go on from the checkpoint, if there is one; what was done after it is billed as lost."""
+    folder = run_folder(training.config)
+    state = checkpoint.load(folder / CHECKPOINT)
+    if state is not None:
+        if state["fingerprint"] != training.data.fingerprint:
+            raise BadInput(f"{folder}: begun on other data; restore that data set, or remove the folder to start anew")
+        training.model.load_state_dict(state["model"])
+        training.optimizer.load_state_dict(state["optimizer"])
+        training.scaler.load_state_dict(state["scaler"])
+        if training.average is not None:
+            training.average.load_state_dict(state["average"])
+        position = dict(state["position"])
+        training.position = Position(**{**position, "ledger": Ledger(**position["ledger"])})
+        checkpoint.restore_random_states(state["random"], training.machine.device)
+    if training.writer is not None:
+        training.writer.cut_back(training.position.step)
+        ledger = training.position.ledger
+        ledger.lost_macs += max(0, training.writer.journalled_macs() - ledger.done_macs - ledger.lost_macs)
+        training.writer.state("running", **training.facts())
+    if state is not None:
+        training.display.say(f"resumed at step {training.position.step}")
+
+
+def _train(training: Training) -> tuple[str, int | None]:
+    """The outcome, and the step at which the loss stopped being a number."""
+    writer = training.writer
+    try:
+        return training.train(), None
+    except Diverged as error:
+        training.display.say(str(error))
+        return "diverged", error.step
+    except Stopped:
+        if writer is not None:
+            writer.state("interrupted", **training.facts())
+        return "interrupted", None
+    except Exception as error:
+        if _out_of_memory(error):
+            training.display.say("out of memory; lower recipe.batch_size or raise recipe.accumulation_steps")
+            return "out_of_memory", None
+        if writer is not None:
+            last_line = f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error) else ''}"
+            writer.state("failed", **{**training.facts(), "error": last_line})
+        raise
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _already_finished(folder: Path) -> Result:
+    outcome = read_run(folder).outcome
+    print(f"{folder}: finished already ({outcome.replace('_', ' ')}), skipped", file=sys.stderr)
+    return Result(outcome, folder)
+
+
+def _check_fits(config: Config, data: ImageData, world_size: int) -> None:
+    """What can only be checked once the data set is known."""
+    steps = steps_per_epoch(data.train_images, config.recipe.batch_size, world_size)
+    if steps == 0:
+        raise BadInput(f"an epoch of {data.train_images} images holds no batch of 2 or more images per process")
+    if config.recipe.batch_size < 2 * world_size * config.recipe.accumulation_steps:
+        raise BadInput(
+            f"recipe.batch_size={config.recipe.batch_size} over {world_size} processes and "
+            f"{config.recipe.accumulation_steps} micro-batches leaves under 2 images each; raise it"
+        )
+    if config.evaluations_per_epoch > steps:
+        raise BadInput(
+            f"evaluations_per_epoch={config.evaluations_per_epoch}, but an epoch has {steps} steps; lower it"
+        )
+
+
+def _portable(overrides: list[str]) -> list[str]:
+    """Overrides without the paths and devices of the machine they were given on."""
+    local = ("out=", "data.root=", "device=", "hydra/", "threads=")
+    return [override for override in overrides if not override.startswith(local)]
+
+
+def _tracker(config: Config) -> Tracker:
+    folder = run_folder(config)
+    rows = folder / CURVE
+    seen = read_curve(rows)[-1:] if rows.exists() else []
+    images = seen[0].images if seen else 0
+    return start(config.tracking, run_id=run_id(config), folder=folder, config=asdict(config), resume_images=images)

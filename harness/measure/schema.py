@@ -1,0 +1,157 @@
+"""The config as typed data. There are no defaults here: they stand in conf/, each key with its comment."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class FidelityConfig:
+    """How far the implementation is from what was published; None where the question does not arise."""
+
+    era_operators: bool
+    batchnorm_before_2015: bool
+    changed_kernels: bool
+    ema_as_published: bool | None
+    dropout_as_published: bool | None
+    stochastic_depth_as_published: bool | None
+    note: str
+
+
+@dataclass
+class ResourcesConfig:
+    """What one run asks of a cluster."""
+
+    gpus: int
+    cpus_per_gpu: int
+    memory_gb: int
+    minutes: int
+
+
+@dataclass
+class ModelConfig:
+    """An architecture's card. `params` and `forward_macs` hold at 224 pixels, 1000 classes, train mode."""
+
+    name: str
+    title: str
+    published: str
+    published_source: str
+    paper: str
+    kwargs: dict[str, Any]
+    params: int
+    forward_macs: int
+    min_resolution: int
+    auxiliary_weight: float
+    fidelity: FidelityConfig
+    expected_epochs: float | None
+    resources: ResourcesConfig
+    recipes: dict[str, Any]
+
+
+@dataclass
+class ResolutionPhase:
+    """From this epoch on, train at this resolution."""
+
+    from_epoch: int
+    resolution: int
+
+
+@dataclass
+class FrozenPhase:
+    """From this epoch on, parameters whose name starts with `prefix` are not trained."""
+
+    from_epoch: int
+    prefix: str
+
+
+@dataclass
+class RecipeConfig:
+    """How a network is trained. See conf/recipe/small.yaml for each key."""
+
+    name: str
+    epochs: int
+    batch_size: int
+    accumulation_steps: int
+    optimizer: str
+    lr: float
+    momentum: float
+    weight_decay: float
+    decay_norm_and_bias: bool
+    schedule: str
+    schedule_factor: float
+    schedule_every_epochs: int
+    warmup_epochs: float
+    label_smoothing: float
+    ema_decay: float
+    gradient_clip_norm: float
+    train_transform: str
+    flip: bool
+    randaugment: bool
+    mixup_alpha: float
+    resolution_schedule: list[ResolutionPhase]
+    frozen: list[FrozenPhase]
+
+
+@dataclass
+class DataConfig:
+    """A data set and how its images are presented. See conf/data/*.yaml for each key."""
+
+    name: str
+    root: str | None
+    download: bool
+    classes: int | None
+    images_per_class: int | None
+    resolution: int
+    crop_ratio: float
+    mean: list[float]
+    std: list[float]
+    workers: int
+
+
+@dataclass
+class TargetConfig:
+    """The level to reach; metric and value are None for a full schedule."""
+
+    metric: str | None
+    value: float | None
+    split: str
+    source: str | None
+
+
+@dataclass
+class TrackingConfig:
+    """The dashboard that mirrors the record."""
+
+    name: str
+
+
+@dataclass
+class BudgetConfig:
+    """Planned epochs, and the cap on a sweep's forecast."""
+
+    epochs: int
+    max_gpu_hours: float | None
+
+
+@dataclass
+class Config:
+    """Everything one measured run needs."""
+
+    model: ModelConfig
+    recipe: RecipeConfig
+    data: DataConfig
+    target: TargetConfig
+    tracking: TrackingConfig
+    budget: BudgetConfig
+    seed: int
+    out: str
+    evaluations_per_epoch: int
+    device: str
+    precision: str
+    memory_format: str
+    compile: bool
+    fused_optimizer: str
+    sync_batchnorm: bool
+    deterministic: bool
+    threads: int | None
+    log_every_steps: int
+    checkpoint_minutes: float

@@ -1,0 +1,67 @@
+"""run.json: what a finished run says of itself."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.measure.config import run_id
+from harness.measure.flops import Bill
+from harness.record.protocol import PROTOCOL_VERSION
+
+if TYPE_CHECKING:
+    from harness.measure.train import Training
+
+
+def summarise(training: "Training", bill: Bill, *, outcome: str, diverged_at_step: int | None) -> dict[str, Any]:
+    """The keys of `harness.record.folder.RUN_KEYS`, without the hashes. `bill` is per image at the base resolution."""
+    config, data, position = training.config, training.data, training.position
+    totals: dict[str, Any] = {"step": position.step, "images": position.images, **position.ledger.as_dict()}
+    for name in ("train_seconds", "eval_seconds", "data_wait_seconds", "energy_joules"):
+        value = getattr(position, name)
+        if value is not None:
+            totals[name] = round(value, 3)
+    return {
+        "protocol_version": PROTOCOL_VERSION,
+        "kind": "measured",
+        "run_id": run_id(config),
+        "model": config.model.name,
+        "title": config.model.title,
+        "published": config.model.published,
+        "fidelity": asdict(config.model.fidelity),
+        "recipe": config.recipe.name,
+        "seed": config.seed,
+        "dataset": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "subset": data.subset,
+            "train_images": data.train_images,
+            "evaluation_images": data.evaluation_images,
+            "classes": data.classes,
+            "resolution": config.data.resolution,
+            "notes": data.notes,
+        },
+        "target": None if training.target is None else training.target.as_dict(),
+        "planned_epochs": config.budget.epochs,
+        "evaluations_per_epoch": config.evaluations_per_epoch,
+        "batch_size": config.recipe.batch_size,
+        "outcome": outcome,
+        "diverged_at_step": diverged_at_step,
+        "bill": {
+            "params": bill.params,
+            "forward_macs": bill.forward_macs,
+            "weight_gradient_macs": bill.weight_gradient_macs,
+            "input_gradient_macs": bill.input_gradient_macs,
+            "evaluation_macs": bill.evaluation_macs,
+        },
+        "totals": totals,
+        "hardware": {
+            "device": training.machine.device.type,
+            "device_name": training.machine.name,
+            "world_size": training.world.size,
+            "precision": training.machine.precision,
+            "memory_format": "channels_last" if training.machine.channels_last else "contiguous",
+            "compile": config.compile,
+            "threads": torch.get_num_threads(),
+        },
+    }

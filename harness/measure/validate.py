@@ -1,0 +1,97 @@
+"""What a config must satisfy before anything is loaded; each defect is one line that names the remedy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.measure.schema import Config
+from harness.record.errors import BadInput
+from harness.record.target import Target
+
+CHOICES: dict[str, Sequence[str]] = {
+    "recipe.optimizer": ("sgd", "nesterov", "rmsprop", "adamw"),
+    "recipe.schedule": ("step", "exponential", "cosine", "onecycle", "constant"),
+    "recipe.train_transform": ("none", "random_crop", "resized_crop"),
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("auto", "fp32", "tf32", "bf16", "fp16"),
+    "memory_format": ("auto", "channels_last", "contiguous"),
+    "fused_optimizer": ("auto", "true", "false"),
+}
+POSITIVE = [
+    "budget.epochs",
+    "recipe.epochs",
+    "recipe.batch_size",
+    "recipe.accumulation_steps",
+    "recipe.lr",
+    "recipe.schedule_factor",
+    "recipe.schedule_every_epochs",
+    "data.resolution",
+    "evaluations_per_epoch",
+    "log_every_steps",
+    "checkpoint_minutes",
+]
+NOT_NEGATIVE = [
+    "seed",
+    "recipe.momentum",
+    "recipe.weight_decay",
+    "recipe.warmup_epochs",
+    "recipe.label_smoothing",
+    "recipe.ema_decay",
+    "recipe.gradient_clip_norm",
+    "recipe.mixup_alpha",
+    "data.workers",
+    "model.auxiliary_weight",
+]
+POSITIVE_OR_NONE = ("data.classes", "data.images_per_class", "threads", "budget.max_gpu_hours")
+
+
+def validate(config: Config) -> None:
+    """Raise BadInput for the first value that cannot be used."""
+    for name, allowed in CHOICES.items():
+        if (value := _get(config, name)) not in allowed:
+            raise BadInput(f"{name}={value}: use one of {', '.join(allowed)}")
+    for name in POSITIVE:
+        if not _get(config, name) > 0:
+            raise BadInput(f"{name}={_get(config, name)}: it must be above 0")
+    for name in NOT_NEGATIVE:
+        if not _get(config, name) >= 0:
+            raise BadInput(f"{name}={_get(config, name)}: it must not be negative")
+    for name in POSITIVE_OR_NONE:
+        if (value := _get(config, name)) is not None and not value > 0:
+            raise BadInput(f"{name}={value}: it must be above 0, or null for no limit")
+    _validate_target(config)
+    _validate_resolutions(config)
+    if config.recipe.accumulation_steps > config.recipe.batch_size:
+        raise BadInput("recipe.accumulation_steps is above recipe.batch_size: a micro-batch would be empty")
+    if not 0 < config.data.crop_ratio <= 1:
+        raise BadInput(f"data.crop_ratio={config.data.crop_ratio}: it must be above 0 and at most 1")
+    for name in ("mean", "std"):
+        if len(getattr(config.data, name)) not in (1, 3):
+            raise BadInput(f"data.{name}: give one value, or three (red, green, blue)")
+    if min(config.data.std) <= 0:
+        raise BadInput("data.std: every value must be above 0")
+
+
+def _get(config: Config, dotted: str) -> Any:
+    value: Any = config
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _validate_target(config: Config) -> None:
+    level = config.target
+    if (level.metric is None) != (level.value is None):
+        raise BadInput("target: give both target.metric and target.value, or target=none")
+    if level.metric is not None and level.value is not None:
+        Target(level.metric, level.value, level.split, config.evaluations_per_epoch, level.source or "")
+
+
+def _validate_resolutions(config: Config) -> None:
+    wanted = [("data.resolution", config.data.resolution)]
+    wanted += [("recipe.resolution_schedule", phase.resolution) for phase in config.recipe.resolution_schedule]
+    for name, resolution in wanted:
+        if resolution < config.model.min_resolution:
+            raise BadInput(
+                f"{name}={resolution}: too small for {config.model.name}, which needs {config.model.min_resolution} "
+                "or more; raise it or choose another model"
+            )
