@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Both install into .venv first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_MODELS ?= resnet18,mobilenet_v2,shufflenet_v2_x1_0,efficientnet_b0
+DEMO_OPTIONS ?=
+DEMO := demo
+# what every run of the demo shares: where it trains and how verbose it is come from the experiment file
+DEMO_TRAIN := $(BIN)/harness train +experiment=demo out=$(DEMO)/runs $(DEMO_OPTIONS)
+
+.PHONY: install demo test lint results check lock clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,slurm]'
+	touch $@
+
+# AlexNet's full schedule sets the level; the others train until they reach it; then table, trend and figure.
+demo: install
+	$(DEMO_TRAIN) model=alexnet target=none
+	$(BIN)/harness target $(DEMO)/runs --out $(DEMO)/target.yaml
+	$(DEMO_TRAIN) -m model=$(DEMO_MODELS) target=$(DEMO)/target.yaml
+	$(BIN)/harness aggregate $(DEMO)/runs --out $(DEMO)
+	@echo
+	@echo "And the published trend, rebuilt from its constants:"
+	$(BIN)/harness replay
+	@echo
+	@echo "Figure: $(DEMO)/trend.png   Table: $(DEMO)/TABLE.md"
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Every committed record, read back and recounted.
+check: install
+	$(BIN)/harness check results
+
+# Every committed table and figure, regenerated from the records; CI fails when that changes a byte.
+results: install
+	$(BIN)/python -m harness.results
+
+# Pin what is installed now. The file names no host and no local path.
+lock: install
+	$(BIN)/pip freeze --exclude-editable | grep -v '^-e' | grep -v ' @ ' > constraints.txt
+
+clean:
+	rm -rf $(VENV) $(DEMO) build *.egg-info
