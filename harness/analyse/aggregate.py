@@ -93,7 +93,7 @@ def build(
 def write(document: dict[str, Any], out: Path, *, figures: bool) -> list[Path]:
     """TABLE.md, table.csv, trend.json and the figures; several groups have their key in the figures' names."""
     from harness.analyse import table
-    from harness.analyse.figures import draw_trend
+    from harness.analyse.figures import draw_curves, draw_thresholds, draw_trend
     from harness.record.files import cannot_write, write_atomic
 
     try:
@@ -115,6 +115,8 @@ def write(document: dict[str, Any], out: Path, *, figures: bool) -> list[Path]:
         suffix = "" if len(groups) == 1 else f"-{group['dataset']['name']}-{group['key']}"
         if group["trend"] is not None:
             paths += draw_trend(group, out, f"trend{suffix}")
+            paths += draw_thresholds(group, out, f"thresholds{suffix}")
+            paths += draw_curves(group, out, f"curves{suffix}")
     return paths
 
 
@@ -145,4 +147,6 @@ def text(document: dict[str, Any]) -> str:
         parts += [f"note: {note}" for note in g["notes"]]
         parts.append(table.main_table(g, markdown=False))
         parts.append(table.headline(g, document["published"]))
+        if g["rows"]:
+            parts.append("What the headline hangs on\n" + table.sensitivity_table(g, markdown=False))
     return "\n\n".join(p for p in parts if p)

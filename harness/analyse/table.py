@@ -95,7 +95,6 @@ def headline(document: dict[str, Any], published: dict[str, Any]) -> str:
     trend = document["trend"]
     if trend is None or trend["reason"]:
         return f"No trend: {trend['reason'] if trend else 'no runs'}."
-    how = trend["interval"]
     rows = [
         ["reduction factor", _times(trend["reduction_factor"]), interval(trend["reduction_interval"]), MISSING,
          _times(published["reduction_factor"])],
@@ -105,11 +104,38 @@ def headline(document: dict[str, Any], published: dict[str, Any]) -> str:
         ["Moore's law", _times(trend["moore_factor"]), MISSING, MISSING, _times(published["moore_factor"])],
     ]  # fmt: skip
     header = ["", "here", "95 % bootstrap", "95 % least squares", "published (ImageNet, top-5)"]
-    note = f"{how['method']}, {how['draws']} draws, covers {how['covers']}" if how else "no interval"
-    return grid(header, rows, markdown=True) + f"\n\nInterval: {note}. Frontier: {', '.join(trend['frontier'])}."
+    bound = (
+        f" {trend['reference']} did not reach the target: factors are at least." if trend["reference_censored"] else ""
+    )
+    return (
+        grid(header, rows, markdown=True)
+        + f"\n\nBootstrap: {trend['draws']:,} draws, covers {trend['covers']}.{bound} "
+        + f"Frontier: {', '.join(trend['frontier'])}."
+    )
 
 
-def markdown(document: dict[str, Any], published: dict[str, Any], extra: str = "") -> str:
+def sensitivity_table(document: dict[str, Any], *, markdown: bool) -> str:
+    """What the headline hangs on."""
+    rows = [
+        [i["change"], _times(i["reduction_factor"]), number(i["halving_months"]), i["note"] or MISSING]
+        for i in document["sensitivity"]
+    ]
+    return grid(["change", "factor", "halving months", "note"], rows, markdown=markdown, left=(0, 3))
+
+
+def hardware_table(document: dict[str, Any], *, markdown: bool) -> str:
+    """Seconds and joules to target, a block for each named hardware."""
+    rows = []
+    for h in document["hardware"]:
+        cells = []
+        for unit in ("seconds", "joules"):
+            above = h[f"{unit}_above"]
+            cells.append(number(h[unit]) if above is None else f"> {number(above)}")
+        rows.append([h["hardware"], h["title"], str(h["n"]), *cells])
+    return grid(["hardware", "architecture", "n", "training seconds", "joules"], rows, markdown=markdown, left=(0, 1))
+
+
+def markdown(document: dict[str, Any], published: dict[str, Any]) -> str:
     """TABLE.md's section of one group."""
     d, t = document["dataset"], document["target"]
     subset = ", a subset" if d["subset"] else ""
@@ -131,4 +157,12 @@ def markdown(document: dict[str, Any], published: dict[str, Any], extra: str = "
         "The middle run's ledger at its crossing (at its end where it missed): spent = forward + backward, exactly; "
         "evaluation and lost (done, then lost to an interruption) stand beside the headline, not in it.",
     ]
-    return "\n\n".join([*parts, *([extra] if extra else [])]) + "\n"
+    if document["rows"]:
+        parts += [
+            "## What the headline hangs on",
+            sensitivity_table(document, markdown=True),
+            "## Time and energy to target, by hardware",
+            hardware_table(document, markdown=True),
+            "Medians over the seeds run on that hardware; not comparable between hardware, nor with the trend above.",
+        ]
+    return "\n\n".join(parts) + "\n"

@@ -119,8 +119,11 @@ def hardware_label(hardware: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def trial_of(run: Run) -> Trial:
-    """The compact form of a finished run; raises RecordError where run.json lacks what the analysis needs."""
+def trial_of(run: Run, settings: str) -> Trial:
+    """The compact form of a finished run; `settings` as in `Plan`.
+
+    Raises RecordError where run.json lacks what the analysis needs.
+    """
     s = run.summary
     try:
         data = s["dataset"]
@@ -132,7 +135,7 @@ def trial_of(run: Run) -> Trial:
             batch_size=s["batch_size"],
             resolution=data["resolution"],
             kind=s["kind"],
-            settings=settings_digest((run.path / CONFIG).read_text()),
+            settings=settings,
         )
         return Trial(
             path=str(run.path),
@@ -164,7 +167,11 @@ def read_trials(root: Path) -> tuple[list[Trial], list[Path]]:
     Raises RecordError (one line) where `root` is no folder, holds no finished run, or one is damaged.
     """
     folders = find_run_folders(root)
-    trials = [trial_of(read_run(folder)) for folder in folders if is_finished(folder)]
+    trials = [
+        trial_of(read_run(folder), settings_digest((folder / CONFIG).read_text()))
+        for folder in folders
+        if is_finished(folder)
+    ]
     unfinished = [folder for folder in folders if not is_finished(folder)]
     if not trials:
         more = f" ({len(unfinished)} unfinished; start them again to resume)" if unfinished else ""

@@ -29,15 +29,15 @@ def interval(ends: Sequence[float | None] | None, digits: int = 3, opening: str 
     return f"{opening}{number(low, digits)}, {'∞' if high is None else number(high, digits)}]"
 
 
-def grid(header: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool) -> str:
-    """An aligned table: Markdown, or plain columns for a terminal. The first column is left-aligned, the rest right."""
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool, left: Sequence[int] = (0,)) -> str:
+    """An aligned table, Markdown or plain columns; the columns in `left` hold words, the rest numbers."""
     columns = list(zip(header, *rows, strict=True))
     widths = [max(3, *(len(cell) for cell in column)) for column in columns]
 
     def line(cells: Sequence[str]) -> str:
-        padded = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+        padded = [c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
         return "| " + " | ".join(padded) + " |" if markdown else "  ".join(padded).rstrip()
 
     right = ":" if markdown else "-"
-    dashes = ["-" * w if i == 0 else "-" * (w - 1) + right for i, w in enumerate(widths)]
+    dashes = ["-" * w if i in left else "-" * (w - 1) + right for i, w in enumerate(widths)]
     return "\n".join([line(header), line(dashes), *(line(r) for r in rows)])

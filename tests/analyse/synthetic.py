@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from harness.analyse.trials import Trial, trial_of
 from harness.record import curve, folder
 from harness.record.curve import Evaluation
 from harness.record.protocol import PROTOCOL_VERSION, digest
@@ -76,21 +77,12 @@ def evaluations(made: Made) -> list[Evaluation]:
     return rows
 
 
-def write_run(root: Path, made: Made) -> Path:
-    """A sealed run folder below `root`; returns it."""
-    path = root / made.model / made.run_id
-    path.mkdir(parents=True)
-    (path / folder.CONFIG).write_text(
-        f"seed: {made.seed}\nmodel:\n  name: {made.model}\nrecipe:\n  name: {made.recipe}\n"
-        f"  lr: {made.learning_rate}\n  epochs: {made.planned_epochs}\ndata:\n  name: synthetic\n"
-    )
-    (path / folder.PROVENANCE).write_text(json.dumps({"segments": []}))
-    rows = evaluations(made)
-    (path / folder.CURVE).write_text("".join(row.as_line() for row in rows))
+def summary_of(made: Made, rows: list[Evaluation]) -> dict[str, Any]:
+    """What run.json holds besides the seals."""
     last = rows[-1] if rows else None
     totals = {} if last is None else {n: getattr(last, n) for n in curve.FIELDS if n.endswith(("macs", "seconds"))}
     forward = made.forward_macs
-    folder.seal(path, {
+    return {
         "protocol_version": PROTOCOL_VERSION, "kind": made.kind, "run_id": made.run_id, "model": made.model,
         "title": made.model.title(), "published": made.published, "fidelity": FIDELITY, "recipe": made.recipe,
         "seed": made.seed,
@@ -105,8 +97,28 @@ def write_run(root: Path, made: Made) -> Path:
         "diverged_at_step": None,
         "hardware": {"device": "cpu", "device_name": made.device_name, "world_size": 1, "precision": "fp32",
                      "memory_format": "channels_last", "compile": False, "threads": 1},
-    })  # fmt: skip
+    }  # fmt: skip
+
+
+def write_run(root: Path, made: Made) -> Path:
+    """A sealed run folder below `root`; returns it."""
+    path = root / made.model / made.run_id
+    path.mkdir(parents=True)
+    (path / folder.CONFIG).write_text(
+        f"seed: {made.seed}\nmodel:\n  name: {made.model}\nrecipe:\n  name: {made.recipe}\n"
+        f"  lr: {made.learning_rate}\n  epochs: {made.planned_epochs}\ndata:\n  name: synthetic\n"
+    )
+    (path / folder.PROVENANCE).write_text(json.dumps({"segments": []}))
+    rows = evaluations(made)
+    (path / folder.CURVE).write_text("".join(row.as_line() for row in rows))
+    folder.seal(path, summary_of(made, rows))
     return path
+
+
+def trial(made: Made) -> Trial:
+    """The same run as the analysis sees it, without the disk."""
+    rows = evaluations(made)
+    return trial_of(folder.Run(Path(made.run_id), summary_of(made, rows), rows), settings="")
 
 
 def write_runs(root: Path, runs: Iterable[Made]) -> Path:

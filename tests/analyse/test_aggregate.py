@@ -139,7 +139,7 @@ def test_searched_runs_stay_out_of_the_trend(tmp_path):
 def test_n_1_gives_the_resolution_and_says_so(tmp_path):
     document = group(write_runs(tmp_path, ladder(seeds=1)))
     assert all(r["interval_kind"] == "resolution" for r in document["rows"])
-    assert document["trend"]["interval"]["covers"].startswith("n = 1")
+    assert document["trend"]["covers"].startswith("n = 1")
     assert row(document, "net1")["factor_interval"] == pytest.approx([2 * 19 / 20, 2 * 20 / 19])
 
 

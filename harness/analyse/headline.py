@@ -1,0 +1,107 @@
+"""The headline of a ladder at one level: frontier, line, factor, and how sure they are."""
+
+from typing import Any
+
+import numpy as np
+
+from harness.analyse import bootstrap
+from harness.analyse.bootstrap import Floats
+from harness.analyse.cost import Cost
+from harness.analyse.ladder import Rung, known_cost, median_cost, reference_of
+from harness.analyse.rows import containing, finite
+from harness.analyse.trend import fit, frontier, months, moore_factor
+from harness.record.target import Target
+
+_NUMBERS = ("halving_months", "halving_interval_ols", "reduction_factor", "cheapest", "span_months", "moore_factor",
+            "slope", "intercept")  # fmt: skip
+
+
+def point(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
+    """Frontier, fit and factor from one cost a rung (rungs by date, not empty), without bootstrap.
+
+    A censored reference stands at what it spent, a lower bound; `reason` says why where there is no line to fit.
+    """
+    at = rungs.index(reference_of(rungs))
+    values = [c.high for c in costs]
+    values[at] = known_cost(costs[at])
+    dates = [r.published for r in rungs]
+    chosen = frontier(dates, values)
+    x = [months(dates[i]) for i in chosen]
+    result: dict[str, Any] = {
+        "frontier": [rungs[i].model for i in chosen],
+        "reference": rungs[at].model,
+        "reference_censored": costs[at].censored,
+        "reached": sum(not c.censored for c in costs),
+        "reason": None,
+        **dict.fromkeys(_NUMBERS),
+    }
+    line = fit(x, [values[i] for i in chosen]) if chosen and min(values[i] for i in chosen) > 0 else None
+    if line is None:
+        result["reason"] = f"a trend needs two frontier points of distinct dates, there are {len(set(x))}"
+        return result
+    low = line.halving_low
+    return result | {
+        "halving_months": finite(line.halving_months),
+        "halving_interval_ols": None if low is None else [low, finite(line.halving_high)],
+        "cheapest": rungs[chosen[-1]].model,
+        "reduction_factor": values[at] / values[chosen[-1]],
+        "span_months": x[-1] - x[0],
+        "moore_factor": moore_factor(x[-1] - x[0]),
+        "slope": line.slope,
+        "intercept": line.intercept,
+    }
+
+
+def median_costs(rungs: list[Rung], metric: str, value: float, unit: str, *, in_a_row: int = 1) -> list[Cost]:
+    """One median cost a rung."""
+    return [median_cost(r.costs(metric, value, unit, in_a_row=in_a_row)) for r in rungs]
+
+
+def draw_all(rungs: list[Rung], target: Target, unit: str, draws: int, seed: int) -> Floats:
+    """(draws, rungs) bootstrapped median costs, the reference's never infinite (see `bounded_reference`)."""
+    costs = {r.model: r.costs(target.metric, target.value, unit) for r in rungs}
+    column = rungs.index(reference_of(rungs))
+    drawn = bootstrap.draw_costs(costs, draws, seed)
+    return bounded_reference(drawn, column, [c.low for c in costs[rungs[column].model] if c.censored])
+
+
+def bounded_reference(drawn: Floats, column: int, spent_by_missed: list[float]) -> Floats:
+    """Where most of a resample of the reference is censored it stands at what those runs spent: factors are at least.
+
+    Left infinite it would drop out of the frontier, and the line would start at another architecture.
+    """
+    if spent_by_missed:
+        drawn[np.isinf(drawn[:, column]), column] = float(np.median(spent_by_missed))
+    return drawn
+
+
+def intervals_of(rungs: list[Rung], drawn: Floats, found: dict[str, Any]) -> dict[str, Any]:
+    """`halving_interval` and `reduction_interval` from draws (draws, rungs); null where there is no line."""
+    nothing: dict[str, Any] = {"halving_interval": None, "reduction_interval": None, "valid_share": None}
+    if found["reason"]:
+        return nothing
+    at = rungs.index(reference_of(rungs))
+    halving, _ = bootstrap.halving_percentile(np.array([months(r.published) for r in rungs]), drawn)
+    factor = bootstrap.percentile(drawn[:, at] / np.min(drawn, axis=1))
+    if halving is None or factor is None:
+        return nothing
+    return {
+        "halving_interval": containing(halving, found["halving_months"] or np.inf),
+        "reduction_interval": containing(factor, found["reduction_factor"]),
+        "valid_share": halving.valid,
+    }
+
+
+def with_intervals(rungs: list[Rung], target: Target, unit: str, drawn: Floats) -> dict[str, Any]:
+    """The point and its intervals, with the words that say what the intervals cover."""
+    found = point(rungs, median_costs(rungs, target.metric, target.value, unit))
+    return found | intervals_of(rungs, drawn, found) | {"covers": covers([len(r.trials) for r in rungs])}
+
+
+def covers(sizes: list[int]) -> str:
+    """What an interval over these numbers of seeds covers."""
+    if max(sizes) == 1:
+        return "n = 1: the resolution of the evaluation grid only, no variation between seeds"
+    if min(sizes) == 1:
+        return f"seeds and resolution; {sizes.count(1)} of {len(sizes)} architectures have n = 1: resolution only"
+    return f"seeds (n = {min(sizes)} to {max(sizes)}) and resolution"

@@ -1,0 +1,52 @@
+"""Cost as a function of the threshold: the frontier, the factor and the halving time at every level."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.analyse import bootstrap
+from harness.analyse.cost import UNITS, Cost
+from harness.analyse.curves import crossing_indices
+from harness.analyse.headline import bounded_reference, intervals_of, point
+from harness.analyse.ladder import Rung, median_cost, reference_of
+from harness.record.target import METRICS, Target
+
+GRID_PERCENT = range(1, 100)
+
+
+def thresholds(rungs: list[Rung], target: Target, unit: str, draws: int, seed: int) -> list[dict[str, Any]]:
+    """Every whole percent of top-1 and top-5 (and the target itself) that at least two architectures reach."""
+    found = []
+    for metric in METRICS:
+        levels = sorted({p / 100 for p in GRID_PERCENT} | ({target.value} if metric == target.metric else set()))
+        by_rung = [costs_at(r, metric, np.array(levels), unit) for r in rungs]
+        for number, level in enumerate(levels):
+            costs = [column[number] for column in by_rung]
+            if sum(not median_cost(c).censored for c in costs) >= 2:
+                found.append({"metric": metric, "level": level} | _at_level(rungs, costs, draws, seed))
+    return found
+
+
+def costs_at(rung: Rung, metric: str, levels: NDArray[np.float64], unit: str) -> list[list[Cost]]:
+    """Costs of every run at every level, [level][run], with their resolution intervals."""
+    low = np.empty((len(rung.trials), len(levels)))
+    high = np.empty_like(low)
+    for row, trial in enumerate(rung.trials):
+        # One 0 in front and one infinity behind turn "before the first" and "never" into ordinary positions.
+        spent = np.concatenate([[0.0], UNITS[unit](trial), [np.inf]])
+        index = crossing_indices(trial, metric, levels)
+        low[row], high[row] = spent[index], spent[index + 1]
+    return [[Cost(float(a), float(b)) for a, b in zip(low[:, n], high[:, n], strict=True)] for n in range(len(levels))]
+
+
+def _at_level(rungs: list[Rung], costs: list[list[Cost]], draws: int, seed: int) -> dict[str, Any]:
+    medians = [median_cost(c) for c in costs]
+    found = point(rungs, medians)
+    found["unresolved"] = sum(c.low == 0 and not c.censored for c in medians)
+    drawn = bootstrap.draw_costs({r.model: c for r, c in zip(rungs, costs, strict=True)}, draws, seed)
+    column = rungs.index(reference_of(rungs))
+    drawn = bounded_reference(drawn, column, [c.low for c in costs[column] if c.censored])
+    band = intervals_of(rungs, drawn, found)
+    names = ("frontier", "reached", "unresolved", "reference_censored", "halving_months", "reduction_factor", "reason")
+    return {n: found[n] for n in names} | {n: band[n] for n in ("halving_interval", "reduction_interval")}
