@@ -24,7 +24,10 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 
 # What decides a run's result, seed aside. Where it runs, who watches and how fast it goes stay out of its identity.
 _SEMANTIC_MODEL = ("name", "kwargs", "auxiliary_weight")
-_SEMANTIC_DATA = ("name", "classes", "images_per_class", "resolution", "crop_ratio", "mean", "std")
+_SEMANTIC_DATA = (
+    *("name", "classes", "images_per_class", "evaluation_images_per_class"),
+    *("resolution", "crop_ratio", "mean", "std"),
+)
 _SEMANTIC_TARGET = ("metric", "value", "split")
 
 

@@ -100,6 +100,7 @@ class DataConfig:
     download: bool
     classes: int | None
     images_per_class: int | None
+    evaluation_images_per_class: int | None
     resolution: int
     crop_ratio: float
     mean: list[float]

@@ -41,7 +41,13 @@ NOT_NEGATIVE = [
     "data.workers",
     "model.auxiliary_weight",
 ]
-POSITIVE_OR_NONE = ("data.classes", "data.images_per_class", "threads", "budget.max_gpu_hours")
+POSITIVE_OR_NONE = (
+    "data.classes",
+    "data.images_per_class",
+    "data.evaluation_images_per_class",
+    "threads",
+    "budget.max_gpu_hours",
+)
 
 
 def validate(config: Config) -> None:

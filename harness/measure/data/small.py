@@ -106,16 +106,14 @@ SOURCES: dict[str, Callable[[DataConfig], tuple[Split, Split]]] = {
 }
 
 
-def keep(split: Split, classes: list[int], images_per_class: int | None, *, what: str) -> Split:
+def keep(split: Split, classes: list[int], images_per_class: int | None, *, option: str) -> Split:
     """The first `images_per_class` images of each class in a seeded order, relabelled 0, 1, ... in class order."""
     chosen = []
     for new, old in enumerate(classes):
         members = torch.nonzero(split.labels == old).squeeze(1)
         if images_per_class is not None:
             if images_per_class > len(members):
-                raise BadInput(
-                    f"data.images_per_class={images_per_class}: class {old} has {len(members)} {what} images"
-                )
+                raise BadInput(f"{option}={images_per_class}: class {old} has {len(members)} images; lower it")
             order = torch.randperm(len(members), generator=keyed_generator("subset", SUBSET_SEED, old))
             members = members[order[:images_per_class]].sort().values
         chosen.append((members, torch.full((len(members),), new)))
@@ -137,11 +135,12 @@ def load(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> "Small
     """One of `SOURCES`, cut to the asked subset, on the device."""
     train, held_out = SOURCES[data.name](data)
     available = int(train.labels.max()) + 1
-    subset = (data.classes is not None and data.classes != available) or data.images_per_class is not None
+    kept = (data.images_per_class, data.evaluation_images_per_class)
+    subset = (data.classes is not None and data.classes != available) or kept != (None, None)
     if subset:
         classes = choose_classes(available, data.classes)
-        train = keep(train, classes, data.images_per_class, what="training")
-        held_out = keep(held_out, classes, None, what="evaluation")
+        train = keep(train, classes, kept[0], option="data.images_per_class")
+        held_out = keep(held_out, classes, kept[1], option="data.evaluation_images_per_class")
     return SmallData(data, recipe, train, held_out, subset=subset, device=device)
 
 
