@@ -31,6 +31,7 @@ VERBS = {
         "records -> table, trend, figure",
         "harness aggregate results/runs/digits --out out",
     ),
+    "sync": Verb("harness.measure.sync", "upload finished runs to W&B from their records", "harness sync results/runs"),
     "replay": Verb("harness.analyse.replay", "the published study, rebuilt from its constants", "harness replay"),
 }
 

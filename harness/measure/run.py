@@ -2,10 +2,11 @@
 
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import yaml
 
 import models
 from harness.measure import checkpoint, distributed
@@ -20,9 +21,8 @@ from harness.measure.schema import Config
 from harness.measure.summary import summarise
 from harness.measure.tracking import Tracker, start
 from harness.measure.train import Diverged, Position, Stopped, Training
-from harness.record.curve import read_curve
 from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
-from harness.record.folder import CHECKPOINT, CURVE, is_finished, read_run
+from harness.record.folder import CHECKPOINT, is_finished, read_run
 from harness.record.ledger import Ledger
 from harness.record.lock import RunLock
 from harness.record.provenance import segment
@@ -79,6 +79,9 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag) -> Result:
         training = _assemble(config, machine, world, data, model, bills, writer, stop)
         cleanup.callback(training.display.close)
         _resume(training)
+        if world.is_main:
+            training.tracker = _tracker(config, training.position.images)
+            cleanup.callback(training.tracker.close)
         outcome, diverged_at_step = _train(training)
         if outcome == "interrupted":
             training.tracker.interrupted()
@@ -134,7 +137,7 @@ def _assemble(
             target=target,
             quiet=not world.is_main,
         ),
-        tracker=_tracker(config) if world.is_main else Tracker(),
+        tracker=Tracker(),
         stop=stop,
     )
 
@@ -213,13 +216,10 @@ def _check_fits(config: Config, data: ImageData, world_size: int) -> None:
 
 def _portable(overrides: list[str]) -> list[str]:
     """Overrides without the paths and devices of the machine they were given on."""
-    local = ("out=", "data.root=", "device=", "hydra/", "threads=")
+    local = ("out=", "data.root=", "device=", "hydra/", "threads=", "tracking")
     return [override for override in overrides if not override.startswith(local)]
 
 
-def _tracker(config: Config) -> Tracker:
-    folder = run_folder(config)
-    rows = folder / CURVE
-    seen = read_curve(rows)[-1:] if rows.exists() else []
-    images = seen[0].images if seen else 0
-    return start(config.tracking, run_id=run_id(config), folder=folder, config=asdict(config), resume_images=images)
+def _tracker(config: Config, resume_images: int) -> Tracker:
+    folder, whole = run_folder(config), yaml.safe_load(recorded(config))
+    return start(config.tracking, run_id=run_id(config), folder=folder, config=whole, resume_images=resume_images)

@@ -120,9 +120,20 @@ class TargetConfig:
 
 @dataclass
 class TrackingConfig:
-    """The dashboard that mirrors the record."""
+    """The dashboard that mirrors the record. See conf/tracking/wandb.yaml for each key."""
 
     name: str
+    project: str
+    entity: str | None
+    group: str | None
+    run_name: str | None
+    tags: list[str]
+    mode: str
+    dir: str
+    system_metrics: bool
+    init_timeout_seconds: float
+    finish_wait_seconds: float
+    finish_limit_seconds: float
 
 
 @dataclass

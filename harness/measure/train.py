@@ -135,6 +135,7 @@ class Training:
                 self._add_time(started, joules)
                 row = self._evaluate(lr)
                 self.save()
+                self.tracker.log(row, self._derived(row))  # after the checkpoint: a row mirrored is never taken back
                 if self._target_reached([row]):
                     return True
                 started, joules = self._clock()
@@ -217,7 +218,6 @@ class Training:
         if self.writer is not None:
             self.writer.append(row)
         self.display.evaluation(row)
-        self.tracker.log(row, self._derived(row))
         return row
 
     def _derived(self, row: Evaluation) -> dict[str, float]:
