@@ -18,6 +18,8 @@ class Verb(NamedTuple):
 
 VERBS = {
     "train": Verb("harness.measure.launch", "measure one run, or a sweep with -m", "harness train model=resnet18"),
+    "plan": Verb("harness.measure.plan", "what a run or a sweep would cost", "harness plan -m +experiment=remeasure"),
+    "status": Verb("harness.analyse.status", "every run of a sweep, finished or not", "harness status results/runs"),
     "target": Verb(
         "harness.analyse.target",
         "AlexNet's level on a data set, from its full runs",
@@ -62,7 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     verb = next((word for word in arguments if not word.startswith("-")), "")
     parser = build_parser(verb)
-    args = parser.parse_args(arguments)
+    args, rest = parser.parse_known_args(arguments)
+    if rest and (not hasattr(args, "overrides") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.overrides += rest  # argparse takes positionals in one stretch; people write them around the options
     try:
         return int(importlib.import_module(VERBS[args.verb].module).main(args))
     except HarnessError as error:

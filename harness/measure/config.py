@@ -36,7 +36,7 @@ def compose(overrides: list[str]) -> Config:
 
     Beside Hydra's grammar, `target=path/to/file.yaml` takes a level written by `harness target`.
     """
-    overrides, target_file = _take_target_file(overrides)
+    overrides, target_file = take_target_file(overrides)
     node = compose_node(overrides)
     try:
         raw = OmegaConf.to_container(node, resolve=True)
@@ -65,7 +65,8 @@ def compose_node(overrides: list[str], *, with_hydra: bool = False) -> DictConfi
         raise BadInput(_explain(error, overrides)) from error
 
 
-def _take_target_file(overrides: list[str]) -> tuple[list[str], Path | None]:
+def take_target_file(overrides: list[str]) -> tuple[list[str], Path | None]:
+    """Overrides that Hydra understands, and the file of `target=path/to/file.yaml` if one is among them."""
     kept: list[str] = []
     found: Path | None = None
     for override in overrides:

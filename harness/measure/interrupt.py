@@ -8,9 +8,10 @@ barrier keeps the other ranks alive until rank 0 has asked: `srun --kill-on-bad-
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
 from types import FrameType
 from typing import Any
+
+from harness.record.sweep import job_id
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 SLURM_PATIENCE_SECONDS = 20
@@ -54,17 +55,6 @@ class StopFlag:
         if number == signal.SIGINT and self.signal_name == "SIGINT":
             raise KeyboardInterrupt
         self.signal_name = signal.Signals(number).name
-
-
-def job_id(environment: Mapping[str, str]) -> str | None:
-    """This job in Slurm's words: `<array>_<element>`, or a plain id, or None outside Slurm.
-
-    Never SLURM_JOB_ID alone for an array: the last element's equals the array's, and requeueing that starts all again.
-    """
-    array, element = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
-    if array and element:
-        return f"{array}_{element}"
-    return environment.get("SLURM_JOB_ID")
 
 
 def shield_worker(_worker: int = 0) -> None:

@@ -142,6 +142,8 @@ class BudgetConfig:
 
     epochs: int
     max_gpu_hours: float | None
+    gpu: str
+    utilisation: float
 
 
 @dataclass

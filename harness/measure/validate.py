@@ -18,6 +18,7 @@ CHOICES: dict[str, Sequence[str]] = {
 }
 POSITIVE = [
     "budget.epochs",
+    "budget.utilisation",
     "recipe.epochs",
     "recipe.batch_size",
     "recipe.accumulation_steps",

@@ -20,6 +20,7 @@ from pathlib import Path
 from harness.record.errors import RunLocked
 from harness.record.files import cannot_write
 from harness.record.folder import LOCK
+from harness.record.sweep import job_id
 
 HEARTBEAT_SECONDS = 15.0
 STALE_SECONDS = 90.0
@@ -41,14 +42,12 @@ class Holder:
     @classmethod
     def me(cls) -> "Holder":
         """This process."""
-        array, element = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-        job = f"{array}_{element}" if array and element else os.environ.get("SLURM_JOB_ID")
         boot = Path("/proc/sys/kernel/random/boot_id")
         return cls(
             host=socket.gethostname(),
             boot=boot.read_text().strip() if boot.exists() else "",
             pid=os.getpid(),
-            job=job,
+            job=job_id(os.environ),
             token=secrets.token_hex(8),
         )
 

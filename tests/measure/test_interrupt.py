@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure.interrupt import STOP_SIGNALS, StopFlag, job_id
+from harness.measure.interrupt import STOP_SIGNALS, StopFlag
+from harness.record.sweep import job_id
 
 
 @pytest.fixture

@@ -1,0 +1,178 @@
+"""Sweeps on Slurm: one job array through submitit, one run an element.
+
+submitit writes the script, submits it and starts `element` in each task. Stopping, saving and requeueing are the
+run's own affair (`harness.measure.interrupt`): the first thing an element does is to replace submitit's handlers.
+"""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from harness.measure.config import compose, run_folder
+from harness.measure.schema import Config, ResourcesConfig
+from harness.record.errors import BadInput
+from harness.record.folder import is_finished
+from harness.record.sweep import SUBMISSIONS, Submission, queue, read_manifests, write_manifest
+
+POLL_SECONDS = 10.0
+PATIENCE_POLLS = 30
+"""So many polls in a row may go unanswered (a restarted controller) before waiting ends; the jobs go on."""
+
+
+@dataclass
+class SlurmConfig:
+    """conf/hydra/launcher/slurm.yaml; see there for each key."""
+
+    name: str
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    minutes: int | None
+    gpus_per_node: int
+    tasks: int | None
+    parallel: int
+    signal_seconds: int
+    setup: list[str]
+    extra: dict[str, Any]
+
+
+def slurm_config(node: DictConfig) -> SlurmConfig:
+    """The launcher's node as typed data; raises BadInput in one line."""
+    try:
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SlurmConfig), node))
+    except OmegaConfBaseException as error:
+        raise BadInput(f"hydra.launcher: {str(error).splitlines()[0]}") from error
+    assert isinstance(config, SlurmConfig)
+    return config
+
+
+def pinned(job: list[str]) -> tuple[list[str], Config]:
+    """The overrides of a run with "auto" decided for the cluster, and their config.
+
+    A sweep over different GPUs must not train one run in bf16 and the next in fp32, and a run's identity has to be
+    known when it is submitted: where GPUs are asked for, auto means cuda and bf16; where none are, cpu and fp32.
+    """
+    config = compose(job)
+    gpus = config.model.resources.gpus > 0
+    choice = {"device": "cuda" if gpus else "cpu", "precision": "bf16" if gpus else "fp32"}
+    job = [*job, *(f"{key}={value}" for key, value in choice.items() if getattr(config, key) == "auto")]
+    return job, compose(job)
+
+
+def submit(runs: list[tuple[list[str], Config]], slurm: SlurmConfig) -> list[Submission]:
+    """Submit what is neither finished nor queued, an array for each set of resources; returns what was submitted.
+
+    `runs` come from `pinned`.
+    """
+    root = Path(runs[0][1].out)
+    submitted, live = read_manifests(root), queue()
+    if live is None:
+        raise BadInput("hydra/launcher=slurm: squeue does not answer; is this a login node? else hydra/launcher=local")
+    wanted: dict[tuple[int, ...], list[tuple[list[str], Config]]] = {}
+    finished = queued = 0
+    for job, config in runs:
+        known = submitted.get(_relative(config, root))
+        if is_finished(run_folder(config)):
+            finished += 1
+        elif known is not None and known.job in live:
+            queued += 1
+        else:
+            wanted.setdefault(tuple(vars(config.model.resources).values()), []).append((job, config))
+    print(
+        f"{len(runs)} runs: {finished} finished, {queued} in the queue, {len(runs) - finished - queued} to submit",
+        file=sys.stderr,
+    )
+    return [one for group in wanted.values() for one in _submit_array(group, root, slurm)]
+
+
+def _submit_array(group: list[tuple[list[str], Config]], root: Path, slurm: SlurmConfig) -> list[Submission]:
+    try:
+        import submitit
+    except ImportError as error:
+        raise BadInput("hydra/launcher=slurm needs submitit: pip install 'ai-efficiency-remeasured[slurm]'") from error
+    executor = submitit.SlurmExecutor(folder=(root / SUBMISSIONS).absolute())
+    executor.update_parameters(**parameters(group[0][1].model.resources, slurm))
+    try:
+        with _submitting():
+            jobs = executor.map_array(element, [job for job, _ in group])
+    except submitit.core.utils.FailedJobError as error:
+        raise BadInput(f"sbatch refused: {str(error).strip().splitlines()[-1]}; see slurm/site.env") from error
+    submissions = [
+        Submission(job.job_id, _relative(config, root), config.model.name, config.seed, overrides)
+        for job, (overrides, config) in zip(jobs, group, strict=True)
+    ]
+    write_manifest(root, submissions)
+    array = submissions[0].job.partition("_")[0]
+    print(f"submitted {len(submissions)} runs as job {array}; logs in {root / SUBMISSIONS}/{array}_*", file=sys.stderr)
+    return submissions
+
+
+def parameters(resources: ResourcesConfig, slurm: SlurmConfig) -> dict[str, Any]:
+    """submitit's parameters for runs with these resources: one srun task per GPU."""
+    tasks = slurm.tasks or max(1, resources.gpus)
+    nodes = math.ceil(resources.gpus / slurm.gpus_per_node) or 1
+    if resources.gpus % nodes or tasks % nodes:
+        raise BadInput(f"model.resources.gpus={resources.gpus}: not divisible over {nodes} nodes; choose a multiple")
+    wanted = {
+        "job_name": "harness",
+        "nodes": nodes,
+        "ntasks_per_node": tasks // nodes,
+        "gpus_per_node": resources.gpus // nodes or None,
+        "cpus_per_task": resources.cpus_per_gpu,
+        "mem": f"{math.ceil(resources.memory_gb / nodes)}GB",
+        "time": slurm.minutes or resources.minutes,
+        "signal_delay_s": slurm.signal_seconds,
+        "array_parallelism": slurm.parallel,
+        "setup": list(slurm.setup) or None,
+        # The first task to exit ends the step. And since Slurm 22.05 srun no longer takes the CPUs from sbatch.
+        "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={resources.cpus_per_gpu}"],
+        "additional_parameters": {"requeue": True, **slurm.extra},
+    }
+    site = {name: getattr(slurm, name) for name in ("partition", "account", "qos", "constraint")}
+    return {name: value for name, value in {**wanted, **site}.items() if value is not None} | {"wckey": None}
+
+
+def element(job: list[str]) -> None:
+    """One run, inside its job; anything but success ends the process, so that Slurm says FAILED."""
+    from harness.measure.launch import run_alone
+
+    if code := run_alone(job):
+        sys.exit(code)
+
+
+def wait(submissions: list[Submission]) -> None:
+    """Return when Slurm has none of these jobs any more, whatever became of them. Ctrl-C leaves them running."""
+    jobs, unanswered = {one.job for one in submissions}, 0
+    while unanswered < PATIENCE_POLLS:
+        live = queue()
+        if live is not None and not jobs & live.keys():
+            return
+        unanswered = unanswered + 1 if live is None else 0
+        time.sleep(POLL_SECONDS)
+    print("squeue has not answered for minutes; the jobs go on without this terminal", file=sys.stderr)
+
+
+@contextmanager
+def _submitting() -> Iterator[None]:
+    """An environment without the traces of a job we may be in, but with the site's Slurm."""
+    from submitit.helpers import clean_env
+
+    where = os.environ.get("SLURM_CONF")
+    with clean_env():
+        if where is not None:
+            os.environ["SLURM_CONF"] = where
+        yield
+
+
+def _relative(config: Config, root: Path) -> str:
+    return str(run_folder(config).relative_to(root))

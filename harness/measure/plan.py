@@ -1,0 +1,241 @@
+"""`harness plan`: what a run or a sweep would cost, and whether everything it needs is there. Starts nothing."""
+
+import argparse
+import importlib.util
+import json
+import shutil
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+import models
+from harness.measure.config import compose, run_folder, run_id, target_of
+from harness.measure.data import ImageData, build
+from harness.measure.device import resolve
+from harness.measure.flops import bill
+from harness.measure.launch import add_overrides, plan_jobs
+from harness.measure.schema import Config, DataConfig
+from harness.record.errors import EXIT_BAD_INPUT, EXIT_DONE, BadInput, RecordError
+from harness.record.folder import Run, find_run_folders, is_finished, read_run
+from harness.record.sweep import queue
+from harness.record.target import reached
+from harness.record.units import macs_to_flops, macs_to_pflop
+
+PEAK_FLOPS_PER_SECOND = {
+    "V100": 125e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "H100": 989e12,
+    "H200": 989e12,
+    "B200": 2250e12,
+}
+"""Dense 16-bit tensor peak by NVIDIA's data sheets (SXM where there are several; without sparsity)."""
+
+KNOWN_SIZES = {"imagenet": (1_281_167, 50_000, 1000)}
+"""Training images, evaluation images and classes, to forecast on a machine where the data is not (FACTS of ILSVRC)."""
+
+_BYTES_PER_NUMBER = 4
+_STATES = {"sgd": 1, "nesterov": 1, "rmsprop": 2, "adamw": 2}  # numbers an optimiser keeps per parameter
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One run's forecast. basis: where the epochs come from; macs: training and evaluation; disk: while it runs."""
+
+    run_id: str
+    model: str
+    seed: int
+    forward_macs: int
+    epochs: float
+    basis: str
+    macs: int
+    gpu_hours: float
+    disk_bytes: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb: those of `harness train`."""
+    add_overrides(parser)
+    parser.add_argument("--json", action="store_true", help="print the forecast as one JSON document")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the forecast; 2 when something is missing or the cap is exceeded."""
+    jobs, launcher = plan_jobs(args.overrides, multirun=args.multirun)
+    configs = [compose(job) for job in jobs]
+    rows = forecast(configs)
+    problems = missing(configs, launcher.name)
+    try:
+        respect_cap(configs, rows)
+    except BadInput as error:
+        problems.append(str(error))
+    if args.json:
+        budget = configs[0].budget
+        document = {
+            "runs": [asdict(row) for row in rows],
+            "pflop": macs_to_pflop(sum(row.macs for row in rows)),
+            "gpu": budget.gpu,
+            "utilisation": budget.utilisation,
+            "gpu_hours": sum(row.gpu_hours for row in rows),
+            "disk_bytes": sum(row.disk_bytes for row in rows),
+            "problems": problems,
+        }
+        print(json.dumps(document, indent=1))
+    else:
+        _print_table(configs, rows)
+        for problem in problems:
+            print(f"harness: {problem}", file=sys.stderr)
+    return EXIT_BAD_INPUT if problems else EXIT_DONE
+
+
+def forecast(configs: Sequence[Config]) -> list[Forecast]:
+    """A row for every run; finished ones cost nothing. Raises BadInput where the size of the data is not known."""
+    sizes = {config.data.name: _size(config) for config in {c.data.name: c for c in configs}.values()}
+    history = _history(configs[0])
+    bills = {}
+    rows = []
+    for config in map(_resolved, configs):
+        train_images, evaluation_images, classes = sizes[config.data.name]
+        resolution = config.data.resolution
+        key = (config.model.name, resolution)
+        if key not in bills:
+            model = models.build(config.model.name, classes=classes, **config.model.kwargs)
+            bills[key] = bill(model, resolution=resolution)
+        found = bills[key]
+        epochs, basis = _expected_epochs(config, history)
+        training = int(epochs * train_images) * found.spent_macs
+        evaluations = int(epochs * config.evaluations_per_epoch) * evaluation_images * found.evaluation_macs
+        finished = is_finished(run_folder(config))
+        macs = 0 if finished else training + evaluations
+        speed = PEAK_FLOPS_PER_SECOND[_gpu(config)] * config.budget.utilisation
+        copies = 1 + _STATES[config.recipe.optimizer] + (config.recipe.ema_decay > 0)
+        rows.append(
+            Forecast(
+                run_id=run_id(config),
+                model=config.model.name,
+                seed=config.seed,
+                forward_macs=found.forward_macs,
+                epochs=epochs,
+                basis="finished" if finished else basis,
+                macs=macs,
+                gpu_hours=macs_to_flops(macs) / speed / 3600,
+                # two checkpoints for a moment: the new one is whole before the old one goes
+                disk_bytes=0 if finished else 2 * copies * found.params * _BYTES_PER_NUMBER,
+            )
+        )
+    return rows
+
+
+def respect_cap(configs: Sequence[Config], rows: Sequence[Forecast]) -> None:
+    """Raise BadInput when the forecast exceeds budget.max_gpu_hours."""
+    budget, hours = configs[0].budget, sum(row.gpu_hours for row in rows)
+    if budget.max_gpu_hours is not None and hours > budget.max_gpu_hours:
+        raise BadInput(
+            f"the forecast is {hours:.3g} {budget.gpu}-hours, above budget.max_gpu_hours={budget.max_gpu_hours:g}; "
+            "raise the cap or sweep over less (`harness plan` shows the runs)"
+        )
+
+
+def missing(configs: Sequence[Config], launcher: str) -> list[str]:
+    """What the runs name but this machine does not have; a line each."""
+    lines = []
+    for config in {c.data.name: c for c in configs}.values():
+        try:
+            _load(config)
+        except BadInput as error:
+            lines.append(f"data: {error}")
+    if launcher == "slurm":
+        if shutil.which("sbatch") is None or queue() is None:
+            lines.append(
+                "launcher: no Slurm answers here (sbatch, squeue); plan on a login node, or hydra/launcher=local"
+            )
+        if importlib.util.find_spec("submitit") is None:
+            lines.append("launcher: submitit is not installed: pip install 'ai-efficiency-remeasured[slurm]'")
+    if configs[0].tracking.name == "wandb" and importlib.util.find_spec("wandb") is None:
+        lines.append("tracking: wandb is not installed: pip install wandb, or tracking=none")
+    return lines
+
+
+def _resolved(config: Config) -> Config:
+    try:
+        return resolve(config)
+    except BadInput:
+        return config  # asks for a GPU that this machine lacks: the cluster's matter
+
+
+def _gpu(config: Config) -> str:
+    if config.budget.gpu not in PEAK_FLOPS_PER_SECOND:
+        raise BadInput(f"budget.gpu={config.budget.gpu}: choose one of {', '.join(PEAK_FLOPS_PER_SECOND)}")
+    return config.budget.gpu
+
+
+def _load(config: Config) -> ImageData:
+    return build(config.data, config.recipe, torch.device("cpu"))
+
+
+def _size(config: Config) -> tuple[int, int, int]:
+    """Training images, evaluation images, classes."""
+    try:
+        data = _load(config)
+    except BadInput:
+        if config.data.name not in KNOWN_SIZES or _is_cut(config.data):
+            raise
+        return KNOWN_SIZES[config.data.name]
+    return data.train_images, data.evaluation_images, data.classes
+
+
+def _is_cut(data: DataConfig) -> bool:
+    return data.classes is not None or data.images_per_class is not None
+
+
+def _history(config: Config) -> list[Run]:
+    """Finished runs on the same data below `out`."""
+    try:
+        folders = find_run_folders(Path(config.out) / config.data.name)
+        return [read_run(folder) for folder in folders if is_finished(folder)]
+    except RecordError:
+        return []  # none yet, or a damaged one, which `harness check` reports
+
+
+def _expected_epochs(config: Config, history: Sequence[Run]) -> tuple[float, str]:
+    """Epochs until the target, and why: measured here before (any seed), published, else the whole plan."""
+    target, planned = target_of(config), float(config.budget.epochs)
+    if target is None:
+        return planned, "whole plan"
+    measured = [
+        row.epoch
+        for run in history
+        if run.model == config.model.name and run.summary["recipe"] == config.recipe.name
+        for row in [next((r for r in run.curve if reached(r.correct(target.metric), r.total, target.value)), None)]
+        if row is not None
+    ]
+    if measured:
+        return min(planned, statistics.median(measured)), f"measured, n = {len(measured)}"
+    if config.data.name in KNOWN_SIZES and config.model.expected_epochs is not None:
+        return min(planned, config.model.expected_epochs), "published"
+    return planned, "whole plan"
+
+
+def _print_table(configs: Sequence[Config], rows: Sequence[Forecast]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    budget = configs[0].budget
+    hours = sum(row.gpu_hours for row in rows)
+    table = Table(box=None)
+    for heading in ("model", "seed", "GMAC/image", "epochs", "from", "PFLOP", f"{budget.gpu}-hours", "disk MB"):
+        table.add_column(heading, justify="left" if heading in ("model", "from") else "right")
+    for row in rows:
+        gmac, mb = f"{row.forward_macs / 1e9:.3f}", f"{row.disk_bytes / 1e6:.0f}"
+        cost = (f"{macs_to_pflop(row.macs):.4g}", f"{row.gpu_hours:.3g}", mb)
+        table.add_row(row.model, str(row.seed), gmac, f"{row.epochs:g}", row.basis, *cost)
+    Console(width=100, highlight=False).print(table)
+    pflop, disk = macs_to_pflop(sum(row.macs for row in rows)), sum(row.disk_bytes for row in rows)
+    print(
+        f"{len(rows)} runs: {pflop:.4g} PFLOP, {hours:.3g} {budget.gpu}-hours at {budget.utilisation:.0%} of peak, "
+        f"{disk / 1e6:.0f} MB on disk while all run"
+    )

@@ -1,0 +1,85 @@
+"""What was submitted to Slurm, kept beside the records, and what Slurm says of it now. Needs squeue, never sacct."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness.record.errors import RecordError
+from harness.record.files import write_atomic
+
+SUBMISSIONS = ".slurm"
+"""Folder below the root of the run folders: a manifest per array, and the jobs' logs."""
+
+CLIENT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One run handed to Slurm. job: `<array>_<element>` or a plain id; folder: its run folder, relative to the root."""
+
+    job: str
+    folder: str
+    model: str
+    seed: int
+    overrides: list[str]
+
+
+def job_id(environment: Mapping[str, str]) -> str | None:
+    """The job this process is in, in Slurm's words: `<array>_<element>`, or a plain id, or None outside Slurm.
+
+    Never SLURM_JOB_ID alone for an array: the last element's equals the array's, and requeueing that starts all again.
+    """
+    array, element = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
+    if array and element:
+        return f"{array}_{element}"
+    return environment.get("SLURM_JOB_ID")
+
+
+def write_manifest(root: Path, submissions: list[Submission]) -> Path:
+    """Remember an array's runs in a file named after it; returns the file."""
+    array = submissions[0].job.partition("_")[0]
+    path = root / SUBMISSIONS / f"{array}.json"
+    write_atomic(path, json.dumps([asdict(one) for one in submissions], indent=1) + "\n")
+    return path
+
+
+def read_manifests(root: Path) -> dict[str, Submission]:
+    """The latest submission of every run below `root`, by its folder; empty where nothing was submitted."""
+    found: dict[str, Submission] = {}
+    for path in sorted((root / SUBMISSIONS).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        try:
+            found.update({row["folder"]: Submission(**row) for row in json.loads(path.read_text())})
+        except (ValueError, TypeError, KeyError) as error:
+            raise RecordError(f"{path}: not a list of submissions ({error}); remove it") from error
+    return found
+
+
+def queue() -> dict[str, str] | None:
+    """State of every unfinished job of this user, by id, e.g. {"12_3": "RUNNING"}; None where squeue cannot tell."""
+    command = ["squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format", "%i %T"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CLIENT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode != 0:
+        return None
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return {row[0]: row[1] for row in rows if len(row) == 2}
+
+
+def last_words(root: Path, job: str) -> str | None:
+    """The last telling line of a job's error logs, or None; srun's remark that a task exited is left out."""
+    logs = sorted((root / SUBMISSIONS).glob(f"{job}_*_log.err"))
+    lines = [line for log in logs for line in _tail(log) if not line.startswith("srun: ")]
+    told = [line for line in lines if not line.startswith("slurmstepd: ")]
+    cancelled = [line for line in lines if line.startswith("slurmstepd: error: *** ")]
+    return next(iter((cancelled or told)[-1:]), None)
+
+
+def _tail(path: Path, size_bytes: int = 8192) -> Iterable[str]:
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - size_bytes))
+        return [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
