@@ -1,6 +1,13 @@
 import socket
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import torch
+
+import models
+from harness.measure.config import compose
+from harness.measure.schema import Config
 
 
 @pytest.fixture
@@ -9,3 +16,37 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+class Tiny(torch.nn.Module):
+    """A network that trains on 16-pixel images in a millisecond; it has BatchNorm and dropout, both with state."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.features = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), torch.nn.BatchNorm2d(8), torch.nn.ReLU()
+        )
+        self.dropout = torch.nn.Dropout(0.2)
+        self.classifier = torch.nn.Linear(8 * 8 * 8, num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.dropout(self.features(images).flatten(1)))
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a tiny network in the zoo."""
+    monkeypatch.setitem(models.ZOO, "tiny", Tiny)
+    return "tiny"
+
+
+@pytest.fixture
+def tiny_config(tiny: str, tmp_path: Path) -> Callable[..., Config]:
+    """A config for the tiny network on generated images at 16 pixels; overrides as on the command line."""
+
+    def make(*overrides: str) -> Config:
+        small = ["data=fake", "target=none", "data.resolution=16", "model.min_resolution=16", "budget.epochs=2"]
+        own = ["model=alexnet", f"model.name={tiny}", f"out={tmp_path / 'runs'}", "threads=1", "device=cpu"]
+        return compose([*small, *own, *overrides])
+
+    return make

@@ -1,0 +1,216 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import models
+from harness.measure import run as run_module
+from harness.measure.data import steps_per_epoch
+from harness.measure.flops import bill
+from harness.measure.interrupt import StopFlag
+from harness.measure.run import Result, run
+from harness.measure.schema import Config
+from harness.record.curve import TIMING_FIELDS
+from harness.record.errors import BadInput
+from harness.record.folder import STATE, read_run
+
+MakeConfig = Callable[..., Config]
+
+
+def measure(config: Config, stop: StopFlag | None = None) -> Result:
+    return run(config, overrides=["data=fake", "out=/somewhere", "data.root=/data"], stop=stop or StopFlag())
+
+
+def untimed(folder: Path) -> list[dict[str, object]]:
+    rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k not in TIMING_FIELDS} for row in rows]
+
+
+def test_a_full_schedule_ends_with_its_budget_and_a_complete_record(tiny_config: MakeConfig) -> None:
+    config = tiny_config()
+    result = measure(config)
+    assert (result.outcome, result.exit_code) == ("budget_exhausted", 0)
+    made = read_run(result.folder)
+    assert [e.epoch for e in made.curve] == [1.0, 2.0]
+    assert made.summary["totals"]["images"] == 2 * 240
+    assert made.summary["hardware"]["precision"] == "fp32"
+    provenance = json.loads((result.folder / "provenance.json").read_text())
+    assert provenance["overrides"] == ["data=fake"]
+    assert len(provenance["segments"]) == 1
+
+
+def test_the_ledger_is_images_times_the_bill(tiny_config: MakeConfig) -> None:
+    config = tiny_config("recipe.batch_size=50", "evaluations_per_epoch=2")
+    made = read_run(measure(config).folder)
+    per_image = bill(models.build("tiny", classes=10), resolution=16)
+    last = made.curve[-1]
+    assert len(made.curve) == 4
+    assert last.images == 2 * 240  # four batches of 50 and one of 40
+    assert last.train_forward_macs == last.images * per_image.forward_macs
+    assert last.train_backward_macs == last.images * per_image.backward_macs
+    assert last.evaluation_macs == 4 * last.total * per_image.evaluation_macs
+    assert last.lost_macs == 0
+
+
+def test_one_seed_gives_one_curve_and_another_seed_another(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    augmented = ("recipe.train_transform=random_crop", "recipe.flip=true", "recipe.mixup_alpha=0.2")
+    first = measure(tiny_config(*augmented)).folder
+    second = measure(tiny_config(*augmented, f"out={tmp_path / 'again'}")).folder
+    assert first != second
+    assert first.name == second.name
+    assert untimed(first) == untimed(second)
+    assert untimed(measure(tiny_config(*augmented, "seed=1")).folder) != untimed(first)
+
+
+def test_it_stops_at_the_first_evaluation_at_the_target(tiny_config: MakeConfig) -> None:
+    level = ("target.metric=top1", "target.value=0.5", "budget.epochs=30", "evaluations_per_epoch=2")
+    made = read_run(measure(tiny_config(*level)).folder)
+    assert made.outcome == "reached"
+    accuracies = [e.correct_top1 / e.total for e in made.curve]
+    assert accuracies[-1] >= 0.5
+    assert all(accuracy < 0.5 for accuracy in accuracies[:-1])
+
+
+def test_a_finished_run_is_not_done_again(tiny_config: MakeConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = measure(tiny_config()).folder
+    before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+    assert measure(tiny_config()).outcome == "budget_exhausted"
+    assert "finished already" in capsys.readouterr().err
+    assert {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} == before
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_its_step(tiny_config: MakeConfig) -> None:
+    result = measure(tiny_config("recipe.lr=1.0e+30", "recipe.schedule=constant"))
+    assert (result.outcome, result.exit_code) == ("diverged", 3)
+    made = read_run(result.folder)
+    assert made.summary["diverged_at_step"] >= 2
+    assert made.summary["totals"]["step"] == made.summary["diverged_at_step"]
+
+
+def test_an_interrupted_run_resumes_to_the_same_curve(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    whole = measure(tiny_config(f"out={tmp_path / 'whole'}")).folder
+    stop = StopFlag()
+    stop.signal_name = "SIGINT"  # as if Ctrl-C had come during the first step
+    config = tiny_config("evaluations_per_epoch=1")
+    result = measure(config, stop)
+    assert (result.outcome, result.exit_code) == ("interrupted", 75)
+    assert json.loads((result.folder / STATE).read_text())["state"] == "interrupted"
+    assert not (result.folder / "run.json").exists()
+    resumed = measure(config)
+    assert resumed.outcome == "budget_exhausted"
+    assert untimed(resumed.folder) == untimed(whole)
+    assert len(json.loads((resumed.folder / "provenance.json").read_text())["segments"]) == 2
+
+
+def test_what_a_crash_lost_stands_on_its_own_line(
+    tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = read_run(measure(tiny_config(f"out={tmp_path / 'whole'}")).folder)
+    calls = 0
+
+    def dies(*arguments: object) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 12:  # the fourth step of the second epoch; the checkpoint is that of the first
+            raise ValueError("boom")
+        return original(*arguments)
+
+    from harness.measure import train
+
+    original = train.optimise_step
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "optimise_step", dies)
+        with pytest.raises(ValueError, match="boom"):
+            measure(tiny_config())
+    resumed = read_run(measure(tiny_config()).folder)
+    last, expected = resumed.curve[-1], whole.curve[-1]
+    assert last.train_macs == expected.train_macs
+    per_step = 32 * (resumed.summary["bill"]["forward_macs"] + resumed.summary["bill"]["weight_gradient_macs"])
+    assert last.lost_macs == 3 * (per_step + 32 * resumed.summary["bill"]["input_gradient_macs"])
+    assert (last.correct_top1, last.loss) == (expected.correct_top1, expected.loss)
+
+
+def test_accumulation_and_resolutions_are_billed_as_they_happen(tiny_config: MakeConfig) -> None:
+    class Pooled(torch.nn.Module):
+        def __init__(self, num_classes: int) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 3, padding=1)
+            self.head = torch.nn.Linear(4, num_classes)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head(self.conv(images).mean((2, 3)))
+
+    models.ZOO["tiny"] = Pooled  # the fixture's monkeypatch restores it
+    schedule = "recipe.resolution_schedule=[{from_epoch: 0, resolution: 16}, {from_epoch: 1, resolution: 24}]"
+    frozen = "recipe.frozen=[{from_epoch: 2, prefix: conv}]"
+    config = tiny_config(schedule, frozen, "budget.epochs=3", "recipe.accumulation_steps=4", "data.resolution=24")
+    last = read_run(measure(config).folder).curve[-1]
+
+    def forward(side: int) -> int:
+        return side * side * 27 * 4 + 40
+
+    def weight_gradient(side: int) -> int:
+        return forward(side)
+
+    head_input_gradient = 40  # the convolution reads the image, which needs no gradient
+    expected_backward = weight_gradient(16) + head_input_gradient + weight_gradient(24) + head_input_gradient + 40
+    assert last.train_forward_macs == 240 * (forward(16) + 2 * forward(24))
+    assert last.train_backward_macs == 240 * expected_backward
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("recipe.batch_size=1", "raise it"),
+        ("evaluations_per_epoch=9", "an epoch has 8 steps"),
+        ("data.classes=11", "the data set has 10"),
+        ("data.images_per_class=25", "class 0 has 24"),
+    ],
+)
+def test_bad_input_leaves_nothing_behind(tiny_config: MakeConfig, override: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=message):
+        measure(tiny_config(override))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_out_of_memory_is_an_outcome(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.measure import train
+
+    def exhausted(*arguments: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr(train, "optimise_step", exhausted)
+    result = measure(tiny_config())
+    assert (result.outcome, result.exit_code) == ("out_of_memory", 1)
+    assert read_run(result.folder).curve == []
+
+
+def test_resuming_on_other_data_is_refused(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = StopFlag()
+    stop.signal_name = "SIGTERM"
+    measure(tiny_config(), stop)
+    original = run_module.build
+
+    def other(*arguments: object) -> object:
+        data = original(*arguments)
+        data.fingerprint = "0" * 64
+        return data
+
+    monkeypatch.setattr(run_module, "build", other)
+    with pytest.raises(BadInput, match="begun on other data"):
+        measure(tiny_config())
+
+
+def test_averaged_weights_clipping_and_adamw_train_too(tiny_config: MakeConfig) -> None:
+    extras = ("recipe.ema_decay=0.9", "recipe.gradient_clip_norm=1", "recipe.optimizer=adamw", "recipe.lr=0.01")
+    more = ("recipe.decay_norm_and_bias=false", "recipe.label_smoothing=0.1", "recipe.randaugment=true")
+    assert measure(tiny_config(*extras, *more)).outcome == "budget_exhausted"
+
+
+def test_the_last_partial_batch_counts_unless_batchnorm_would_fail() -> None:
+    assert steps_per_epoch(100, 32, 1) == 4
+    assert steps_per_epoch(97, 32, 1) == 3
+    assert steps_per_epoch(99, 32, 2) == 3
+    assert steps_per_epoch(96, 32, 2) == 3
