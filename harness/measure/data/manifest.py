@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,7 +156,8 @@ def _write_cache(manifest: Manifest, directories: dict[str, int], path: Path) ->
             np.savez(stream, **arrays)  # type: ignore[arg-type]
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         log.warning("the manifest could not be cached (%s): the tree is read again at the next start", error)
 
 
@@ -176,7 +179,7 @@ def _read_cache(root: Path, path: Path) -> Manifest | None:
             return Manifest(root, classes, splits[0], splits[1], str(stored["fingerprint"]), ignored)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError) as error:  # a damaged cache costs a scan, never a wrong set
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:  # a damaged cache costs a scan, never a wrong set
         log.warning("the cached manifest %s cannot be read (%s): reading the tree again", path, error)
         return None
 

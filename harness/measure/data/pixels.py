@@ -42,7 +42,7 @@ def evaluation_array(image: Image.Image, resolution: int, crop_ratio: float) -> 
     height, width = short_side_size(image.height, image.width, resize_side(resolution, crop_ratio))
     image = image.resize((width, height), Image.Resampling.BILINEAR)
     top, left = centre_offset(height, resolution), centre_offset(width, resolution)
-    return np.asarray(image.crop((left, top, left + resolution, top + resolution)))
+    return np.array(image.crop((left, top, left + resolution, top + resolution)))
 
 
 def resample(image: Tensor, height: int, width: int) -> Tensor:

@@ -1,0 +1,254 @@
+"""The manifest against torchvision's ImageFolder, its cache, its size at ImageNet's scale, and every wrong tree."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torchvision.datasets import ImageFolder
+
+from harness.measure.data import manifest as module
+from harness.measure.data.manifest import Manifest, Split, cache_path, open_manifest
+from harness.record.errors import BadInput
+from tests.measure.data.conftest import WNIDS, encoded, picture, write_tree
+
+
+def test_paths_labels_and_classes_are_those_of_image_folder(tree: Path) -> None:
+    manifest = open_manifest(tree)
+    for split, name in ((manifest.train, "train"), (manifest.evaluation, "val")):
+        reference = ImageFolder(str(tree / name))
+        assert list(manifest.classes) == reference.classes
+        assert [(str(tree / split.path(i)), int(split.labels[i])) for i in range(len(split))] == reference.samples
+        assert split.sizes_bytes.tolist() == [os.path.getsize(path) for path, _ in reference.samples]
+
+
+def test_nested_folders_have_the_order_of_image_folder(own_tree: Path) -> None:
+    for folder in ("images", "images/deeper", "a b"):
+        (own_tree / "train" / WNIDS[1] / folder).mkdir(parents=True, exist_ok=True)
+        (own_tree / "train" / WNIDS[1] / folder / "é.JPEG").write_bytes(encoded(picture(1, 20, 20)))
+    manifest = open_manifest(own_tree)
+    reference = ImageFolder(str(own_tree / "train"))
+    assert [str(own_tree / manifest.train.path(i)) for i in range(len(manifest.train))] == [p for p, _ in reference.imgs]
+
+
+def test_second_open_reads_the_cache_and_gives_the_same(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_manifest(tree)
+    monkeypatch.setattr(module, "scan_split", lambda *_: pytest.fail("the tree was scanned again"))
+    second = open_manifest(tree)
+    assert (second.fingerprint, second.classes, second.ignored_files) == (
+        first.fingerprint, first.classes, first.ignored_files
+    )  # fmt: skip
+    for one, other in ((first.train, second.train), (first.evaluation, second.evaluation)):
+        assert one.folder == other.folder
+        for field in ("names", "ends", "labels", "sizes_bytes"):
+            assert np.array_equal(getattr(one, field), getattr(other, field))
+
+
+def test_an_added_file_is_noticed_and_changes_the_fingerprint(own_tree: Path) -> None:
+    before = open_manifest(own_tree)
+    (own_tree / "train" / WNIDS[2] / "new.JPEG").write_bytes(encoded(picture(5, 30, 30)))
+    after = open_manifest(own_tree)
+    assert len(after.train) == len(before.train) + 1
+    assert after.fingerprint != before.fingerprint
+
+
+def test_fingerprint_depends_on_names_sizes_and_classes_not_on_the_place(own_tree: Path, tmp_path: Path) -> None:
+    here = open_manifest(own_tree).fingerprint
+    moved = shutil.copytree(own_tree, tmp_path / "elsewhere")
+    assert open_manifest(moved).fingerprint == here
+    (moved / "val").rename(moved / "validation")
+    assert open_manifest(moved).fingerprint == here
+    image = next((moved / "train" / WNIDS[0]).iterdir())
+    image.write_bytes(image.read_bytes() + b"\0")
+    os.utime(image.parent)  # a file rewritten in place is outside what the cache notices, as its docstring says
+    assert open_manifest(moved).fingerprint != here
+
+
+def test_two_class_swap_changes_the_fingerprint(own_tree: Path) -> None:
+    before = open_manifest(own_tree).fingerprint
+    for split in ("train", "val"):
+        (own_tree / split / WNIDS[0]).rename(own_tree / split / "x")
+        (own_tree / split / WNIDS[1]).rename(own_tree / split / WNIDS[0])
+        (own_tree / split / "x").rename(own_tree / split / WNIDS[1])
+    assert open_manifest(own_tree).fingerprint != before
+
+
+def test_a_damaged_cache_costs_a_scan(tree: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fingerprint = open_manifest(tree).fingerprint
+    path = cache_path(tree)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert open_manifest(tree).fingerprint == fingerprint
+    assert "cannot be read" in caplog.text
+
+
+def test_without_a_writable_cache_it_still_opens(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(open_manifest(tree).classes) == len(WNIDS)
+    assert "could not be cached" in caplog.text
+
+
+def test_opening_writes_nothing_into_the_tree(own_tree: Path) -> None:
+    before = sorted(own_tree.rglob("*"))
+    open_manifest(own_tree)
+    assert sorted(own_tree.rglob("*")) == before
+
+
+def test_other_files_are_counted_not_silently_dropped(own_tree: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (own_tree / "train" / WNIDS[0] / "notes.txt").write_text("x")
+    assert open_manifest(own_tree).ignored_files == 1
+    assert "1 files in class folders are no images" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def imagenet_sized(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(root, cache) of a tree as large as ImageNet by its manifest; its folders exist, its files do not."""
+    root, cache = tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("cache")
+    classes = [f"n{i:08d}" for i in range(1000)]
+    directories: dict[str, int] = {}
+    splits = []
+    for folder, images in (("train", module.IMAGENET_TRAIN_IMAGES), ("val", module.IMAGENET_EVALUATION_IMAGES)):
+        for name in ("", *classes):
+            (root / folder / name).mkdir(parents=True, exist_ok=True)
+        for name in ("", *classes):
+            directories[f"{folder}/{name}".rstrip("/")] = os.stat(root / folder / name).st_mtime_ns
+        labels = np.sort(np.arange(images, dtype=np.int32) % 1000)
+        names = [f"{folder}/{classes[c]}/{classes[c]}_{i:05d}.JPEG".encode() for i, c in enumerate(labels.tolist())]
+        ends = np.cumsum([len(name) for name in names])
+        blob = np.frombuffer(b"".join(names), np.uint8)
+        splits.append(Split(folder, blob, ends, labels, np.full(images, 110_000, np.int64)))
+    manifest = Manifest(root, tuple(classes), splits[0], splits[1], "0" * 64, 0)
+    module._write_cache(manifest, directories, cache / cache_path(root).relative_to(cache_path(root).parents[2]))
+    return root, cache
+
+
+def test_an_imagenet_sized_manifest_opens_under_500_mb(imagenet_sized: tuple[Path, Path]) -> None:
+    """In a fresh process; the bound is on what the manifest adds at its peak to the imported libraries."""
+    root, cache = imagenet_sized
+    code = (
+        "import resource, sys; from harness.measure.data.manifest import open_manifest;"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024;"
+        "before = peak(); m = open_manifest(sys.argv[1]);"
+        "print(len(m.train), len(m.evaluation), m.is_full_imagenet, m.train.path(1281166),"
+        " peak() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+    )  # fmt: skip
+    train, evaluation, full, last, added_mb = done.stdout.split()
+    assert (train, evaluation, full) == ("1281167", "50000", "True")
+    assert last == "train/n00000999/n00000999_1281166.JPEG"
+    assert int(added_mb) < 500
+
+
+def test_part_of_imagenet_is_told_from_the_whole(tree: Path) -> None:
+    manifest = open_manifest(tree)
+    assert manifest.looks_like_imagenet
+    assert not manifest.is_full_imagenet
+
+
+def _spoil(root: Path, how: str) -> Path:  # noqa: PLR0912
+    """Makes one common mistake; returns what the user would pass as data.root."""
+    val = root / "val"
+    if how == "missing":
+        return root / "nowhere"
+    if how == "a file":
+        (root / "file").write_text("")
+        return root / "file"
+    if how == "empty":
+        (root / "void").mkdir()
+        return root / "void"
+    if how == "flat val":
+        for image in list(val.rglob("*.JPEG")):
+            image.rename(val / image.name)
+        for wnid in WNIDS:
+            (val / wnid).rmdir()
+    if how == "flat val beside empty classes":
+        for image in list(val.rglob("*.JPEG")):
+            image.rename(val / image.name)
+    if how == "class missing in val":
+        shutil.rmtree(val / WNIDS[1])
+    if how == "class missing in train":
+        shutil.rmtree(root / "train" / WNIDS[1])
+    if how == "class without images":
+        for image in (root / "train" / WNIDS[1]).iterdir():
+            image.unlink()
+    if how == "no val":
+        shutil.rmtree(val)
+    if how == "no train":
+        shutil.rmtree(root / "train")
+    if how == "one split":
+        return root / "train"
+    if how == "one deeper":
+        return root.parent
+    if how == "archive's own tree":
+        (root.parent / "kaggle" / "ILSVRC" / "Data").mkdir(parents=True)
+        root.rename(root.parent / "kaggle" / "ILSVRC" / "Data" / "CLS-LOC")
+        return root.parent / "kaggle"
+    if how == "archives at the top":
+        shutil.rmtree(root / "train")
+        shutil.rmtree(val)
+        (root / "ILSVRC2012_img_train.tar").write_bytes(b"x")
+    if how == "archives in train":
+        for wnid in WNIDS:
+            shutil.rmtree(root / "train" / wnid)
+            (root / "train" / f"{wnid}.tar").write_bytes(b"x")
+    if how == "zero bytes":
+        (root / "train" / WNIDS[1] / "a.JPEG").write_bytes(b"")
+    if how == "apple double":
+        (root / "train" / WNIDS[1] / "._a.JPEG").write_bytes(b"x")
+    if how == "broken link":
+        (root / "train" / WNIDS[1] / "a.JPEG").symlink_to("/nowhere/at/all")
+    return root
+
+
+WRONG_TREES = {
+    "missing": "does not exist: set data.root to",
+    "a file": "is not a folder: set data.root to",
+    "empty": "is empty: unpack the images there",
+    "flat val": "val holds 6 images that are not sorted into class folders.*valprep.sh",
+    "flat val beside empty classes": "val holds 6 images that are not sorted into class folders.*valprep.sh",
+    "class missing in val": f"class {WNIDS[1]} is in train/ but missing in val/: unpack it again",
+    "class missing in train": f"class {WNIDS[1]} is in val/ but missing in train/: unpack it again",
+    "class without images": f"train/{WNIDS[1]} holds no image .*unpack that class again",
+    "no val": "no val/ in it",
+    "no train": "no train/ in it .*set data.root to",
+    "one split": "this is one split, point data.root at its parent",
+    "one deeper": "train/ lies one folder deeper, point data.root at .*/tree",
+    "archive's own tree": "point data.root at .*ILSVRC/Data/CLS-LOC",
+    "archives at the top": "archives that are not unpacked yet",
+    "archives in train": "3 archives and no class folder: unpack each into a folder of its name",
+    "zero bytes": r"a.JPEG is empty \(0 bytes\): copy or unpack it again",
+    "apple double": "AppleDouble file, no image: delete them",
+    "broken link": "a.JPEG cannot be read .*restore it",
+}
+
+
+@pytest.mark.parametrize("how", WRONG_TREES)
+def test_a_wrong_tree_gets_one_line_with_the_remedy(own_tree: Path, how: str) -> None:
+    root = _spoil(own_tree, how)
+    with pytest.raises(BadInput, match=WRONG_TREES[how]) as caught:
+        open_manifest(root)
+    assert "\n" not in str(caught.value)
+    assert not cache_path(root).exists()
+
+
+@pytest.mark.parametrize("root", [None, ""])
+def test_a_root_that_is_not_set_says_so(root: str | None) -> None:
+    with pytest.raises(BadInput, match=re.escape("data.root is not set: pass data.root=/path/to/imagenet")):
+        open_manifest(root)
+
+
+def test_many_missing_classes_are_counted(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "t", train_images=1, evaluation_images=1, odd=False)
+    for i in range(5):
+        shutil.copytree(root / "train" / WNIDS[0], root / "train" / f"n1000000{i}")
+    with pytest.raises(BadInput, match=r"5 classes \(n10000000, n10000001, n10000002, \.\.\.\) are in train/"):
+        open_manifest(root)
