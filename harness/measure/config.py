@@ -26,7 +26,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 _SEMANTIC_MODEL = ("name", "kwargs", "auxiliary_weight")
 _SEMANTIC_DATA = (
     *("name", "classes", "images_per_class", "evaluation_images_per_class"),
-    *("resolution", "crop_ratio", "mean", "std"),
+    *("resolution", "crop_ratio", "mean", "std", "pixels"),
 )
 _SEMANTIC_TARGET = ("metric", "value", "split")
 

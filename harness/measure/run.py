@@ -65,6 +65,7 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag) -> Result:
         machine = prepare(config, world.local_rank)
         seed_everything(config.seed)
         data = build(config.data, config.recipe, machine.device)
+        cleanup.callback(data.close)
         _check_fits(config, data, world.size)
         model = models.build(config.model.name, classes=data.classes, **config.model.kwargs)
         bills = Bills(model)

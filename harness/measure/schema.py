@@ -105,7 +105,9 @@ class DataConfig:
     crop_ratio: float
     mean: list[float]
     std: list[float]
-    workers: int
+    workers: int | None
+    decoder: str | None
+    pixels: str | None
 
 
 @dataclass

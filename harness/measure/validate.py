@@ -39,7 +39,6 @@ NOT_NEGATIVE = [
     "recipe.ema_decay",
     "recipe.gradient_clip_norm",
     "recipe.mixup_alpha",
-    "data.workers",
     "model.auxiliary_weight",
 ]
 POSITIVE_OR_NONE = (
@@ -69,6 +68,8 @@ def validate(config: Config) -> None:
     _validate_resolutions(config)
     if config.recipe.accumulation_steps > config.recipe.batch_size:
         raise BadInput("recipe.accumulation_steps is above recipe.batch_size: a micro-batch would be empty")
+    if config.data.workers is not None and config.data.workers < 0:
+        raise BadInput(f"data.workers={config.data.workers}: it must not be negative; null = as many as pay here")
     if not 0 < config.data.crop_ratio <= 1:
         raise BadInput(f"data.crop_ratio={config.data.crop_ratio}: it must be above 0 and at most 1")
     for name in ("mean", "std"):

@@ -21,7 +21,10 @@ class ImageData(Protocol):
     subset: bool
     train_images: int
     evaluation_images: int
-    notes: dict[str, str | int]
+
+    @property
+    def notes(self) -> dict[str, str | int]:
+        """What the record says of how the images are read; counts are complete once the run has ended."""
 
     def train_batches(
         self, *, seed: int, epoch: int, batch_size: int, start_batch: int, resolution: int, rank: int, world_size: int
@@ -30,6 +33,9 @@ class ImageData(Protocol):
 
     def evaluation_batches(self, *, resolution: int, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
         """Every image of the evaluation split exactly once over all ranks, never padded."""
+
+    def close(self) -> None:
+        """Give back what it holds beside memory (loader processes)."""
 
 
 def steps_per_epoch(train_images: int, batch_size: int, world_size: int) -> int:
@@ -49,4 +55,8 @@ def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> Image
 
     if data.name in small.SOURCES:
         return small.load(data, recipe, device)
-    raise BadInput(f"data.name={data.name}: no such data set; there are {', '.join(small.SOURCES)}")
+    if data.pixels == "originals":
+        from harness.measure.data import folder
+
+        return folder.build(data, recipe, device)
+    raise BadInput(f"data.name={data.name}: no such data set; there are imagenet, {', '.join(small.SOURCES)}")

@@ -21,9 +21,7 @@ class OnCpu:
     def add(self, pixels: Tensor, start: int, *, pinned: bool) -> None:
         """Takes rows from `start` on; the chunk's memory may be reused afterwards."""
         stop = start + len(pixels)
-        self._normaliser.into(
-            self._out[start:stop], pixels, None if self._flips is None else self._flips[start:stop]
-        )
+        self._normaliser.into(self._out[start:stop], pixels, None if self._flips is None else self._flips[start:stop])
 
     def finish(self, labels: Tensor) -> Batch:
         """The batch, with its labels, int64 (B,)."""

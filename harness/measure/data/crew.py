@@ -113,7 +113,7 @@ class _Waiter:
             return self.future.result()
         except BrokenProcessPool as error:
             raise HarnessError(
-                "a loader process died, most likely killed for lack of memory: lower data.workers or ask for more memory"
+                "a loader process died, most likely for lack of memory: lower data.workers or ask for more memory"
             ) from error
 
 

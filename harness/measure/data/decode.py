@@ -13,6 +13,7 @@ import io
 import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from typing import cast
 
 import numpy as np
 import torch
@@ -34,7 +35,9 @@ def choose(wanted: str) -> str:
         raise BadInput(f"data.decoder={wanted}: choose one of auto, {', '.join(DECODERS)}")
     if wanted != "auto":
         if wanted != "pillow" and _load(wanted) is None:
-            raise BadInput(f"data.decoder={wanted}: {wanted}'s JPEG decoder cannot be loaded here: use data.decoder=auto")
+            raise BadInput(
+                f"data.decoder={wanted}: {wanted}'s JPEG decoder cannot be loaded here: use data.decoder=auto"
+            )
         return wanted
     return next((name for name in DECODERS[:2] if _load(name) is not None), "pillow")
 
@@ -105,7 +108,7 @@ def _load(name: str) -> FastDecoder | None:
         if name == "torchcodec":
             from torchcodec.decoders import decode_jpeg as torchcodec_jpeg
 
-            return lambda data: torchcodec_jpeg(data, mode="RGB")
+            return lambda data: cast(Tensor, torchcodec_jpeg(data, mode="RGB"))
         from torchvision.io import ImageReadMode
         from torchvision.io import decode_jpeg as torchvision_jpeg
 

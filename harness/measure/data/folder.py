@@ -16,9 +16,13 @@ from torch import Tensor
 
 from harness.measure.data import decode, pixels
 from harness.measure.data.manifest import Manifest, Split, open_manifest
-from harness.measure.data.stream import Settings, StreamedData
+from harness.measure.data.stream import StreamedData, settings_of
 from harness.measure.data.subset import choose_classes, members, subset_fingerprint
+from harness.measure.schema import DataConfig, RecipeConfig
 from harness.record.errors import BadInput
+
+REFERENCE_PIXELS = "reference: Pillow resize and centre crop"
+
 
 class FolderImages:
     """One split of a tree, or a part of it, as `Images` (stream.py). indices: int64 (n,) into the manifest's split."""
@@ -50,9 +54,7 @@ class FolderImages:
         except OSError as error:
             raise BadInput(f"{path} cannot be read ({error.strerror}): restore it from its archive") from error
 
-    def train(
-        self, out: Tensor, indices: NDArray[np.int64], numbers: NDArray[np.float64], transform: str
-    ) -> list[int]:
+    def train(self, out: Tensor, indices: NDArray[np.int64], numbers: NDArray[np.float64], transform: str) -> list[int]:
         """See `Images`."""
         odd = []
         for image, index, own in zip(out, indices.tolist(), numbers, strict=True):
@@ -81,45 +83,36 @@ class Cut:
     subset: bool
 
 
-def cut(manifest: Manifest, classes: int | None, images_per_class: int | None) -> Cut:
-    """The asked part of a tree. The evaluation split keeps every image of the kept classes."""
-    chosen = choose_classes(len(manifest.classes), classes)
-    train = members(manifest.train.labels, chosen, images_per_class, what="training")
-    evaluation = members(manifest.evaluation.labels, chosen, None, what="evaluation")
-    whole = len(chosen) == len(manifest.classes) and images_per_class is None
+def cut(manifest: Manifest, data: DataConfig) -> Cut:
+    """The part of a tree that a config asks for."""
+    chosen = choose_classes(len(manifest.classes), data.classes)
+    train = members(manifest.train.labels, chosen, data.images_per_class, option="data.images_per_class")
+    evaluation = members(
+        manifest.evaluation.labels, chosen, data.evaluation_images_per_class, option="data.evaluation_images_per_class"
+    )
+    whole = len(train[0]) == len(manifest.train) and len(evaluation[0]) == len(manifest.evaluation)
     fingerprint = manifest.fingerprint if whole else subset_fingerprint(manifest.fingerprint, train[0], evaluation[0])
     # a tree with ImageNet's own class names and fewer images is a part of ImageNet, whoever cut it
     part = manifest.looks_like_imagenet and not manifest.is_full_imagenet
     return Cut([manifest.classes[c] for c in chosen], train, evaluation, fingerprint, not whole or part)
 
 
-def load(
-    *,
-    name: str,
-    root: str | None,
-    classes: int | None,
-    images_per_class: int | None,
-    crop_ratio: float,
-    decoder: str,
-    settings: Settings,
-    device: torch.device,
-) -> StreamedData:
-    """The tree under `root` as an `ImageData`. Raises BadInput for a wrong tree (scan.py) or decoder."""
-    manifest = open_manifest(root)
-    part = cut(manifest, classes, images_per_class)
-    chosen = decode.choose(decoder)
+def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> StreamedData:
+    """The tree under data.root as an `ImageData`. Raises BadInput for a wrong tree (scan.py), subset or decoder."""
+    decoder = decode.choose(data.decoder or "auto")
+    manifest = open_manifest(data.root)
+    part = cut(manifest, data)
     train, evaluation = (
-        FolderImages(manifest.root, split, indices, labels, decoder=chosen, crop_ratio=crop_ratio)
+        FolderImages(manifest.root, split, indices, labels, decoder=decoder, crop_ratio=data.crop_ratio)
         for split, (indices, labels) in ((manifest.train, part.train), (manifest.evaluation, part.evaluation))
     )
     notes: dict[str, str | int] = {
-        "decoder": decode.described(chosen),
-        "train_pixels": "original files, crop then antialiased uint8 resize by torch",
-        "evaluation_pixels": "reference: Pillow resize and centre crop",
+        "decoder": decode.described(decoder),
+        "train_pixels": "original files: crop, then antialiased uint8 resize by torch",
+        "evaluation_pixels": REFERENCE_PIXELS,
         "ignored_files": manifest.ignored_files,
-        "full_imagenet": int(manifest.is_full_imagenet),
     }
     return StreamedData(
-        name, train, evaluation, classes=len(part.classes), fingerprint=part.fingerprint, subset=part.subset,
-        notes=notes, settings=settings, device=device,
+        data.name, train, evaluation, classes=len(part.classes), fingerprint=part.fingerprint, subset=part.subset,
+        notes=notes, settings=settings_of(data, recipe), device=device,
     )  # fmt: skip

@@ -179,7 +179,8 @@ def _read_cache(root: Path, path: Path) -> Manifest | None:
             return Manifest(root, classes, splits[0], splits[1], str(stored["fingerprint"]), ignored)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:  # a damaged cache costs a scan, never a wrong set
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        # a damaged cache costs a scan, never a wrong set
         log.warning("the cached manifest %s cannot be read (%s): reading the tree again", path, error)
         return None
 

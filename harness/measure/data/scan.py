@@ -47,7 +47,9 @@ def split_folders(root: str | os.PathLike[str] | None) -> tuple[Path, tuple[str,
     only_train = sorted(set(train_classes) - set(evaluation_classes))
     only_evaluation = sorted(set(evaluation_classes) - set(train_classes))
     if only_train:
-        raise BadInput(f"data.root={path}: {_listed(only_train)} in train/ but missing in {evaluation}/: unpack it again")
+        raise BadInput(
+            f"data.root={path}: {_listed(only_train)} in train/ but missing in {evaluation}/: unpack it again"
+        )
     if only_evaluation:
         raise BadInput(
             f"data.root={path}: {_listed(only_evaluation)} in {evaluation}/ but missing in train/: unpack it again"
@@ -91,7 +93,9 @@ def _walk(root: Path, directory: str) -> list[tuple[str, int, list[tuple[str, in
             sizes = [(name, os.stat(f"{where}/{name}").st_size) for name in images]
             parts.append((relative, modified_ns, sizes, len(names) - len(images)))
     except OSError as error:  # a broken link, no permission: os.walk alone would leave the folder out silently
-        raise BadInput(f"{error.filename} cannot be read ({error.strerror}): restore it or mend its permissions") from error
+        raise BadInput(
+            f"{error.filename} cannot be read ({error.strerror}): restore it or mend its permissions"
+        ) from error
     return sorted(parts, key=lambda part: part[0])
 
 

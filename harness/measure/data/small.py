@@ -12,11 +12,11 @@ from torchvision.transforms import v2
 
 from harness.measure.data import Batch, rank_share, steps_per_epoch
 from harness.measure.data.keyed import epoch_order, keyed_generator, keyed_seed
+from harness.measure.data.subset import choose_classes, members
 from harness.measure.schema import DataConfig, RecipeConfig
 from harness.record.errors import BadInput
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-SUBSET_SEED = 20120601  # of which classes and images a subset keeps: the same for every run
 
 
 @dataclass(frozen=True)
@@ -107,28 +107,9 @@ SOURCES: dict[str, Callable[[DataConfig], tuple[Split, Split]]] = {
 
 
 def keep(split: Split, classes: list[int], images_per_class: int | None, *, option: str) -> Split:
-    """The first `images_per_class` images of each class in a seeded order, relabelled 0, 1, ... in class order."""
-    chosen = []
-    for new, old in enumerate(classes):
-        members = torch.nonzero(split.labels == old).squeeze(1)
-        if images_per_class is not None:
-            if images_per_class > len(members):
-                raise BadInput(f"{option}={images_per_class}: class {old} has {len(members)} images; lower it")
-            order = torch.randperm(len(members), generator=keyed_generator("subset", SUBSET_SEED, old))
-            members = members[order[:images_per_class]].sort().values
-        chosen.append((members, torch.full((len(members),), new)))
-    indices = torch.cat([members for members, _ in chosen])
-    return Split(split.images[indices], torch.cat([labels for _, labels in chosen]))
-
-
-def choose_classes(available: int, wanted: int | None) -> list[int]:
-    """Seeded choice of `wanted` of the `available` classes, sorted; all of them for None."""
-    if wanted is None:
-        return list(range(available))
-    if wanted > available:
-        raise BadInput(f"data.classes={wanted}: the data set has {available}")
-    order = torch.randperm(available, generator=keyed_generator("classes", SUBSET_SEED))
-    return sorted(order[:wanted].tolist())
+    """The part of a split that subset.py chooses."""
+    indices, labels = members(split.labels.numpy(), classes, images_per_class, option=option)
+    return Split(split.images[torch.from_numpy(indices)], torch.from_numpy(labels))
 
 
 def load(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> "SmallData":
@@ -197,6 +178,9 @@ class SmallData:
         for start in range(mine.start, mine.stop, batch_size):
             part = slice(start, min(start + batch_size, mine.stop))
             yield self._finish(images[part]), labels[part]
+
+    def close(self) -> None:
+        """See `ImageData`: there is nothing to give back."""
 
     def _at(self, split: str, resolution: int) -> torch.Tensor:
         """The split's images at a resolution, uint8 (N, C, resolution, resolution), made once."""

@@ -8,6 +8,7 @@ computes. Nothing waits outside next(), so the training loop's clock around it s
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,11 +24,13 @@ from harness.measure.data.assembly import OnCpu, OnCuda
 from harness.measure.data.crew import Crew, Report, settle
 from harness.measure.data.keyed import epoch_order
 from harness.measure.data.pixels import Normaliser
+from harness.measure.schema import DataConfig, RecipeConfig
 
 log = logging.getLogger(__name__)
 
 CHUNK = 32  # images: about 60 ms of decoding, 4.8 MB at 224; small enough that a first batch comes from all workers
 BATCHES_AHEAD = 2
+MAX_WORKERS = 16
 
 
 class Images(Protocol):
@@ -35,9 +38,7 @@ class Images(Protocol):
 
     labels: NDArray[np.int64]
 
-    def train(
-        self, out: Tensor, indices: NDArray[np.int64], numbers: NDArray[np.float64], transform: str
-    ) -> list[int]:
+    def train(self, out: Tensor, indices: NDArray[np.int64], numbers: NDArray[np.float64], transform: str) -> list[int]:
         """Writes random views, uint8 (n, R, R, 3) without flips; returns the indices that only Pillow could read."""
 
     def evaluation(self, out: Tensor, indices: NDArray[np.int64]) -> list[int]:
@@ -75,6 +76,26 @@ class Settings:
     max_resolution: int
 
 
+def settings_of(data: DataConfig, recipe: RecipeConfig) -> Settings:
+    """The part of a config that a stream needs."""
+    return Settings(
+        transform=recipe.train_transform,
+        flip=recipe.flip,
+        randaugment=recipe.randaugment,
+        batch_size=recipe.batch_size,
+        mean=data.mean,
+        std=data.std,
+        workers=default_workers() if data.workers is None else data.workers,
+        max_resolution=max([data.resolution, *(phase.resolution for phase in recipe.resolution_schedule)]),
+    )
+
+
+def default_workers() -> int:
+    """Loader processes for this process's share of the machine: its cores but one, at least 1, at most 16."""
+    peers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun; Slurm binds each task to its own cores
+    return max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0)) // peers - 1))
+
+
 class Fill:
     """What the workers run: reads a task's images into its slot. Inherited through fork, never pickled."""
 
@@ -95,7 +116,7 @@ class Fill:
 
 
 def _randaugment(out: Tensor, numbers: NDArray[np.float64]) -> None:
-    """torchvision's RandAugment in place, each image from a seed of its own. Mirroring later changes no distribution."""
+    """torchvision's RandAugment in place, each image from its own seed. Mirroring later is the same distribution."""
     from torchvision.transforms import v2
 
     augment = v2.RandAugment(num_ops=2, magnitude=9)
@@ -224,13 +245,15 @@ class StreamedData:
         if self._crew is None:
             ahead = max(BATCHES_AHEAD * self._settings.batch_size, 2 * self._settings.workers * CHUNK)
             slots = -(-ahead // CHUNK) if self._settings.workers else 1
-            self._crew = Crew(
-                Fill(self._train, self._evaluation),
-                workers=self._settings.workers,
-                slots=2 * slots,
-                slot_bytes=needed,
-                pin=self._device.type == "cuda",
-            )
+            # an evaluation may come first, and what is made in inference mode could not be written by training
+            with torch.inference_mode(False):
+                self._crew = Crew(
+                    Fill(self._train, self._evaluation),
+                    workers=self._settings.workers,
+                    slots=2 * slots,
+                    slot_bytes=needed,
+                    pin=self._device.type == "cuda",
+                )
             self._free = {
                 "train": deque((slot, None) for slot in range(slots)),
                 "evaluation": deque((slot, None) for slot in range(slots, 2 * slots)),

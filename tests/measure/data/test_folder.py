@@ -1,9 +1,11 @@
 """The folder path against torchvision's reference, pixel for pixel, and its batches as pure functions."""
 
+import copy
+import functools
 import hashlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,10 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional
 
-from harness.measure.data import decode, folder, pixels, sampling
-from harness.measure.data.stream import Settings, StreamedData
+from harness.measure.config import compose
+from harness.measure.data import Batch, build, decode, pixels, sampling
+from harness.measure.data.stream import StreamedData
+from harness.measure.schema import Config
 from harness.record.errors import BadInput, HarnessError
 from tests.measure.data.conftest import WNIDS, encoded, odd_files, picture, write_tree
 
@@ -24,21 +28,25 @@ SIDE = 56
 CPU = torch.device("cpu")
 
 
-def load(root: Path, *, workers: int = 0, decoder: str = "auto", classes: int | None = None,
-         images_per_class: int | None = None, **changes: object) -> StreamedData:  # fmt: skip
-    """The tree as the config would load it, at a small resolution."""
-    settings = Settings(
-        **{"transform": "resized_crop", "flip": True, "randaugment": False, "batch_size": 8, "mean": MEAN, "std": STD,
-           "workers": workers, "max_resolution": SIDE, **changes}  # type: ignore[arg-type]
-    )  # fmt: skip
-    return folder.load(
-        name="imagenet", root=str(root), classes=classes, images_per_class=images_per_class, crop_ratio=0.875,
-        decoder=decoder, settings=settings, device=CPU,
-    )  # fmt: skip
+@functools.cache
+def _config() -> Config:
+    return compose(["data=imagenet", "data.root=.", f"data.resolution={SIDE}", "data.workers=0", "model=resnet18"])
+
+
+def load(root: Path | str | None, **changes: object) -> StreamedData:
+    """The tree through the config, at a small resolution; `changes` are keys of conf/data or conf/recipe."""
+    config = copy.deepcopy(_config())
+    for key, value in {"root": str(root), "batch_size": 8, **changes}.items():
+        section = config.data if hasattr(config.data, key) else config.recipe
+        assert hasattr(section, key), key
+        setattr(section, key, value)
+    data = build(config.data, config.recipe, CPU)
+    assert isinstance(data, StreamedData)
+    return data
 
 
 def train(data: StreamedData, *, seed: int = 3, epoch: int = 1, batch_size: int = 8, start_batch: int = 0,
-          resolution: int = SIDE, rank: int = 0, world_size: int = 1) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:  # fmt: skip
+          resolution: int = SIDE, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:  # fmt: skip
     return data.train_batches(
         seed=seed, epoch=epoch, batch_size=batch_size, start_batch=start_batch, resolution=resolution, rank=rank,
         world_size=world_size,
@@ -46,13 +54,11 @@ def train(data: StreamedData, *, seed: int = 3, epoch: int = 1, batch_size: int 
 
 
 def evaluation(data: StreamedData, *, batch_size: int = 5, rank: int = 0, world_size: int = 1,
-               resolution: int = SIDE) -> list[tuple[torch.Tensor, torch.Tensor]]:  # fmt: skip
-    return list(
-        data.evaluation_batches(resolution=resolution, batch_size=batch_size, rank=rank, world_size=world_size)
-    )
+               resolution: int = SIDE) -> list[Batch]:  # fmt: skip
+    return list(data.evaluation_batches(resolution=resolution, batch_size=batch_size, rank=rank, world_size=world_size))
 
 
-def digest(batches: Iterator[tuple[torch.Tensor, torch.Tensor]] | list[tuple[torch.Tensor, torch.Tensor]]) -> list[str]:
+def digest(batches: Iterable[Batch]) -> list[str]:
     return [hashlib.sha256(x.numpy().tobytes() + y.numpy().tobytes()).hexdigest() for x, y in batches]
 
 
@@ -70,7 +76,7 @@ def test_evaluation_equals_torchvisions_reference_bit_for_bit(tree: Path, resolu
             ]
         ),
     )
-    batches = evaluation(load(tree, max_resolution=resolution), resolution=resolution)
+    batches = evaluation(load(tree, resolution=resolution), resolution=resolution)
     images, labels = torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
     assert len(images) == len(reference)
     for image, label, (expected, expected_label) in zip(images, labels, reference, strict=True):
@@ -89,7 +95,9 @@ def test_every_odd_file_decodes_to_pillows_pixels(decoder: str, name: str) -> No
     decoded, by_pillow = decode.Decoder(decoder).decode(data, name)
     expected = np.array(decode.pillow_rgb(data, name))
     assert np.array_equal(decoded.numpy(), expected)
-    assert by_pillow == (decoder != "pillow" and (name.startswith("png") or (name, decoder) == ("turned", "torchcodec")))
+    assert by_pillow == (
+        decoder != "pillow" and (name.startswith("png") or (name, decoder) == ("turned", "torchcodec"))
+    )
 
 
 def test_train_pixels_are_the_references_within_rounding(tree: Path) -> None:
@@ -131,9 +139,7 @@ def test_boxes_follow_random_resized_crop_in_distribution() -> None:
     ours = np.array([sampling.resized_crop_box(own, height, width) for own in sampling.draws(0, 0, 0, n)])
     torch.manual_seed(0)
     image = torch.empty(3, height, width)
-    theirs = np.array(
-        [transforms.RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(n)]
-    )
+    theirs = np.array([transforms.RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(n)])
     quantiles = np.linspace(0.1, 0.9, 9)
 
     def features(boxes: np.ndarray) -> np.ndarray:
@@ -165,8 +171,8 @@ def test_draws_depend_on_the_position_alone() -> None:
 
 
 def test_flips_mirror_the_image(tree: Path) -> None:
-    plain = torch.cat([x for x, _ in train(load(tree, flip=False, transform="none"))])
-    mirrored = torch.cat([x for x, _ in train(load(tree, flip=True, transform="none"))])
+    plain = torch.cat([x for x, _ in train(load(tree, flip=False, train_transform="none"))])
+    mirrored = torch.cat([x for x, _ in train(load(tree, flip=True, train_transform="none"))])
     chosen = sampling.flips(sampling.draws(3, 1, 0, len(plain)))
     assert 0 < chosen.sum() < len(chosen)
     assert torch.equal(mirrored, torch.where(torch.from_numpy(chosen)[:, None, None, None], plain.flip(3), plain))
@@ -189,7 +195,7 @@ def test_batches_are_float32_nchw_in_channels_last_memory(tree: Path) -> None:
 
 @pytest.mark.parametrize("transform", ["none", "random_crop", "resized_crop"])
 def test_workers_change_nothing(tree: Path, transform: str) -> None:
-    alone, crew = load(tree, transform=transform), load(tree, transform=transform, workers=2)
+    alone, crew = load(tree, train_transform=transform), load(tree, train_transform=transform, workers=2)
     assert digest(train(crew)) == digest(train(alone))
     assert digest(evaluation(crew)) == digest(evaluation(alone))
     crew.close()
@@ -279,6 +285,13 @@ def test_a_larger_resolution_than_planned_is_served(tree: Path) -> None:
     data.close()
 
 
+def test_training_goes_on_after_an_evaluation_in_inference_mode(tree: Path) -> None:
+    data = load(tree)
+    with torch.inference_mode():
+        evaluation(data)
+    assert digest(train(data)) == digest(train(load(tree)))
+
+
 def test_a_batch_larger_than_a_chunk_is_assembled_in_order(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "t", train_images=30, evaluation_images=1, odd=False)
     small, large = load(root), load(root, workers=2)
@@ -335,7 +348,7 @@ def test_a_killed_worker_is_told_in_one_line(tree: Path) -> None:
     next(running)
     assert data._crew is not None
     os.kill(data._crew._processes[0].pid or 0, signal.SIGKILL)
-    with pytest.raises(HarnessError, match="a loader process died.*lower data.workers"):
+    with pytest.raises(HarnessError, match=r"a loader process died.*lower data.workers"):
         list(running) and list(train(data))
     data.close()
 
@@ -381,7 +394,7 @@ def test_a_tree_of_other_classes_is_a_set_of_its_own(own_tree: Path) -> None:
 
 @pytest.mark.parametrize(("classes", "images_per_class", "message"), [
     (9, None, "data.classes=9: the data set has 3"),
-    (None, 99, "data.images_per_class=99: class . has . training images"),
+    (None, 99, "data.images_per_class=99: class . has . images; lower it"),
 ])  # fmt: skip
 def test_a_subset_larger_than_the_set_is_refused(
     own_tree: Path, classes: int | None, images_per_class: int | None, message: str
@@ -391,7 +404,7 @@ def test_a_subset_larger_than_the_set_is_refused(
 
 
 def test_an_unknown_decoder_is_refused(own_tree: Path) -> None:
-    with pytest.raises(BadInput, match="data.decoder=turbo: choose one of auto, torchcodec, torchvision, pillow"):
+    with pytest.raises(BadInput, match=r"data.decoder=turbo: choose one of auto, torchcodec, torchvision, pillow"):
         load(own_tree, decoder="turbo")
 
 
@@ -403,5 +416,5 @@ def test_auto_prefers_torchcodec_then_torchvision_then_pillow(monkeypatch: pytes
     assert decode.choose("auto") == "torchvision"
     available.clear()
     assert decode.choose("auto") == "pillow"
-    with pytest.raises(BadInput, match="cannot be loaded here: use data.decoder=auto"):
+    with pytest.raises(BadInput, match=r"cannot be loaded here: use data.decoder=auto"):
         decode.choose("torchcodec")

@@ -32,7 +32,9 @@ def test_nested_folders_have_the_order_of_image_folder(own_tree: Path) -> None:
         (own_tree / "train" / WNIDS[1] / folder / "é.JPEG").write_bytes(encoded(picture(1, 20, 20)))
     manifest = open_manifest(own_tree)
     reference = ImageFolder(str(own_tree / "train"))
-    assert [str(own_tree / manifest.train.path(i)) for i in range(len(manifest.train))] == [p for p, _ in reference.imgs]
+    assert [str(own_tree / manifest.train.path(i)) for i in range(len(manifest.train))] == [
+        p for p, _ in reference.imgs
+    ]
 
 
 def test_second_open_reads_the_cache_and_gives_the_same(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +156,7 @@ def test_part_of_imagenet_is_told_from_the_whole(tree: Path) -> None:
     assert not manifest.is_full_imagenet
 
 
-def _spoil(root: Path, how: str) -> Path:  # noqa: PLR0912
+def _spoil(root: Path, how: str) -> Path:
     """Makes one common mistake; returns what the user would pass as data.root."""
     val = root / "val"
     if how == "missing":
