@@ -72,9 +72,10 @@ class Crew:
     def close(self) -> None:
         """Ends the processes."""
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            for process in self._processes:
-                process.kill()  # they hold nothing but the ring
+            if not all(process.is_alive() for process in self._processes):
+                for process in self._processes:  # a broken pool waits for them, and they are deaf to its SIGTERM
+                    process.kill()
+            self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
         self._unpin()
 
