@@ -4,12 +4,13 @@ The presence of run.json means finished. Its `sha256` covers the other three fil
 itself, so that a hand-edited record is noticed.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.record.curve import Evaluation, read_curve
+from harness.record.curve import Evaluation, parse_rows
 from harness.record.errors import RecordError
 from harness.record.files import sha256_of, write_atomic
 from harness.record.protocol import PROTOCOL_VERSION, comparability_key, digest
@@ -118,16 +119,25 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return summary
 
 
+def read_sealed(folder: Path, summary: dict[str, Any]) -> dict[str, bytes]:
+    """The three files that run.json seals, by name, read once with their hashes verified; raises RecordError."""
+    files = {}
+    for name, claimed in summary["sha256"].items():
+        path = folder / name
+        try:
+            files[name] = path.read_bytes()
+        except OSError as error:
+            raise RecordError(f"{path}: missing or unreadable; restore it or run it again") from error
+        if hashlib.sha256(files[name]).hexdigest() != claimed:
+            raise RecordError(f"{path}: hash mismatch, edited after the run; restore the original or run it again")
+    return files
+
+
 def read_run(folder: Path) -> Run:
     """A finished run with all its hashes verified; raises RecordError in one line."""
     summary = read_summary(folder)
-    for name, claimed in summary["sha256"].items():
-        path = folder / name
-        if not path.is_file():
-            raise RecordError(f"{path}: missing; restore it or run it again")
-        if sha256_of(path) != claimed:
-            raise RecordError(f"{path}: hash mismatch, edited after the run; restore the original or run it again")
-    return Run(folder, summary, read_curve(folder / CURVE))
+    files = read_sealed(folder, summary)
+    return Run(folder, summary, parse_rows(files[CURVE].decode(), folder / CURVE))
 
 
 def find_run_folders(root: Path) -> list[Path]:
