@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from harness.analyse.cost import UNITS
-from harness.analyse.ladder import Rung, median_cost
+from harness.analyse.ladder import Rung
 from harness.analyse.rows import finite
 from harness.record.target import Target
 
@@ -26,7 +26,7 @@ def hardware_axis(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
             for unit in ("seconds", "joules"):
                 known = Rung(here.plan, [t for t in here.trials if not np.isnan(UNITS[unit](t)).any()])
                 costs = known.costs(target.metric, target.value, unit)
-                cost = median_cost(costs) if costs else None
+                cost = costs.median() if len(costs) else None
                 row[unit] = None if cost is None else finite(cost.high)
                 row[f"{unit}_above"] = cost.low if cost is not None and cost.censored else None
             found.append(row)

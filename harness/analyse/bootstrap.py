@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analyse.cost import Cost
+from harness.analyse.cost import Costs
 from harness.analyse.trend import frontier_slopes, halving_interval
 
 DRAWS = 10_000
@@ -30,10 +30,9 @@ class Mixture:
     size: int
 
 
-def mixture(costs: list[Cost]) -> Mixture:
+def mixture(costs: Costs) -> Mixture:
     """The piecewise linear distribution of a drawn cost; n log n in the number of seeds."""
-    low = np.array([c.low for c in costs if not c.censored])
-    high = np.array([c.high for c in costs if not c.censored])
+    low, high = costs.low[~costs.censored], costs.high[~costs.censored]
     high = np.maximum(high, low + np.maximum(np.abs(low), 1e-300) * 1e-12)  # an exact cost is a very narrow interval
     density = 1 / (high - low)
     edges = np.concatenate([low, high])
@@ -47,7 +46,7 @@ def mixture(costs: list[Cost]) -> Mixture:
     return Mixture(edges, levels, len(costs))
 
 
-def draw_medians(costs: list[Cost], draws: int, rng: np.random.Generator) -> Floats:
+def draw_medians(costs: Costs, draws: int, rng: np.random.Generator) -> Floats:
     """Medians over resampled seeds, (draws,); inf where more than half of a resample is censored."""
     f = mixture(costs)
     n = f.size
@@ -73,7 +72,7 @@ def generator(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, *words.tolist()])
 
 
-def draw_costs(costs: dict[str, list[Cost]], draws: int, seed: int) -> Floats:
+def draw_costs(costs: dict[str, Costs], draws: int, seed: int) -> Floats:
     """(draws, architectures) resampled median costs, in the order of `costs`."""
     columns = [draw_medians(seeds, draws, generator(seed, name)) for name, seeds in costs.items()]
     return np.column_stack(columns) if columns else np.empty((draws, 0))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analyse.curves import crossing
+from harness.analyse.curves import Crossing
 from harness.analyse.trials import Trial
 from harness.record import units
 
@@ -49,10 +49,37 @@ class Cost:
         return math.isinf(self.high)
 
 
-def cost_to(trial: Trial, metric: str, value: float, unit: str, *, in_a_row: int = 1) -> Cost:
-    """Cost of one run to a level (a fraction) in one of `UNITS`, with its resolution interval."""
-    spent = UNITS[unit](trial)
-    found = crossing(trial, metric, value, in_a_row=in_a_row)
+@dataclass(frozen=True, slots=True, eq=False)
+class Costs:
+    """Costs of several runs: `low` and `high` as in `Cost`, (runs,) float64."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.low)
+
+    @property
+    def censored(self) -> NDArray[np.bool_]:
+        """(runs,) True where the level was not reached."""
+        return np.isinf(self.high)
+
+    def order(self) -> NDArray[np.intp]:
+        """Runs from the cheapest to the dearest, censored ones last, by what they spent."""
+        return np.lexsort((self.low, self.high))
+
+    def median(self) -> Cost:
+        """Median over the runs, censored ones counting as above every other.
+
+        high is inf when the median run is censored; low is then the least that the median run spent.
+        """
+        order = self.order()
+        below, above = order[(len(order) - 1) // 2], order[len(order) // 2]
+        return Cost(float(self.low[below] + self.low[above]) / 2, float(self.high[below] + self.high[above]) / 2)
+
+
+def cost_at(spent: NDArray[np.float64], found: Crossing | None) -> Cost:
+    """Cost at a crossing of a run's cumulative cost (evaluations,), with its resolution interval."""
     if found is None:
         return Cost(float(spent[-1]) if len(spent) else 0.0, math.inf)
     return Cost(0.0 if found.previous is None else float(spent[found.previous]), float(spent[found.index]))

@@ -6,8 +6,8 @@ import numpy as np
 
 from harness.analyse import bootstrap
 from harness.analyse.bootstrap import Floats
-from harness.analyse.cost import Cost
-from harness.analyse.ladder import Rung, known_cost, median_cost, reference_of
+from harness.analyse.cost import Cost, Costs
+from harness.analyse.ladder import Rung, known_cost, reference_of
 from harness.analyse.rows import containing, finite
 from harness.analyse.trend import fit, frontier, months, moore_factor
 from harness.record.target import Target
@@ -54,7 +54,7 @@ def point(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
 
 def median_costs(rungs: list[Rung], metric: str, value: float, unit: str, *, in_a_row: int = 1) -> list[Cost]:
     """One median cost a rung."""
-    return [median_cost(r.costs(metric, value, unit, in_a_row=in_a_row)) for r in rungs]
+    return [r.costs(metric, value, unit, in_a_row=in_a_row).median() for r in rungs]
 
 
 def draw_all(rungs: list[Rung], target: Target, unit: str, draws: int, seed: int) -> Floats:
@@ -62,16 +62,16 @@ def draw_all(rungs: list[Rung], target: Target, unit: str, draws: int, seed: int
     costs = {r.model: r.costs(target.metric, target.value, unit) for r in rungs}
     column = rungs.index(reference_of(rungs))
     drawn = bootstrap.draw_costs(costs, draws, seed)
-    return bounded_reference(drawn, column, [c.low for c in costs[rungs[column].model] if c.censored])
+    return bounded_reference(drawn, column, costs[rungs[column].model])
 
 
-def bounded_reference(drawn: Floats, column: int, spent_by_missed: list[float]) -> Floats:
+def bounded_reference(drawn: Floats, column: int, reference: Costs) -> Floats:
     """Where most of a resample of the reference is censored it stands at what those runs spent: factors are at least.
 
     Left infinite it would drop out of the frontier, and the line would start at another architecture.
     """
-    if spent_by_missed:
-        drawn[np.isinf(drawn[:, column]), column] = float(np.median(spent_by_missed))
+    if reference.censored.any():
+        drawn[np.isinf(drawn[:, column]), column] = np.median(reference.low[reference.censored])
     return drawn
 
 

@@ -2,21 +2,26 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from harness.analyse.cost import Cost, cost_to
+import numpy as np
+
+from harness.analyse.cost import UNITS, Cost, Costs, cost_at
+from harness.analyse.curves import Crossing, crossing
 from harness.analyse.groups import Group
 from harness.analyse.trials import Plan, Trial
 
 REFERENCE = "alexnet"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rung:
-    """An architecture under one plan: its runs in order of seed."""
+    """An architecture under one plan: its runs in order of seed. Crossings and costs are read once and kept."""
 
     plan: Plan
     trials: list[Trial]
+    _crossings: dict[tuple[str, float, int], list[Crossing | None]] = field(default_factory=dict, repr=False)
+    _costs: dict[tuple[str, float, str, int], Costs] = field(default_factory=dict, repr=False)
 
     @property
     def model(self) -> str:
@@ -28,25 +33,21 @@ class Rung:
         """First publication, YYYY-MM-DD."""
         return self.trials[0].published
 
-    def costs(self, metric: str, value: float, unit: str, *, in_a_row: int = 1) -> list[Cost]:
+    def costs(self, metric: str, value: float, unit: str, *, in_a_row: int = 1) -> Costs:
         """One cost a run, in the order of `trials`."""
-        return [cost_to(t, metric, value, unit, in_a_row=in_a_row) for t in self.trials]
+        key = (metric, value, unit, in_a_row)
+        if key not in self._costs:
+            level = (metric, value, in_a_row)
+            if level not in self._crossings:
+                self._crossings[level] = [crossing(t, metric, value, in_a_row=in_a_row) for t in self.trials]
+            found = [cost_at(UNITS[unit](t), c) for t, c in zip(self.trials, self._crossings[level], strict=True)]
+            self._costs[key] = Costs(np.array([c.low for c in found]), np.array([c.high for c in found]))
+        return self._costs[key]
 
     def median_trial(self, metric: str, value: float) -> Trial:
         """The run in the middle by epochs to the level (the lower of two), censored ones last."""
-        costs = self.costs(metric, value, "epochs")
-        order = sorted(range(len(costs)), key=lambda i: (costs[i].high, costs[i].low, self.trials[i].seed))
+        order = self.costs(metric, value, "epochs").order()
         return self.trials[order[(len(order) - 1) // 2]]
-
-
-def median_cost(costs: list[Cost]) -> Cost:
-    """Median over seeds, censored ones counting as above every other.
-
-    high is inf when the median run is censored; low is then the least that the median run spent.
-    """
-    ranked = sorted(costs, key=lambda c: (c.high, c.low))
-    below, above = ranked[(len(ranked) - 1) // 2], ranked[len(ranked) // 2]
-    return Cost((below.low + above.low) / 2, (below.high + above.high) / 2)
 
 
 def ladder(group: Group, recipe: str | None = None) -> tuple[list[Rung], list[Rung], list[str]]:

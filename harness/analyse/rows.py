@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from harness.analyse.bootstrap import Floats, Interval, percentile
-from harness.analyse.cost import Cost
+from harness.analyse.cost import Cost, Costs
 from harness.analyse.curves import crossing
-from harness.analyse.ladder import Rung, known_cost, median_cost
+from harness.analyse.ladder import Rung, known_cost
 from harness.analyse.trials import Trial
 from harness.record.target import Target
 
@@ -40,8 +40,8 @@ def row_of(
     """
     trials = rung.trials
     costs = rung.costs(target.metric, target.value, unit)
-    cost = median_cost(costs)
-    epochs = median_cost(rung.costs(target.metric, target.value, "epochs"))
+    cost = costs.median()
+    epochs = rung.costs(target.metric, target.value, "epochs").median()
     middle = rung.median_trial(target.metric, target.value)
     row: dict[str, Any] = {
         "model": rung.model,
@@ -55,10 +55,10 @@ def row_of(
         "in_trend": in_trend,
         "on_frontier": False,
         "n": len(trials),
-        "reached": sum(not c.censored for c in costs),
+        "reached": int((~costs.censored).sum()),
         "seeds": [t.seed for t in trials],
         "outcomes": dict(sorted(Counter(t.outcome for t in trials).items())),
-        "missed": dict(sorted(Counter(_miss(t) for t, c in zip(trials, costs, strict=True) if c.censored).items())),
+        "missed": dict(sorted(Counter(_miss(t) for t, c in zip(trials, costs.censored, strict=True) if c).items())),
         "forward_macs": middle.forward_macs,
         "epochs": finite(epochs.high),
         "epochs_interval": [epochs.low, finite(epochs.high)],
@@ -66,12 +66,12 @@ def row_of(
         "cost_above": cost.low if cost.censored else None,
         **_intervals(costs, cost, draws),
         **_ledger(middle, target),
-        "paper_pflop": finite(median_cost(rung.costs(target.metric, target.value, "paper_pflop")).high),
+        "paper_pflop": finite(rung.costs(target.metric, target.value, "paper_pflop").median().high),
         "flags": flags_of(trials[0].fidelity),
         "hardware": sorted({t.hardware for t in trials}),
     }
     ref_costs = reference.costs(target.metric, target.value, unit)
-    ref_epochs = median_cost(reference.costs(target.metric, target.value, "epochs"))
+    ref_epochs = reference.costs(target.metric, target.value, "epochs").median()
     row |= _factors(costs, ref_costs, draws, ref_draws)
     if row["factor"] is not None:
         row["epochs_factor"] = known_cost(ref_epochs) / epochs.high
@@ -98,7 +98,7 @@ def _miss(trial: Trial) -> str:
     return "stopped at another target" if trial.outcome == "reached" else trial.outcome
 
 
-def _intervals(costs: list[Cost], cost: Cost, draws: Floats | None) -> dict[str, Any]:
+def _intervals(costs: Costs, cost: Cost, draws: Floats | None) -> dict[str, Any]:
     if len(costs) == 1 or draws is None:
         return {"cost_interval": [cost.low, finite(cost.high)], "interval_kind": "resolution"}
     found = percentile(draws)
@@ -122,11 +122,9 @@ def _ledger(trial: Trial, target: Target) -> dict[str, Any]:
     }
 
 
-def _factors(
-    costs: list[Cost], ref_costs: list[Cost], draws: Floats | None, ref_draws: Floats | None
-) -> dict[str, Any]:
+def _factors(costs: Costs, ref_costs: Costs, draws: Floats | None, ref_draws: Floats | None) -> dict[str, Any]:
     """Reduction against the reference with its interval; the two parts are filled in where there is a factor."""
-    cost, ref_cost = median_cost(costs), median_cost(ref_costs)
+    cost, ref_cost = costs.median(), ref_costs.median()
     if cost.censored:
         return dict.fromkeys(("factor", "factor_interval", "epochs_factor", "macs_per_epoch_factor"))
     if (len(costs) == 1 and len(ref_costs) == 1) or draws is None or ref_draws is None:

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analyse import bootstrap
-from harness.analyse.cost import UNITS, Cost
+from harness.analyse.cost import UNITS, Costs
 from harness.analyse.curves import crossing_indices
 from harness.analyse.headline import bounded_reference, intervals_of, point
-from harness.analyse.ladder import Rung, median_cost, reference_of
+from harness.analyse.ladder import Rung, reference_of
 from harness.record.target import METRICS, Target
 
 GRID_PERCENT = range(1, 100)
@@ -23,30 +23,29 @@ def thresholds(rungs: list[Rung], target: Target, unit: str, draws: int, seed: i
         by_rung = [costs_at(r, metric, np.array(levels), unit) for r in rungs]
         for number, level in enumerate(levels):
             costs = [column[number] for column in by_rung]
-            if sum(not median_cost(c).censored for c in costs) >= 2:
+            if sum(not c.median().censored for c in costs) >= 2:
                 found.append({"metric": metric, "level": level} | _at_level(rungs, costs, draws, seed))
     return found
 
 
-def costs_at(rung: Rung, metric: str, levels: NDArray[np.float64], unit: str) -> list[list[Cost]]:
-    """Costs of every run at every level, [level][run], with their resolution intervals."""
-    low = np.empty((len(rung.trials), len(levels)))
+def costs_at(rung: Rung, metric: str, levels: NDArray[np.float64], unit: str) -> list[Costs]:
+    """Costs of every run at every level, one `Costs` a level, with their resolution intervals."""
+    low = np.empty((len(levels), len(rung.trials)))
     high = np.empty_like(low)
-    for row, trial in enumerate(rung.trials):
+    for column, trial in enumerate(rung.trials):
         # One 0 in front and one infinity behind turn "before the first" and "never" into ordinary positions.
         spent = np.concatenate([[0.0], UNITS[unit](trial), [np.inf]])
         index = crossing_indices(trial, metric, levels)
-        low[row], high[row] = spent[index], spent[index + 1]
-    return [[Cost(float(a), float(b)) for a, b in zip(low[:, n], high[:, n], strict=True)] for n in range(len(levels))]
+        low[:, column], high[:, column] = spent[index], spent[index + 1]
+    return [Costs(low[number], high[number]) for number in range(len(levels))]
 
 
-def _at_level(rungs: list[Rung], costs: list[list[Cost]], draws: int, seed: int) -> dict[str, Any]:
-    medians = [median_cost(c) for c in costs]
+def _at_level(rungs: list[Rung], costs: list[Costs], draws: int, seed: int) -> dict[str, Any]:
+    medians = [c.median() for c in costs]
     found = point(rungs, medians)
     found["unresolved"] = sum(c.low == 0 and not c.censored for c in medians)
-    drawn = bootstrap.draw_costs({r.model: c for r, c in zip(rungs, costs, strict=True)}, draws, seed)
     column = rungs.index(reference_of(rungs))
-    drawn = bounded_reference(drawn, column, [c.low for c in costs[column] if c.censored])
-    band = intervals_of(rungs, drawn, found)
+    drawn = bootstrap.draw_costs({r.model: c for r, c in zip(rungs, costs, strict=True)}, draws, seed)
+    band = intervals_of(rungs, bounded_reference(drawn, column, costs[column]), found)
     names = ("frontier", "reached", "unresolved", "reference_censored", "halving_months", "reduction_factor", "reason")
     return {n: found[n] for n in names} | {n: band[n] for n in ("halving_interval", "reduction_interval")}

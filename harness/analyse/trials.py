@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.record.curve import parse_columns
 from harness.record.errors import RecordError
-from harness.record.folder import CONFIG, Run, find_run_folders, is_finished, read_run
+from harness.record.folder import CONFIG, CURVE, find_run_folders, is_finished, read_sealed, read_summary
 from harness.record.target import Target
 
 COUNTERS = (
@@ -51,7 +52,7 @@ class Plan:
     settings: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Trial:
     """One finished run. `counters` is (8, evaluations) exact integers in the order of `COUNTERS`, `clocks` is
     (4, evaluations) float64 in the order of `CLOCKS`, NaN where the hardware gives no energy."""
@@ -119,12 +120,12 @@ def hardware_label(hardware: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def trial_of(run: Run, settings: str) -> Trial:
-    """The compact form of a finished run; `settings` as in `Plan`.
+def trial_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]], settings: str) -> Trial:
+    """The compact form of a finished run: run.json, its curve by columns, `settings` as in `Plan`.
 
     Raises RecordError where run.json lacks what the analysis needs.
     """
-    s = run.summary
+    s = summary
     try:
         data = s["dataset"]
         dataset = Dataset(**{name: data[name] for name in Dataset.__slots__})
@@ -137,28 +138,34 @@ def trial_of(run: Run, settings: str) -> Trial:
             kind=s["kind"],
             settings=settings,
         )
+        energy = [np.nan if v is None else v for v in columns["energy_joules"]]
         return Trial(
-            path=str(run.path),
+            path=str(path),
             plan=_share(plan),
             dataset=_share(dataset),
             title=sys.intern(s["title"]),
             published=sys.intern(str(s["published"])),
             seed=int(s["seed"]),
             fidelity=_share(tuple(sorted(s["fidelity"].items()))),
-            target=_share(run.target),
+            target=None if s["target"] is None else _share(Target.from_dict(s["target"])),
             evaluations_per_epoch=int(s["evaluations_per_epoch"]),
             protocol_version=int(s["protocol_version"]),
             outcome=sys.intern(s["outcome"]),
             hardware=sys.intern(hardware_label(s["hardware"])),
             forward_macs=int(s["bill"]["forward_macs"]),
-            counters=exact([[getattr(e, name) for e in run.curve] for name in COUNTERS]),
-            clocks=np.array(
-                [[np.nan if (v := getattr(e, name)) is None else v for e in run.curve] for name in CLOCKS],
-                dtype=np.float64,
-            ),
+            counters=exact([columns[name] for name in COUNTERS]),
+            clocks=np.array([*(columns[name] for name in CLOCKS[:-1]), energy], dtype=np.float64),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RecordError(f"{run.path}: run.json cannot be analysed ({error!r}); run it again") from error
+        raise RecordError(f"{path}: run.json cannot be analysed ({error!r}); run it again") from error
+
+
+def read_trial(folder: Path) -> Trial:
+    """One finished run, its hashes verified."""
+    summary = read_summary(folder)
+    files = read_sealed(folder, summary)
+    columns = parse_columns(files[CURVE].decode(), folder / CURVE)
+    return trial_of(folder, summary, columns, settings_digest(files[CONFIG].decode()))
 
 
 def read_trials(root: Path) -> tuple[list[Trial], list[Path]]:
@@ -166,13 +173,13 @@ def read_trials(root: Path) -> tuple[list[Trial], list[Path]]:
 
     Raises RecordError (one line) where `root` is no folder, holds no finished run, or one is damaged.
     """
-    folders = find_run_folders(root)
-    trials = [
-        trial_of(read_run(folder), settings_digest((folder / CONFIG).read_text()))
-        for folder in folders
-        if is_finished(folder)
-    ]
-    unfinished = [folder for folder in folders if not is_finished(folder)]
+    trials: list[Trial] = []
+    unfinished: list[Path] = []
+    for folder in find_run_folders(root):
+        if is_finished(folder):
+            trials.append(read_trial(folder))
+        else:
+            unfinished.append(folder)
     if not trials:
         more = f" ({len(unfinished)} unfinished; start them again to resume)" if unfinished else ""
         raise RecordError(f"{root}: no finished run in it{more}; start one with `harness train`")

@@ -118,7 +118,8 @@ def write_run(root: Path, made: Made) -> Path:
 def trial(made: Made) -> Trial:
     """The same run as the analysis sees it, without the disk."""
     rows = evaluations(made)
-    return trial_of(folder.Run(Path(made.run_id), summary_of(made, rows), rows), settings="")
+    columns = {name: [getattr(row, name) for row in rows] for name in curve.FIELDS}
+    return trial_of(Path(made.run_id), summary_of(made, rows), columns, settings="")
 
 
 def write_runs(root: Path, runs: Iterable[Made]) -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.analyse import bootstrap
-from harness.analyse.cost import Cost
+from harness.analyse.cost import Costs
 from harness.analyse.groups import Group
 from harness.analyse.headline import draw_all, with_intervals
 from harness.analyse.ladder import ladder
@@ -88,11 +88,16 @@ def test_coverage_with_censored_runs_and_the_bias_of_dropping_them():
     assert dropped < 0.85, "dropping the seeds that missed makes later architectures look cheap"
 
 
+def several(*pairs: tuple[float, float]) -> Costs:
+    low, high = zip(*pairs, strict=True)
+    return Costs(np.array(low, dtype=float), np.array(high, dtype=float))
+
+
 def test_drawing_from_the_mixture_is_the_same_as_resampling_one_seed_at_a_time():
-    costs = [Cost(1, 2), Cost(1.5, 2.5), Cost(4, 5), Cost(4, 8), Cost(9, math.inf)]
+    costs = several((1, 2), (1.5, 2.5), (4, 5), (4, 8), (9, math.inf))
     fast = bootstrap.draw_medians(costs, 200_000, np.random.default_rng(1))
     rng = np.random.default_rng(2)
-    low, high = np.array([c.low for c in costs]), np.array([c.high for c in costs])
+    low, high = costs.low, costs.high
     pick = rng.integers(0, 5, (200_000, 5))
     with np.errstate(invalid="ignore"):
         drawn = np.where(np.isinf(high[pick]), np.inf, low[pick] + rng.random(pick.shape) * (high - low)[pick])
@@ -103,26 +108,26 @@ def test_drawing_from_the_mixture_is_the_same_as_resampling_one_seed_at_a_time()
 
 
 def test_an_even_number_of_seeds_takes_the_mean_of_the_middle_two():
-    drawn = bootstrap.draw_medians([Cost(1, 1), Cost(3, 3)], 20_000, np.random.default_rng(1))
+    drawn = bootstrap.draw_medians(several((1, 1), (3, 3)), 20_000, np.random.default_rng(1))
     assert {round(float(v), 6) for v in drawn} == {1.0, 2.0, 3.0}
     assert np.mean(np.isclose(drawn, 2.0)) == pytest.approx(0.5, abs=0.02)
 
 
 def test_all_censored_is_infinite_and_an_exact_cost_stays_exact():
     rng = np.random.default_rng(1)
-    assert np.isinf(bootstrap.draw_medians([Cost(5, math.inf)] * 3, 100, rng)).all()
-    assert bootstrap.draw_medians([Cost(7, 7)], 100, rng) == pytest.approx(7)
+    assert np.isinf(bootstrap.draw_medians(several(*[(5, math.inf)] * 3), 100, rng)).all()
+    assert bootstrap.draw_medians(several((7, 7)), 100, rng) == pytest.approx(7)
 
 
 def test_an_architecture_more_leaves_the_draws_of_the_others_as_they_were():
-    costs = {"a": [Cost(1, 2), Cost(2, 3)], "b": [Cost(3, 4)]}
+    costs = {"a": several((1, 2), (2, 3)), "b": several((3, 4))}
     alone = bootstrap.draw_costs({"a": costs["a"]}, 100, 0)[:, 0]
     assert (bootstrap.draw_costs(costs, 100, 0)[:, 0] == alone).all()
 
 
 def test_ten_thousand_draws_over_25_architectures_and_5_seeds_take_less_than_two_seconds():
     rng = np.random.default_rng(0)
-    costs = {f"net{a}": [Cost(c - 1, c) for c in 20 + 5 * rng.random(5)] for a in range(25)}
+    costs = {f"net{a}": several(*((c - 1, c) for c in 20 + 5 * rng.random(5))) for a in range(25)}
     start = time.process_time()
     drawn = bootstrap.draw_costs(costs, 10_000, 0)
     found, _ = bootstrap.halving_percentile(np.arange(25.0), drawn)
