@@ -158,18 +158,20 @@ class SmallData:
         self, *, seed: int, epoch: int, batch_size: int, start_batch: int, resolution: int, rank: int, world_size: int
     ) -> Iterator[Batch]:
         """See `ImageData`."""
-        order = epoch_order(self.train_images, seed=seed, epoch=epoch)
+        order = epoch_order(self.train_images, seed=seed, epoch=epoch).to(self._device)
         images = self._at("train", resolution)
         for batch in range(start_batch, steps_per_epoch(self.train_images, batch_size, world_size)):
             indices = order[batch * batch_size : (batch + 1) * batch_size]
             share = rank_share(len(indices), rank, world_size)
-            draws = torch.rand(len(indices), 5, generator=keyed_generator("augment", seed, epoch, batch))[share]
-            mine = indices[share].to(self._device)
+            mine = indices[share]
             pixels = images[mine]
             if self._augment is not None:
                 first = batch * batch_size + share.start
                 pixels = self._randaugment(pixels, ("randaugment", seed, epoch), first)
-            yield self._finish(self._transform(pixels, draws, resolution)), self._labels["train"][mine]
+            if self._recipe.flip or self._recipe.train_transform != "none":
+                draws = torch.rand(len(indices), 5, generator=keyed_generator("augment", seed, epoch, batch))[share]
+                pixels = self._transform(pixels, draws, resolution)
+            yield self._finish(pixels), self._labels["train"][mine]
 
     def evaluation_batches(self, *, resolution: int, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
         """See `ImageData`."""
