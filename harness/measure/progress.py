@@ -3,8 +3,10 @@
 import sys
 import time
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from harness.record.curve import Evaluation
 from harness.record.target import Target
@@ -22,18 +24,18 @@ class Display:
         self._target = target
         self._quiet = quiet
         self._console = Console(file=sys.stderr)
-        self._live: Progress | None = None
+        self._live: Live | None = None
         self._accuracy = "top-1 -"
         self._last = (time.perf_counter(), 0)
         if not quiet and self._console.is_terminal:
-            self._live = Progress(
-                TextColumn("[bold]{task.description}"),
-                BarColumn(bar_width=16),
-                TextColumn("{task.fields[text]}"),
-                TimeRemainingColumn(compact=True),
-                console=self._console,
-            )
-            self._task = self._live.add_task(self._label, total=total_steps, text="")
+            # Two lines, so that 80 columns hold all of it: how far, and how well.
+            self._bar = Progress(
+                TextColumn("[bold]{task.description}"), BarColumn(bar_width=20), TimeRemainingColumn(compact=True),
+                TextColumn("left"), console=self._console,
+            )  # fmt: skip
+            self._task = self._bar.add_task(self._label, total=total_steps)
+            self._numbers = Text("", no_wrap=True, overflow="ellipsis")
+            self._live = Live(Group(self._bar, self._numbers), console=self._console, refresh_per_second=4)
             self._live.start()
 
     def say(self, text: str) -> None:
@@ -48,11 +50,11 @@ class Display:
         self._last = (now, images)
         rate = (images - before) / max(now - then, 1e-9)
         if self._live is not None:
-            text = (
-                f"epoch {epoch:.1f}/{self._epochs} {rate:,.0f} img/s loss {loss:.3f} {self._accuracy} "
-                f"{macs_to_pflop(train_macs):.3g} PFLOP wait {waiting:.0%}"
+            self._bar.update(self._task, completed=step, description=f"{self._label} epoch {epoch:.1f}/{self._epochs}")
+            self._numbers.plain = (
+                f"{rate:,.0f} img/s  loss {loss:.3f}  {self._accuracy}  {macs_to_pflop(train_macs):.3g} PFLOP  "
+                f"waiting {waiting:.0%}"
             )
-            self._live.update(self._task, completed=step, text=text)
         return rate
 
     def started(self, images: int) -> None:
