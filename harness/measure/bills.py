@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from harness.measure.flops import Bill, bill
+from harness.measure.optimise import freeze, resolution_at
+from harness.measure.schema import RecipeConfig
 
 
 @dataclass
@@ -20,3 +22,16 @@ class Bills:
         if (found := self._known.get((resolution, trained))) is None:
             found = self._known[resolution, trained] = bill(self.model, resolution=resolution)
         return found
+
+    def foresee(self, recipe: RecipeConfig, resolution: int) -> None:
+        """Count every phase of the recipe now: an operator nobody can bill stops the run at its start, not in it."""
+        trained = [parameter.requires_grad for parameter in self.model.parameters()]
+        begins = [phase.from_epoch for phase in recipe.resolution_schedule] + [
+            phase.from_epoch for phase in recipe.frozen
+        ]
+        for epoch in sorted({0, *begins}):
+            freeze(self.model, recipe, epoch=epoch)
+            self.at(resolution)
+            self.at(resolution_at(recipe, resolution, epoch=epoch))
+        for parameter, flag in zip(self.model.parameters(), trained, strict=True):
+            parameter.requires_grad_(flag)

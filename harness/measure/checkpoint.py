@@ -14,9 +14,10 @@ from harness.record.files import write_atomic
 
 def random_states(device: torch.device) -> dict[str, Any]:
     """The state of every generator this process draws from."""
+    name, keys, *rest = np.random.get_state()
     states: dict[str, Any] = {
         "python": random.getstate(),
-        "numpy": np.random.get_state(),
+        "numpy": (name, torch.from_numpy(np.asarray(keys, np.uint32).copy()), *rest),
         "torch": torch.get_rng_state(),
     }
     if device.type == "cuda":
@@ -27,7 +28,8 @@ def random_states(device: torch.device) -> dict[str, Any]:
 def restore_random_states(states: dict[str, Any], device: torch.device) -> None:
     """The inverse of `random_states`."""
     random.setstate(states["python"])
-    np.random.set_state(states["numpy"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy(), *rest))
     torch.set_rng_state(states["torch"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)
@@ -41,11 +43,11 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """A checkpoint, or None where there is none; raises HarnessError where it cannot be read."""
+    """A checkpoint, or None where there is none; raises HarnessError where it cannot be read. Runs no code of it."""
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=False)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise HarnessError(f"{path}: unreadable checkpoint ({error}); remove it to start the run again") from error
     return state

@@ -6,10 +6,15 @@ Ranks come from torchrun or from `srun`; without either there is one process and
 import os
 import subprocess
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.record.errors import BadInput
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 T = TypeVar("T")
 
@@ -92,6 +97,41 @@ def gather_objects(value: T, world: World) -> list[T]:
     everybody: list[T] = [value] * world.size
     distributed.all_gather_object(everybody, value)
     return everybody
+
+
+def mean(values: "torch.Tensor", world: World) -> "torch.Tensor":
+    """The element-wise mean over all ranks, float64 on the CPU."""
+    values = values.double().cpu()
+    if world.size > 1:
+        from torch import distributed
+
+        distributed.all_reduce(values)
+    return values / world.size
+
+
+def parallel(network: "nn.Module", world: World) -> "nn.Module":
+    """`network` with gradients averaged over the ranks at each backward pass; itself where there is one process."""
+    if world.size == 1:
+        return network
+    from torch.nn.parallel import DistributedDataParallel
+
+    return DistributedDataParallel(network)
+
+
+def gradients_shared(network: "nn.Module", now: bool) -> AbstractContextManager[object]:
+    """The context of a backward pass: without `now`, gradients pile up here until a later pass shares them all."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    return network.no_sync() if isinstance(network, DistributedDataParallel) and not now else nullcontext()
+
+
+def share_buffers(network: "nn.Module", world: World) -> None:
+    """Give every rank rank 0's buffers (BatchNorm's running statistics), so that all evaluate one network."""
+    if world.size > 1:
+        from torch import distributed
+
+        for buffer in network.buffers():
+            distributed.broadcast(buffer, 0)
 
 
 def _find_world(environment: Mapping[str, str]) -> World:

@@ -1,7 +1,7 @@
 """One measured run, every stage in order: from a config to a sealed run folder."""
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,22 +9,22 @@ import torch
 import yaml
 
 import models
-from harness.measure import checkpoint, distributed
+from harness.measure import distributed
 from harness.measure.bills import Bills
 from harness.measure.config import recorded, run_folder, run_id, target_of
 from harness.measure.data import ImageData, build, steps_per_epoch
+from harness.measure.data.keyed import keyed_seed
 from harness.measure.device import Machine, prepare, resolve, seed_everything
 from harness.measure.interrupt import StopFlag
 from harness.measure.optimise import TrainingLoss, build_average, build_optimizer
 from harness.measure.progress import Display
+from harness.measure.resume import facts, restore
 from harness.measure.schema import Config
 from harness.measure.summary import summarise
 from harness.measure.tracking import Tracker, start
-from harness.measure.train import Diverged, Position, Stopped, Training
-from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
-from harness.record.folder import CHECKPOINT, is_finished, read_run
-from harness.record.ledger import Ledger
-from harness.record.lock import RunLock
+from harness.measure.train import Diverged, Stopped, Training
+from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput, HarnessError
+from harness.record.folder import is_finished, read_run
 from harness.record.provenance import segment
 from harness.record.writer import RunWriter
 
@@ -70,24 +70,28 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag) -> Result:
         model = models.build(config.model.name, classes=data.classes, **config.model.kwargs)
         bills = Bills(model)
         bill = bills.at(config.data.resolution)
-        writer = None
-        if world.is_main:
-            writer = RunWriter(folder)
-            cleanup.enter_context(RunLock(folder))
-            cleanup.callback(writer.close)
+        bills.foresee(config.recipe, config.data.resolution)
+        writer, open_to_us = _claim(folder, world, cleanup)
+        if not open_to_us:
+            return _already_finished(folder)
+        if writer is not None:
             stretch = segment(device_name=machine.name, world_size=world.size, threads=torch.get_num_threads())
             writer.open(config=recorded(config), segment=stretch, overrides=_portable(overrides))
-        training = _assemble(config, machine, world, data, model, bills, writer, stop)
+        training = _assemble(config, folder, machine, world, data, model, bills, writer, stop)
         cleanup.callback(training.display.close)
-        _resume(training)
+        if world.rank > 0:
+            seed_everything(keyed_seed("rank", config.seed, world.rank))  # dropout must not repeat rank 0's masks
+        restore(training)
         if world.is_main:
             training.tracker = _tracker(config, training.position.images)
             cleanup.callback(training.tracker.close)
         outcome, diverged_at_step = _train(training)
         if outcome == "interrupted":
             training.tracker.interrupted()
-            distributed.barrier(world)  # nobody leaves before rank 0 has saved, nor before it has asked for a requeue
+            # Nobody leaves before rank 0 has asked for a requeue; and the signal may have come to another rank first.
+            heard = distributed.gather_objects(stop.signal_name, world)
             if world.is_main:
+                stop.signal_name = next(name for name in heard if name is not None)
                 stop.requeue_if_running()
             distributed.barrier(world)
         elif writer is not None:
@@ -98,8 +102,29 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag) -> Result:
         return Result(outcome, folder)
 
 
+def _claim(folder: Path, world: distributed.World, cleanup: ExitStack) -> tuple[RunWriter | None, bool]:
+    """Rank 0's writer, holding the run's lock, and whether there is still something to do, on every rank.
+
+    Raises RunLocked on every rank when another process is writing the run.
+    """
+    writer, fresh, refusal = None, True, None
+    if world.is_main:
+        try:
+            writer = RunWriter(folder)
+            cleanup.callback(writer.close)
+            fresh = writer.claim()
+        except HarnessError as error:
+            refusal = error
+    for rank_fresh, rank_refusal in distributed.gather_objects((fresh, refusal), world):
+        if rank_refusal is not None:
+            raise rank_refusal
+        fresh = fresh and rank_fresh
+    return writer, fresh
+
+
 def _assemble(
     config: Config,
+    folder: Path,
     machine: Machine,
     world: distributed.World,
     data: ImageData,
@@ -110,12 +135,15 @@ def _assemble(
 ) -> Training:
     """Place the model on the device and put everything that trains it together."""
     model = model.to(machine.device).to(memory_format=machine.memory_format)
+    if config.sync_batchnorm and world.size > 1:
+        model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     network = model
     if config.compile:
         network = torch.compile(model)  # type: ignore[assignment]
     target = target_of(config)
     return Training(
         config=config,
+        folder=folder,
         target=target,
         machine=machine,
         world=world,
@@ -143,30 +171,6 @@ def _assemble(
     )
 
 
-def _resume(training: Training) -> None:
-    """Go on from the checkpoint, if there is one; what was done after it is billed as lost."""
-    folder = run_folder(training.config)
-    state = checkpoint.load(folder / CHECKPOINT)
-    if state is not None:
-        if state["fingerprint"] != training.data.fingerprint:
-            raise BadInput(f"{folder}: begun on other data; restore that data set, or remove the folder to start anew")
-        training.model.load_state_dict(state["model"])
-        training.optimizer.load_state_dict(state["optimizer"])
-        training.scaler.load_state_dict(state["scaler"])
-        if training.average is not None:
-            training.average.load_state_dict(state["average"])
-        position = dict(state["position"])
-        training.position = Position(**{**position, "ledger": Ledger(**position["ledger"])})
-        checkpoint.restore_random_states(state["random"], training.machine.device)
-    if training.writer is not None:
-        training.writer.cut_back(training.position.step)
-        ledger = training.position.ledger
-        ledger.lost_macs += max(0, training.writer.journalled_macs() - ledger.done_macs - ledger.lost_macs)
-        training.writer.state("running", **training.facts())
-    if state is not None:
-        training.display.say(f"resumed at step {training.position.step}")
-
-
 def _train(training: Training) -> tuple[str, int | None]:
     """The outcome, and the step at which the loss stopped being a number."""
     writer = training.writer
@@ -177,7 +181,7 @@ def _train(training: Training) -> tuple[str, int | None]:
         return "diverged", error.step
     except Stopped:
         if writer is not None:
-            writer.state("interrupted", **training.facts())
+            writer.state("interrupted", **facts(training))
         return "interrupted", None
     except Exception as error:
         if _out_of_memory(error):
@@ -185,7 +189,8 @@ def _train(training: Training) -> tuple[str, int | None]:
             return "out_of_memory", None
         if writer is not None:
             last_line = f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error) else ''}"
-            writer.state("failed", **{**training.facts(), "error": last_line})
+            with suppress(HarnessError):  # the disk may be what failed; the error itself is on its way up
+                writer.state("failed", **{**facts(training), "error": last_line})
         raise
 
 
@@ -209,6 +214,8 @@ def _check_fits(config: Config, data: ImageData, world_size: int) -> None:
             f"recipe.batch_size={config.recipe.batch_size} over {world_size} processes and "
             f"{config.recipe.accumulation_steps} micro-batches leaves under 2 images each; raise it"
         )
+    if config.sync_batchnorm and world_size > 1 and config.device != "cuda":
+        raise BadInput("sync_batchnorm=true: torch has it for GPUs only; use device=cuda or leave it off")
     if config.evaluations_per_epoch > steps:
         raise BadInput(
             f"evaluations_per_epoch={config.evaluations_per_epoch}, but an epoch has {steps} steps; lower it"

@@ -8,17 +8,20 @@ from torch import nn
 
 from harness.measure.data import Batch
 from harness.measure.data.keyed import keyed_seed
+from harness.measure.distributed import gradients_shared
 from harness.measure.optimise import set_learning_rate
 
 if TYPE_CHECKING:
     from harness.measure.train import Training
 
 
-def optimise_step(training: "Training", images: torch.Tensor, labels: torch.Tensor, lr: float) -> torch.Tensor:
-    """Forward, backward and update over this process's share of a batch, in micro-batches.
+def optimise_step(
+    training: "Training", images: torch.Tensor, labels: torch.Tensor, lr: float, global_images: int
+) -> torch.Tensor:
+    """Forward, backward and update over this process's share of a batch of `global_images`, in micro-batches.
 
-    images: (B, 3, R, R); labels: (B,). Returns the mean loss, a scalar left on the device: reading it would make the
-    host wait for a GPU.
+    images: (B, 3, R, R); labels: (B,). Returns the loss, a scalar left on the device (reading it would make the host
+    wait for a GPU): its mean over the ranks is the mean over the whole batch, and so are the gradients.
     """
     recipe = training.config.recipe
     targets = labels
@@ -28,12 +31,15 @@ def optimise_step(training: "Training", images: torch.Tensor, labels: torch.Tens
     set_learning_rate(training.optimizer, lr)
     count = recipe.accumulation_steps
     total: torch.Tensor | None = None
-    for part, part_targets in zip(images.tensor_split(count), targets.tensor_split(count), strict=True):
-        with training.machine.autocast():
-            loss = training.loss(training.network(part), part_targets)
-        if count > 1:
-            loss = loss * (len(part) / len(images))
-        training.scaler.scale(loss).backward()
+    parts = zip(images.tensor_split(count), targets.tensor_split(count), strict=True)
+    for number, (part, part_targets) in enumerate(parts, start=1):
+        share = len(part) * training.world.size / global_images
+        with gradients_shared(training.parallel, number == count):
+            with training.machine.autocast():
+                loss = training.loss(training.parallel(part), part_targets)
+            if share != 1:
+                loss = loss * share
+            training.scaler.scale(loss).backward()
         total = loss.detach() if total is None else total + loss.detach()
     if recipe.gradient_clip_norm > 0:
         training.scaler.unscale_(training.optimizer)
@@ -48,7 +54,10 @@ def optimise_step(training: "Training", images: torch.Tensor, labels: torch.Tens
 
 
 def _mixup(training: "Training", images: torch.Tensor, labels: torch.Tensor) -> Batch:
-    """Blend each image with its neighbour (Zhang et al. 2018, arXiv 1710.09412); labels become (B, K) shares."""
+    """Blend each image with its neighbour (Zhang et al. 2018, arXiv 1710.09412); labels become (B, K) shares.
+
+    The neighbours are those of this process's share, so the number of processes changes who is blended with whom.
+    """
     alpha = training.config.recipe.mixup_alpha
     key = keyed_seed("mixup", training.config.seed, training.position.step)
     share = float(np.random.default_rng(key).beta(alpha, alpha))

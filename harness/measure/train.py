@@ -4,17 +4,17 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from harness.measure import checkpoint
+from harness.measure import resume
 from harness.measure.bills import Bills
 from harness.measure.data import Batch, ImageData, steps_per_epoch
 from harness.measure.device import Machine, energy_counter
-from harness.measure.distributed import World, any_true
+from harness.measure.distributed import World, any_true, gather_objects, mean, parallel, share_buffers, sum_integers
 from harness.measure.evaluate import evaluate
 from harness.measure.interrupt import StopFlag
 from harness.measure.optimise import TrainingLoss, freeze, learning_rate, resolution_at
@@ -23,7 +23,6 @@ from harness.measure.schema import Config
 from harness.measure.step import optimise_step
 from harness.measure.tracking import Tracker
 from harness.record.curve import Evaluation
-from harness.record.folder import CHECKPOINT
 from harness.record.ledger import Ledger
 from harness.record.target import Target, reached
 from harness.record.units import macs_to_pflop, paper_pflop
@@ -63,9 +62,10 @@ class Position:
 
 @dataclass
 class Training:
-    """Everything one run trains with. `network` is `model`, compiled or distributed; both share their weights."""
+    """Everything one run trains with. `network` is `model`, compiled if asked; both share their weights."""
 
     config: Config
+    folder: Path
     target: Target | None
     machine: Machine
     world: World
@@ -91,10 +91,12 @@ class Training:
         self._read_every = self.config.log_every_steps if self.machine.device.type == "cuda" else 1
         self._energy = energy_counter(self.machine.device)
         self._saved_at = time.monotonic()
+        self.parallel = self.network  # averaging gradients over the ranks
+        self._parallel_trains: tuple[bool, ...] = ()
 
     def train(self) -> str:
         """Train until the target or the end of the plan; returns the outcome. Raises Diverged or Stopped."""
-        if self.writer is not None and self._target_reached(self.writer.rows()[-1:]):
+        if any_true(self.writer is not None and self._target_reached(self.writer.rows()[-1:]), self.world):
             return "reached"  # stopped between the last evaluation and the seal
         self.display.started(self.position.images)
         while self.position.epoch < self.config.budget.epochs:
@@ -110,14 +112,15 @@ class Training:
         freeze(self.model, config.recipe, epoch=position.epoch)
         resolution = resolution_at(config.recipe, config.data.resolution, epoch=position.epoch)
         bill = self.bills.at(resolution)
-        self.network.train()
+        self._join_gradients()
+        self.parallel.train()
         started, joules = self._clock()
         for images, labels in self._batches(resolution):
             lr = learning_rate(
                 config.recipe, step=position.step, steps_per_epoch=self.steps_per_epoch, epochs=config.budget.epochs
             )
-            self._losses.append(optimise_step(self, images, labels, lr))
             global_images = self._images_in(position.batch)
+            self._losses.append(optimise_step(self, images, labels, lr, global_images))
             position.step += 1
             position.batch += 1
             position.images += global_images
@@ -139,8 +142,8 @@ class Training:
                 if self._target_reached([row]):
                     return True
                 started, joules = self._clock()
-            stopping = any_true(self.stop.signal_name is not None, self.world)
-            if stopping or time.monotonic() - self._saved_at > 60 * config.checkpoint_minutes:
+            stopping, saving = self._agree()
+            if stopping or saving:
                 self._read_losses()
                 self._add_time(started, joules)
                 started, joules = self._clock()
@@ -149,6 +152,18 @@ class Training:
                 if stopping:
                     raise Stopped
         return False
+
+    def _agree(self) -> tuple[bool, bool]:
+        """Whether to stop and whether a checkpoint is due, the same on every rank: clocks and signals are not."""
+        overdue = time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes
+        stopping, saving = sum_integers([self.stop.signal_name is not None, overdue], self.world)
+        return stopping > 0, saving > 0
+
+    def _join_gradients(self) -> None:
+        """Average gradients over the ranks, anew whenever the recipe freezes more parameters."""
+        trains = tuple(parameter.requires_grad for parameter in self.model.parameters())
+        if trains != self._parallel_trains:
+            self.parallel, self._parallel_trains = parallel(self.network, self.world), trains
 
     def _batches(self, resolution: int) -> Iterator[Batch]:
         """The epoch's remaining batches; the time a step waits for one is on the clock of its own."""
@@ -179,7 +194,7 @@ class Training:
         if not self._losses:
             return
         first = self.position.step - len(self._losses) + 1
-        for offset, value in enumerate(torch.stack(self._losses).tolist()):
+        for offset, value in enumerate(mean(torch.stack(self._losses), self.world).tolist()):
             if not math.isfinite(value):
                 raise Diverged(first + offset)
             self.position.loss_sum += value
@@ -190,8 +205,10 @@ class Training:
         """One evaluation: counted, billed, appended to the curve."""
         position, config = self.position, self.config
         started, joules = self._clock()
+        network = self.average if self.average is not None else self.network
+        share_buffers(network, self.world)
         counts = evaluate(
-            self.average if self.average is not None else self.network,
+            network,
             self.data, self.machine, self.world,
             resolution=config.data.resolution, batch_size=EVALUATION_BATCH,
         )  # fmt: skip
@@ -260,7 +277,8 @@ class Training:
 
     def _add_energy(self, joules: float | None) -> None:
         if self._energy is not None and joules is not None:
-            self.position.energy_joules = (self.position.energy_joules or 0.0) + self._energy() - joules
+            used = sum(gather_objects(self._energy() - joules, self.world))
+            self.position.energy_joules = (self.position.energy_joules or 0.0) + used
 
     def _journal(self) -> None:
         if self.writer is not None:
@@ -268,33 +286,6 @@ class Training:
             self.writer.journal(ledger.done_macs + ledger.lost_macs)
 
     def save(self) -> None:
-        """Write a checkpoint and the state that `harness status` shows."""
+        """Write a checkpoint; every rank calls it at the same step."""
         self._saved_at = time.monotonic()
-        if self.writer is None:
-            return
-        state: dict[str, Any] = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "random": checkpoint.random_states(self.machine.device),
-            "position": asdict(self.position),
-            "fingerprint": self.data.fingerprint,
-        }
-        checkpoint.save(self.writer.folder / CHECKPOINT, state)
-        self.writer.state("running", **self.facts())
-
-    def facts(self) -> dict[str, Any]:
-        """What state.json says of an unfinished run."""
-        position = self.position
-        rows = [] if self.writer is None else self.writer.rows()
-        return {
-            "model": self.config.model.name,
-            "seed": self.config.seed,
-            "step": position.step,
-            "epoch": position.step / self.steps_per_epoch,
-            "planned_epochs": self.config.budget.epochs,
-            "top1": rows[-1].correct_top1 / rows[-1].total if rows else None,
-            "train_macs": position.ledger.train_macs,
-            "error": None,
-        }
+        resume.save(self)

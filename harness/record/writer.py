@@ -9,23 +9,35 @@ from typing import Any
 from harness.record import curve
 from harness.record.curve import Evaluation
 from harness.record.files import cannot_write, write_atomic
-from harness.record.folder import CONFIG, CURVE, JOURNAL, PROVENANCE, STATE, TRANSIENT, seal
+from harness.record.folder import CONFIG, CURVE, JOURNAL, PROVENANCE, STATE, TRANSIENT, is_finished, seal
+from harness.record.lock import RunLock
 from harness.record.provenance import utc_now
 
 _JOURNAL_BYTES = 16
 
 
 class RunWriter:
-    """The one writer of a run folder; hold `harness.record.lock.RunLock` around it."""
+    """The one writer of a run folder, which is locked from `claim` until `close`."""
 
     def __init__(self, folder: Path) -> None:
         """Create the folder where it is missing."""
         self.folder = folder
+        self._lock: RunLock | None = None
         self._journal: int | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(folder, error) from error
+
+    def claim(self) -> bool:
+        """Lock the folder; False when another process has finished the run meanwhile. Raises RunLocked."""
+        self._lock = RunLock(self.folder).__enter__()
+        return not is_finished(self.folder)
+
+    def verify(self) -> None:
+        """Raise RunLocked when another process has taken the run over (see `RunLock.verify`)."""
+        if self._lock is not None:
+            self._lock.verify()
 
     def open(self, *, config: str, segment: Mapping[str, Any], overrides: list[str]) -> None:
         """Begin the record or continue it; `segment` (see provenance.segment) joins those of earlier starts."""
@@ -40,6 +52,7 @@ class RunWriter:
 
     def append(self, row: Evaluation) -> None:
         """Add an evaluation to the curve."""
+        self.verify()
         curve.append(self.folder / CURVE, row)
 
     def cut_back(self, step: int) -> None:
@@ -67,18 +80,22 @@ class RunWriter:
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Seal the record and remove what only an unfinished run needs."""
+        self.verify()
         (self.folder / CURVE).touch()  # a run that diverged before its first evaluation has an empty curve
         self._write_json(PROVENANCE, {**self._provenance(), "finished_utc": utc_now()})
         seal(self.folder, summary)
-        self.close()
         for name in TRANSIENT:
             (self.folder / name).unlink(missing_ok=True)
+        self.close()
 
     def close(self) -> None:
-        """Release the journal."""
+        """Release the journal and the lock."""
         if self._journal is not None:
             os.close(self._journal)
             self._journal = None
+        if self._lock is not None:
+            self._lock.__exit__(None, None, None)
+            self._lock = None
 
     def _provenance(self) -> dict[str, Any]:
         path = self.folder / PROVENANCE
