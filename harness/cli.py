@@ -34,6 +34,11 @@ VERBS = {
         "harness aggregate results/runs/digits --out out",
     ),
     "sync": Verb("harness.measure.sync", "upload finished runs to W&B from their records", "harness sync results/runs"),
+    "prepare": Verb(
+        "harness.measure.prepare",
+        "pack an image folder once for fast reading",
+        "harness prepare data=imagenet data.root=/path/to/imagenet out=/fast/imagenet-jpeg256",
+    ),
     "replay": Verb("harness.analyse.replay", "the published study, rebuilt from its constants", "harness replay"),
 }
 

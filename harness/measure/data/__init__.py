@@ -59,4 +59,8 @@ def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> Image
         from harness.measure.data import folder
 
         return folder.build(data, recipe, device)
+    if data.pixels is not None:
+        from harness.measure.data import prepared
+
+        return prepared.build(data, recipe, device)
     raise BadInput(f"data.name={data.name}: no such data set; there are imagenet, {', '.join(small.SOURCES)}")

@@ -22,6 +22,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from harness.measure.device import tune_malloc
 from harness.record.errors import BadInput, HarnessError
 
 log = logging.getLogger(__name__)
@@ -128,10 +129,13 @@ _state: tuple[Fill, Tensor, int] | None = None
 
 
 def _enter(fill: Fill, ring: Tensor, slot_bytes: int, parent: int) -> None:
-    """In a fresh worker: one thread, tuned malloc, deaf to the signals that ask the main process to stop."""
     global _state  # noqa: PLW0603  (a worker has one crew for its whole life)
-    from harness.measure.device import tune_malloc
+    enter_worker(parent)
+    _state = (fill, ring, slot_bytes)
 
+
+def enter_worker(parent: int) -> None:
+    """In a fresh worker: one thread, tuned malloc, deaf to the signals that ask the main process to stop."""
     for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no orphans when the main process is killed
@@ -139,7 +143,6 @@ def _enter(fill: Fill, ring: Tensor, slot_bytes: int, parent: int) -> None:
         os._exit(1)
     torch.set_num_threads(1)
     tune_malloc()
-    _state = (fill, ring, slot_bytes)
 
 
 def _work(task: Task) -> Report:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.measure.data import decode, pixels
-from harness.measure.data.manifest import Manifest, Split, open_manifest
+from harness.measure.data.manifest import Split, open_manifest
 from harness.measure.data.stream import StreamedData, settings_of
-from harness.measure.data.subset import choose_classes, members, subset_fingerprint
+from harness.measure.data.subset import Cut, cut
 from harness.measure.schema import DataConfig, RecipeConfig
 from harness.record.errors import BadInput
 
@@ -25,7 +25,7 @@ REFERENCE_PIXELS = "reference: Pillow resize and centre crop"
 
 
 class FolderImages:
-    """One split of a tree, or a part of it, as `Images` (stream.py). indices: int64 (n,) into the manifest's split."""
+    """One split of a tree, or a part of it, as `Images` (fill.py). indices: int64 (n,) into the manifest's split."""
 
     def __init__(
         self,
@@ -73,46 +73,41 @@ class FolderImages:
 
 
 @dataclass(frozen=True)
-class Cut:
-    """The kept part of a tree: class names, and (indices, labels) of each split, int64."""
+class Selection:
+    """What a config asks for of a tree: the kept part, both splits of it, and whether it is less than the whole."""
 
-    classes: list[str]
-    train: tuple[NDArray[np.int64], NDArray[np.int64]]
-    evaluation: tuple[NDArray[np.int64], NDArray[np.int64]]
-    fingerprint: str
+    part: Cut
+    train: FolderImages
+    evaluation: FolderImages
     subset: bool
+    ignored_files: int
 
 
-def cut(manifest: Manifest, data: DataConfig) -> Cut:
-    """The part of a tree that a config asks for."""
-    chosen = choose_classes(len(manifest.classes), data.classes)
-    train = members(manifest.train.labels, chosen, data.images_per_class, option="data.images_per_class")
-    evaluation = members(
-        manifest.evaluation.labels, chosen, data.evaluation_images_per_class, option="data.evaluation_images_per_class"
+def select(data: DataConfig, *, decoder: str) -> Selection:
+    """Opens data.root and keeps the asked part. Raises BadInput for a wrong tree (scan.py) or subset."""
+    manifest = open_manifest(data.root)
+    part = cut(manifest.classes, manifest.fingerprint, manifest.train.labels, manifest.evaluation.labels, data)
+    train, evaluation = (
+        FolderImages(manifest.root, split, *kept, decoder=decoder, crop_ratio=data.crop_ratio)
+        for split, kept in ((manifest.train, part.train), (manifest.evaluation, part.evaluation))
     )
-    whole = len(train[0]) == len(manifest.train) and len(evaluation[0]) == len(manifest.evaluation)
-    fingerprint = manifest.fingerprint if whole else subset_fingerprint(manifest.fingerprint, train[0], evaluation[0])
     # a tree with ImageNet's own class names and fewer images is a part of ImageNet, whoever cut it
-    part = manifest.looks_like_imagenet and not manifest.is_full_imagenet
-    return Cut([manifest.classes[c] for c in chosen], train, evaluation, fingerprint, not whole or part)
+    subset = part.is_cut or (manifest.looks_like_imagenet and not manifest.is_full_imagenet)
+    return Selection(part, train, evaluation, subset, manifest.ignored_files)
 
 
 def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> StreamedData:
-    """The tree under data.root as an `ImageData`. Raises BadInput for a wrong tree (scan.py), subset or decoder."""
+    """The tree under data.root as an `ImageData`. Raises BadInput for a wrong tree, subset or decoder."""
     decoder = decode.choose(data.decoder or "auto")
-    manifest = open_manifest(data.root)
-    part = cut(manifest, data)
-    train, evaluation = (
-        FolderImages(manifest.root, split, indices, labels, decoder=decoder, crop_ratio=data.crop_ratio)
-        for split, (indices, labels) in ((manifest.train, part.train), (manifest.evaluation, part.evaluation))
-    )
+    chosen = select(data, decoder=decoder)
     notes: dict[str, str | int] = {
         "decoder": decode.described(decoder),
         "train_pixels": "original files: crop, then antialiased uint8 resize by torch",
         "evaluation_pixels": REFERENCE_PIXELS,
-        "ignored_files": manifest.ignored_files,
+        "ignored_files": chosen.ignored_files,
     }
     return StreamedData(
-        data.name, train, evaluation, classes=len(part.classes), fingerprint=part.fingerprint, subset=part.subset,
-        notes=notes, settings=settings_of(data, recipe), device=device,
+        data.name, chosen.train, chosen.evaluation, classes=len(chosen.part.classes),
+        fingerprint=chosen.part.fingerprint, subset=chosen.subset, notes=notes, settings=settings_of(data, recipe),
+        device=device,
     )  # fmt: skip

@@ -3,15 +3,49 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from harness.measure.data.keyed import keyed_generator
+from harness.measure.schema import DataConfig
 from harness.record.errors import BadInput
 
 SUBSET_SEED = 20120601
+Part = tuple[NDArray[np.int64], NDArray[np.int64]]  # indices into a split and the new labels, int64 (kept,) each
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The kept part of a set: its class names, both splits, its identity, and whether anything was left out."""
+
+    classes: list[str]
+    train: Part
+    evaluation: Part
+    fingerprint: str
+    is_cut: bool
+
+
+def cut(
+    classes: Sequence[str],
+    fingerprint: str,
+    train_labels: NDArray[np.integer],
+    evaluation_labels: NDArray[np.integer],
+    data: DataConfig,
+) -> Cut:
+    """The part of a set that a config asks for; the whole set keeps its fingerprint."""
+    chosen = choose_classes(len(classes), data.classes)
+    train = members(train_labels, chosen, data.images_per_class, option="data.images_per_class")
+    evaluation = members(
+        evaluation_labels, chosen, data.evaluation_images_per_class, option="data.evaluation_images_per_class"
+    )
+    is_cut = (len(train[0]), len(evaluation[0])) != (len(train_labels), len(evaluation_labels))
+    if is_cut:
+        fingerprint = subset_fingerprint(fingerprint, train[0], evaluation[0])
+    return Cut([classes[c] for c in chosen], train, evaluation, fingerprint, is_cut)
 
 
 def choose_classes(available: int, wanted: int | None) -> list[int]:
@@ -24,10 +58,8 @@ def choose_classes(available: int, wanted: int | None) -> list[int]:
     return sorted(order[:wanted].tolist())
 
 
-def members(
-    labels: NDArray[np.integer], classes: list[int], images_per_class: int | None, *, option: str
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(indices, new labels) of the kept images, class after class; int64 (kept,) each.
+def members(labels: NDArray[np.integer], classes: list[int], images_per_class: int | None, *, option: str) -> Part:
+    """(indices, new labels) of the kept images, class after class.
 
     The first `images_per_class` images of each class in a seeded order, None for all. Raises BadInput where a class
     has fewer (option: the config key to blame). One sort over all labels: 0.1 s

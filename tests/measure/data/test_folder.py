@@ -1,11 +1,7 @@
 """The folder path against torchvision's reference, pixel for pixel, and its batches as pure functions."""
 
-import copy
-import functools
-import hashlib
 import os
 import signal
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,50 +12,12 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional
 
-from harness.measure.config import compose
-from harness.measure.data import Batch, build, decode, pixels, sampling
-from harness.measure.data.stream import StreamedData
-from harness.measure.schema import Config
+from harness.measure.data import decode, pixels, sampling
 from harness.record.errors import BadInput, HarnessError
 from tests.measure.data.conftest import WNIDS, encoded, odd_files, picture, write_tree
+from tests.measure.data.loading import SIDE, digest, evaluation, load, train
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-SIDE = 56
-CPU = torch.device("cpu")
-
-
-@functools.cache
-def _config() -> Config:
-    return compose(["data=imagenet", "data.root=.", f"data.resolution={SIDE}", "data.workers=0", "model=resnet18"])
-
-
-def load(root: Path | str | None, **changes: object) -> StreamedData:
-    """The tree through the config, at a small resolution; `changes` are keys of conf/data or conf/recipe."""
-    config = copy.deepcopy(_config())
-    for key, value in {"root": str(root), "batch_size": 8, **changes}.items():
-        section = config.data if hasattr(config.data, key) else config.recipe
-        assert hasattr(section, key), key
-        setattr(section, key, value)
-    data = build(config.data, config.recipe, CPU)
-    assert isinstance(data, StreamedData)
-    return data
-
-
-def train(data: StreamedData, *, seed: int = 3, epoch: int = 1, batch_size: int = 8, start_batch: int = 0,
-          resolution: int = SIDE, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:  # fmt: skip
-    return data.train_batches(
-        seed=seed, epoch=epoch, batch_size=batch_size, start_batch=start_batch, resolution=resolution, rank=rank,
-        world_size=world_size,
-    )  # fmt: skip
-
-
-def evaluation(data: StreamedData, *, batch_size: int = 5, rank: int = 0, world_size: int = 1,
-               resolution: int = SIDE) -> list[Batch]:  # fmt: skip
-    return list(data.evaluation_batches(resolution=resolution, batch_size=batch_size, rank=rank, world_size=world_size))
-
-
-def digest(batches: Iterable[Batch]) -> list[str]:
-    return [hashlib.sha256(x.numpy().tobytes() + y.numpy().tobytes()).hexdigest() for x, y in batches]
 
 
 @pytest.mark.parametrize("resolution", [SIDE, 224])
