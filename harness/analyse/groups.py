@@ -67,22 +67,23 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
         if asked is not None:
             groups.append(_group(members, asked.at(cadence), protocol, []))
             continue
-        targets = {
-            comparability_key(t.dataset.fingerprint, t.target, protocol): t.target
-            for t in members
-            if t.target is not None
-        }
-        full = [t for t in members if t.target is None]
-        if not targets:
+        by_target: dict[Target, list[Trial]] = {}
+        full: list[Trial] = []
+        for t in members:
+            if t.target is None:
+                full.append(t)
+            else:
+                by_target.setdefault(t.target, []).append(t)
+        by_key: dict[str, list[Target]] = {}  # two sources of one level are one target
+        for target in by_target:
+            by_key.setdefault(comparability_key(members[0].dataset.fingerprint, target, protocol), []).append(target)
+        if not by_key:
             homeless += full
-        for key, target in sorted(targets.items()):
-            own = [
-                t
-                for t in members
-                if t.target is not None and comparability_key(t.dataset.fingerprint, t.target, protocol) == key
-            ]
+        for _, same in sorted(by_key.items()):
+            same.sort(key=lambda t: t.source)
+            own = [t for target in same for t in by_target[target]]
             notes = [f"{len(full)} full-schedule runs without a target are judged at this one"] if full else []
-            groups.append(_group(own + full, target, protocol, notes))
+            groups.append(_group(own + full, same[0], protocol, notes))
     if homeless and not groups:
         raise BadInput(
             f"none of the {len(homeless)} runs names a target: give --target FILE (make one with `harness target`) "

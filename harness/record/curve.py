@@ -94,12 +94,16 @@ def parse_columns(content: str, path: Path) -> dict[str, list[Any]]:
     """
     try:
         rows: Any = json.loads("[" + ",".join(content.splitlines()) + "]")
-        plain = all(tuple(row) in (FIELDS, FIELDS[:-1]) for row in rows)
+        names = tuple(rows[0]) if rows else FIELDS
+        plain = names in (FIELDS, FIELDS[:-1]) and all(tuple(row) == names for row in rows)
     except (ValueError, TypeError):
         plain = False
-    if not plain:
-        rows = [{name: getattr(row, name) for name in FIELDS} for row in parse_rows(content, path)]
-    return {name: [row.get(name) for row in rows] for name in FIELDS}
+    if not plain or not rows:
+        found = parse_rows(content, path)
+        return {name: [getattr(row, name) for row in found] for name in FIELDS}
+    columns = dict(zip(names, map(list, zip(*(row.values() for row in rows), strict=True)), strict=True))
+    columns.setdefault("energy_joules", [None] * len(rows))
+    return columns
 
 
 def append(path: Path, row: Evaluation) -> None:

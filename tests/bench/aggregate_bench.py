@@ -28,10 +28,10 @@ from pathlib import Path
 start = time.perf_counter()
 from harness.analyse import aggregate
 document = aggregate.build(Path(sys.argv[1]))
-built = time.perf_counter() - start
+built, cpu = time.perf_counter() - start, time.process_time()
 aggregate.write(document, Path(sys.argv[2]), figures=True)
 total = time.perf_counter() - start
-print(built, total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(built, total, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("records", nargs="*", type=int, default=[1_000, 10_000, 100_000])
     parser.add_argument("--folder", type=Path, help="keep the records here and use them again")
     args = parser.parse_args()
-    print(f"{'records':>9} {'analysed s':>11} {'with files s':>13} {'records/s':>10} {'peak GB':>8}")
+    print(f"{'records':>9} {'analysed s':>11} {'cpu s':>8} {'with files s':>13} {'records/s':>10} {'peak GB':>8}")
     for records in args.records:
         with tempfile.TemporaryDirectory() as temporary:
             root = args.folder / str(records) if args.folder else Path(temporary) / "runs"
@@ -69,8 +69,10 @@ def main() -> None:
                 make(root, records)
             command = [sys.executable, "-c", CHILD, str(root), str(Path(temporary) / "out")]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-        built, total, peak_bytes = (float(word) for word in done.stdout.split())
-        print(f"{records:>9,} {built:>11.2f} {total:>13.2f} {records / built:>10,.0f} {peak_bytes / 1e9:>8.2f}")
+        built, total, cpu, peak_bytes = (float(word) for word in done.stdout.split())
+        print(
+            f"{records:>9,} {built:>11.2f} {cpu:>8.2f} {total:>13.2f} {records / built:>10,.0f} {peak_bytes / 1e9:>8.2f}"
+        )
     rng = np.random.default_rng(0)
     high = 20 + 5 * rng.random((ARCHITECTURES, 5))
     costs = {f"net{number}": Costs(row - 1, row) for number, row in enumerate(high)}
