@@ -108,6 +108,7 @@ def _load(name: str) -> FastDecoder | None:
         if name == "torchcodec":
             from torchcodec.decoders import decode_jpeg as torchcodec_jpeg
 
+            torchcodec_jpeg(_as_tensor(_PROBE))  # made for another torch it may import and fail here
             return lambda data: cast(Tensor, torchcodec_jpeg(data, mode="RGB"))
         from torchvision.io import ImageReadMode
         from torchvision.io import decode_jpeg as torchvision_jpeg
