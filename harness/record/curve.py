@@ -1,5 +1,6 @@
 """The curve of a run: one JSON line per evaluation, append-only."""
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, fields
@@ -115,7 +116,7 @@ def append(path: Path, row: Evaluation) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        if path.exists():
+        with contextlib.suppress(OSError):  # a file that cannot even be opened has not been written to
             os.truncate(path, before)
         raise cannot_write(path, error) from error
 

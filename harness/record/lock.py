@@ -82,8 +82,10 @@ class RunLock:
     def __exit__(self, *_: object) -> None:
         self._released.set()
         self._pulse.join()
-        if self._is_mine():
-            self.path.unlink(missing_ok=True)  # while still held: nobody can have taken this file meanwhile
+        # Where the folder cannot be written any more the file stays: a lock without a holder blocks nobody.
+        with contextlib.suppress(OSError):
+            if self._is_mine():
+                self.path.unlink(missing_ok=True)  # while still held: nobody can have taken this file meanwhile
         self._close()
 
     def verify(self) -> None:

@@ -1,0 +1,198 @@
+"""Runs in processes of their own, with a fault at an exact event. Importable by the processes it starts.
+
+Every process is forked from a server that has imported torch once, so that a run costs a fraction of a second.
+"""
+
+import functools
+import hashlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import models
+from harness.measure import checkpoint, run, train
+from harness.measure.config import compose
+from harness.measure.interrupt import StopFlag
+from harness.record import writer
+from harness.record.errors import HarnessError
+
+TRAIN_IMAGES, EVALUATION_IMAGES, BATCH, EPOCHS = 240, 90, 32, 3
+STEPS_PER_EPOCH = 8  # seven of 32 images and one of 16
+SMALL = [
+    "data=fake", "target=none", "model=alexnet", "model.name=net", "model.min_resolution=16", "data.resolution=16",
+    f"budget.epochs={EPOCHS}", "evaluations_per_epoch=2", "device=cpu", "threads=1", "recipe.lr=0.05",
+]  # fmt: skip
+STATEFUL = [*SMALL, "+model.kwargs.norm=true", "+model.kwargs.dropout=0.3", "recipe.ema_decay=0.9"]
+STATEFUL += ["recipe.accumulation_steps=2", "recipe.train_transform=random_crop", "recipe.mixup_alpha=0.2"]
+"""A run with everything that has a state: BatchNorm, dropout, momentum, weight average, augmentation, mixup."""
+
+
+class Net(nn.Module):
+    """A network for 16-pixel images that trains in a millisecond a step."""
+
+    def __init__(self, num_classes: int, norm: bool = False, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=not norm)
+        self.norm = nn.BatchNorm2d(8) if norm else nn.Identity()
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.head = nn.Linear(8 * 8 * 8, num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.dropout(torch.relu(self.norm(self.conv(images))).flatten(1)))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to the process at its event number `at` (from 0, in the order of the trace)."""
+
+    at: int
+    act: Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run to start. Its trace (a line per event), stderr and weights go into `notes`."""
+
+    overrides: list[str]
+    notes: Path
+    fault: Fault | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def kill(number: int, _folder: Path) -> None:
+    """A signal to this very process."""
+    os.kill(os.getpid(), number)
+
+
+def fill_disk(name: str, folder: Path) -> None:
+    """The next whole write of `name` meets the kernel's own "no space left on device"."""
+    (folder / f".{name}.{os.getpid()}.tmp").symlink_to("/dev/full")
+
+
+def forbid_writing(folder: Path) -> None:
+    """From now on this process may read the run folder and not write it. Root may always, so it becomes nobody."""
+    folder.chmod(0o555)
+    if os.geteuid() == 0:
+        os.setegid(65534)
+        os.seteuid(65534)
+
+
+class _Trace:
+    """Wraps the functions whose begin and end are the events of a run."""
+
+    def __init__(self, path: Path, fault: Fault | None, folder: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._fault, self._folder, self._count = fault, folder, 0
+
+    def event(self, name: str) -> None:
+        os.write(self._file, f"{name}\n".encode())  # survives a SIGKILL
+        self._count += 1
+        if self._fault is not None and self._count - 1 == self._fault.at:
+            self._fault.act(self._folder)
+
+    def wrap(self, owner: Any, name: str, label: Callable[..., str] | str) -> None:
+        inner = getattr(owner, name)
+
+        @functools.wraps(inner)
+        def traced(*args: Any, **kwargs: Any) -> Any:
+            said = label if isinstance(label, str) else label(*args)
+            self.event(f"{said} begins")
+            result = inner(*args, **kwargs)
+            self.event(f"{said} ends")
+            return result
+
+        setattr(owner, name, traced)
+
+
+def perform(order: Order) -> None:
+    """The body of a process: train as `harness train` does, and exit with its code."""
+    os.environ.update(order.environment)
+    order.notes.mkdir(parents=True, exist_ok=True)
+    rank = order.environment.get("RANK", "0")
+    log = os.open(order.notes / f"stderr{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 2)
+    models.ZOO["net"] = Net
+    config = compose(order.overrides)
+    trace = _Trace(order.notes / f"trace{rank}", order.fault, run.run_folder(run.resolve(config)))
+    trace.wrap(train, "optimise_step", "step")
+    trace.wrap(train, "evaluate", "evaluation")
+    trace.wrap(writer.RunWriter, "journal", "journal")
+    trace.wrap(writer.RunWriter, "append", "curve")
+    trace.wrap(checkpoint, "save", "checkpoint")
+    trace.wrap(os, "fsync", "flush")
+    trace.wrap(os, "replace", lambda _, path: f"replacing {Path(path).name}")
+    _note_weights(order.notes / f"weights{rank}")
+    try:
+        code = run.run(config, overrides=order.overrides, stop=StopFlag().install()).exit_code
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        code = error.exit_code
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _note_weights(path: Path) -> None:
+    """At the end of a run, write a digest of weights, momenta, averages and the random state."""
+    inner = run._train
+
+    def train_and_note(training: train.Training) -> Any:
+        result = inner(training)
+        whole = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
+        for tensor in _tensors([training.model.state_dict(), training.optimizer.state_dict()["state"]]):
+            whole.update(tensor.contiguous().numpy().tobytes())
+        if training.average is not None:
+            for tensor in _tensors(training.average.state_dict()):
+                whole.update(tensor.contiguous().numpy().tobytes())
+        path.write_text(whole.hexdigest())
+        torch.save(training.model.state_dict(), path.with_suffix(".pt"))
+        return result
+
+    run._train = train_and_note
+
+
+def _tensors(node: Any) -> list[torch.Tensor]:
+    if isinstance(node, torch.Tensor):
+        return [node]
+    values = node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
+    return [tensor for value in values for tensor in _tensors(value)]
+
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["faults", "harness.measure.data.small", "submitit"])
+
+
+def start(order: Order) -> BaseProcess:
+    """Begin a run in a process of its own."""
+    process = _SERVER.Process(target=perform, args=(order,))
+    process.start()
+    return process
+
+
+def finish(process: BaseProcess, seconds: float = 120) -> int:
+    """Wait for a run; its exit code, or the negative number of the signal that killed it."""
+    process.join(seconds)
+    if process.exitcode is None:
+        process.kill()
+        raise TimeoutError(f"the run did not end within {seconds:.0f} s")
+    return process.exitcode
+
+
+def perform_and_wait(order: Order) -> int:
+    """Run to the end; see `finish`."""
+    return finish(start(order))
+
+
+sigkill = functools.partial(kill, signal.SIGKILL)
+sigterm = functools.partial(kill, signal.SIGTERM)
+sigusr2 = functools.partial(kill, signal.SIGUSR2)
+sigint = functools.partial(kill, signal.SIGINT)
+sigstop = functools.partial(kill, signal.SIGSTOP)
