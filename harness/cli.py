@@ -39,6 +39,7 @@ VERBS = {
         "pack an image folder once for fast reading",
         "harness prepare data=imagenet data.root=/path/to/imagenet out=/fast/imagenet-jpeg256",
     ),
+    "check": Verb("harness.check", "audit records: hashes, ledger, target, MACs", "harness check results"),
     "replay": Verb("harness.analyse.replay", "the published study, rebuilt from its constants", "harness replay"),
 }
 

@@ -105,7 +105,8 @@ def write_run(root: Path, made: Made) -> Path:
     path = root / made.model / made.run_id
     path.mkdir(parents=True)
     (path / folder.CONFIG).write_text(
-        f"seed: {made.seed}\nmodel:\n  name: {made.model}\nrecipe:\n  name: {made.recipe}\n"
+        f"seed: {made.seed}\nevaluations_per_epoch: {made.cadence}\n"
+        f"model:\n  name: {made.model}\nrecipe:\n  name: {made.recipe}\n"
         f"  lr: {made.learning_rate}\n  epochs: {made.planned_epochs}\ndata:\n  name: synthetic\n"
     )
     (path / folder.PROVENANCE).write_text(json.dumps({"segments": []}))

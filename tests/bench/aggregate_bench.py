@@ -70,9 +70,8 @@ def main() -> None:
             command = [sys.executable, "-c", CHILD, str(root), str(Path(temporary) / "out")]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
         built, total, cpu, peak_bytes = (float(word) for word in done.stdout.split())
-        print(
-            f"{records:>9,} {built:>11.2f} {cpu:>8.2f} {total:>13.2f} {records / built:>10,.0f} {peak_bytes / 1e9:>8.2f}"
-        )
+        speed, peak = f"{records / built:>10,.0f}", f"{peak_bytes / 1e9:>8.2f}"
+        print(f"{records:>9,} {built:>11.2f} {cpu:>8.2f} {total:>13.2f} {speed} {peak}")
     rng = np.random.default_rng(0)
     high = 20 + 5 * rng.random((ARCHITECTURES, 5))
     costs = {f"net{number}": Costs(row - 1, row) for number, row in enumerate(high)}

@@ -1,0 +1,40 @@
+"""`harness check`: the glue between the audit, which needs no torch, and the recount of the MACs, which does."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.record.errors import EXIT_DONE, EXIT_ERROR
+
+if TYPE_CHECKING:
+    from harness.analyse.check import Recount
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="run folders, or folders with runs below")
+    parser.add_argument("--no-recount", action="store_true", help="do not count the MACs again (needs no torch)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """One line per defect on stdout; exit code 1 with any, 0 with none."""
+    from harness.analyse.check import check_paths
+
+    recount, how = (None, "MACs not counted again (--no-recount)") if args.no_recount else find_recount()
+    defects, finished, unfinished = check_paths(args.paths, recount)
+    for defect in defects:
+        print(defect)
+    rest = f", {unfinished} unfinished left out" if unfinished else ""
+    print(f"{finished} records, {len(defects)} defects{rest}; {how}", file=sys.stderr)
+    return EXIT_ERROR if defects else EXIT_DONE
+
+
+def find_recount() -> "tuple[Recount | None, str]":
+    """The counter of the measuring room where its packages can be imported, and a phrase for what was done."""
+    try:
+        recount = importlib.import_module("harness.measure.recount").recount
+    except ImportError as error:
+        return None, f"MACs not counted again: {error.name or error} cannot be imported here"
+    return recount, "MACs counted again"

@@ -1,0 +1,28 @@
+"""The bill of a record, counted again from its config: for `harness check`."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import models
+from harness.measure.flops import bill
+from harness.record.errors import BadInput
+
+
+def recount(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, int]:
+    """MACs per image at the base resolution, by the names run.json uses; raises HarnessError where it cannot."""
+    model = config["model"]
+    classes = int(summary["dataset"]["classes"])
+    return _count(model["name"], json.dumps(model["kwargs"]), classes, int(config["data"]["resolution"]))
+
+
+@cache
+def _count(name: str, kwargs_json: str, classes: int, resolution: int) -> dict[str, int]:
+    try:
+        network = models.build(name, classes=classes, **json.loads(kwargs_json))
+    except KeyError as error:
+        raise BadInput(f"{name} is not in the zoo of this version") from error
+    found = bill(network, resolution=resolution)
+    names = ("params", "forward_macs", "weight_gradient_macs", "input_gradient_macs", "evaluation_macs")
+    return {name: getattr(found, name) for name in names}
