@@ -17,7 +17,7 @@ def random_states(device: torch.device) -> dict[str, Any]:
     name, keys, *rest = np.random.get_state()
     states: dict[str, Any] = {
         "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(np.asarray(keys, np.uint32).copy()), *rest),
+        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
         "torch": torch.get_rng_state(),
     }
     if device.type == "cuda":
@@ -29,7 +29,7 @@ def restore_random_states(states: dict[str, Any], device: torch.device) -> None:
     """The inverse of `random_states`."""
     random.setstate(states["python"])
     name, keys, *rest = states["numpy"]
-    np.random.set_state((name, keys.numpy(), *rest))
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(states["torch"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)
