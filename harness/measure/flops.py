@@ -24,13 +24,15 @@ with warnings.catch_warnings():
 
 from harness.measure import flops_rules as rules
 from harness.record.errors import UncountedOperator
+from harness.record.units import FLOPS_PER_MAC
 
 
 @dataclass(frozen=True)
 class Bill:
     """MACs per image. The stem's input gradient and everything below frozen layers is absent, as in autograd."""
 
-    params: int
+    params: int  # of the network that evaluates, as papers state it
+    auxiliary_params: int  # of heads that only training uses
     forward_macs: int  # train mode, auxiliary heads included
     weight_gradient_macs: int
     input_gradient_macs: int  # gradients of features, both operands of attention's products included
@@ -47,14 +49,15 @@ class Bill:
         return self.forward_macs + self.backward_macs
 
 
-class _TrueFlags(TorchFunctionMode):
-    """Makes the traced graph tell the truth about gradients, and notes products whose result nothing uses.
+class _Products(TorchFunctionMode):
+    """Makes the traced graph tell the truth about products.
 
     The tracer records convolutions below autograd, so their outputs look as if they needed no gradient, and it does
-    not notice a later write into a slice. A view taken at each product carries the flag autograd has at that moment.
+    not notice a later write into a slice: a view taken at each product carries the flag autograd has at that moment.
+    It also drops products whose result nothing uses, though they are computed: `results` keeps them in the graph.
     """
 
-    products = frozenset(
+    functions = frozenset(
         getattr(owner, name)
         for owner, names in (
             (torch, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d matmul mm bmm addmm"),
@@ -67,15 +70,14 @@ class _TrueFlags(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.results: list[tuple[str, Any]] = []  # name of the function, autograd node of its result
+        self.results: list[Tensor] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func not in self.products:
+        if func not in self.functions:
             return func(*args, **kwargs)
         out = func(*(_view(a) for a in args), **{k: _view(v) for k, v in kwargs.items()})
-        if out.grad_fn is not None:
-            self.results.append((func.__name__, out.grad_fn))
+        self.results.append(out.detach())
         return _view(out)
 
 
@@ -87,6 +89,7 @@ def _view(value: Any) -> Any:
     return value
 
 
+@torch.inference_mode(False)
 def bill(model: nn.Module, *, resolution: int, channels: int = 3) -> Bill:
     """Bill of one image of (channels, resolution, resolution) through `model`, honouring its requires_grad flags.
 
@@ -94,37 +97,52 @@ def bill(model: nn.Module, *, resolution: int, channels: int = 3) -> Bill:
     """
     shadow = _shadow(model)
     image = torch.zeros(1, channels, resolution, resolution)
-    trained = _count(shadow, image, training=True)
-    by_operator = trained[rules.FORWARD]
-    forward_macs = sum(by_operator.values())
+    trained = _trace(shadow, image, training=True)
+    # A second trace would double the time, and most networks do the same in both modes.
+    same = _quick_evaluation_macs(shadow, image) == trained.forward_macs
+    evaluated = trained if same else _trace(shadow, image, training=False)
+    only_trained = {name for name in evaluated.uncalled - trained.uncalled if name}
+    auxiliary = sum(p.numel() for n, p in model.named_parameters() if n.rpartition(".")[0] in only_trained)
     return Bill(
-        params=sum(parameter.numel() for parameter in model.parameters()),
-        forward_macs=forward_macs,
-        weight_gradient_macs=sum(trained[rules.WEIGHT].values()),
-        input_gradient_macs=sum(trained[rules.INPUT].values()),
-        evaluation_macs=_evaluation_macs(shadow, image, forward_macs=forward_macs),
-        by_operator=by_operator,
-        elementwise_ops=trained[rules.ELEMENTWISE_LINE],
+        params=sum(parameter.numel() for parameter in model.parameters()) - auxiliary,
+        auxiliary_params=auxiliary,
+        forward_macs=trained.forward_macs,
+        weight_gradient_macs=sum(trained.lines[rules.WEIGHT].values()),
+        input_gradient_macs=sum(trained.lines[rules.INPUT].values()),
+        evaluation_macs=evaluated.forward_macs,
+        by_operator=trained.lines[rules.FORWARD],
+        elementwise_ops=trained.lines[rules.ELEMENTWISE_LINE],
     )
 
 
-def _count(shadow: nn.Module, image: Tensor, *, training: bool) -> dict[str, dict[str, int]]:
-    """Line of the bill -> operator -> number, for one image."""
+@dataclass(frozen=True)
+class _Trace:
+    """One pass: line of the bill -> operator -> number, and the names of modules that took no part."""
+
+    lines: dict[str, dict[str, int]]
+    uncalled: set[str]
+
+    @property
+    def forward_macs(self) -> int:
+        return sum(self.lines[rules.FORWARD].values())
+
+
+def _trace(shadow: nn.Module, image: Tensor, *, training: bool) -> _Trace:
     shadow.train(training)
     for module in shadow.modules():
         if isinstance(module, _BatchNorm):
             # Same products, and no refusal of one value per channel, which batch 1 has where the map is 1 x 1.
             module.eval()
-    flags = _TrueFlags()
-    check = shadow.register_forward_hook(lambda _module, _args, out: _refuse_unused(flags, out))
+    products = _Products()
+    hook = shadow.register_forward_hook(lambda _module, _args, out: (out, tuple(products.results)))
     analysis = FlopCountAnalysis(shadow, image)
     analysis.clear_op_handles().unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     analysis.set_op_handle(**dict.fromkeys(rules.FREE), **dict.fromkeys(rules.OPAQUE, rules.refuse))
-    analysis.set_op_handle(**rules.ELEMENTWISE, **rules.PRODUCTS)
+    analysis.set_op_handle(**rules.ELEMENTWISE, **rules.products())
     gradients = torch.enable_grad() if training else torch.no_grad()
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), gradients, flags:
+    with torch.random.fork_rng(devices=[]), gradients, products:
         counts: Counter[str] = analysis.by_operator()
-    check.remove()
+    hook.remove()
     unknown = sorted(analysis.unsupported_ops())
     if unknown:
         raise UncountedOperator(f"no rule bills {', '.join(unknown)}: add it to harness/measure/flops_rules.py")
@@ -134,27 +152,23 @@ def _count(shadow: nn.Module, image: Tensor, *, training: bool) -> dict[str, dic
     for key, number in counts.items():
         line, operator = key.split(" ")
         lines[line][operator] = int(number)
-    return lines
+    return _Trace(lines, analysis.uncalled_modules())
 
 
-def _evaluation_macs(shadow: nn.Module, image: Tensor, *, forward_macs: int) -> int:
-    """MACs of one evaluated image. A second trace would double the time, and most nets do the same in both modes.
+def _quick_evaluation_macs(shadow: nn.Module, image: Tensor) -> int | None:
+    """MACs of one evaluated image by torch's own counter on shape-only tensors, in milliseconds; None if it cannot.
 
-    torch's own counter on shape-only tensors takes milliseconds, but counts what it does not know as 0: its word is
-    taken only where it confirms the train mode's count.
+    It counts what it does not know as 0, so its word is worth something only where it confirms another count.
     """
     shadow.eval()
-    state = {name: tensor.detach().to("meta") for name, tensor in shadow.state_dict(keep_vars=True).items()}
+    named = dict(shadow.named_parameters()) | dict(shadow.named_buffers())
+    state = {name: tensor.detach().to("meta") for name, tensor in named.items()}
     try:
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             torch.func.functional_call(shadow, state, (image.to("meta"),))
     except (RuntimeError, NotImplementedError):  # an operator, or a constant, that has no shape-only form
-        quick = None
-    else:
-        quick = counter.get_total_flops()
-    if quick == 2 * forward_macs:
-        return forward_macs
-    return sum(_count(shadow, image, training=False)[rules.FORWARD].values())
+        return None
+    return int(counter.get_total_flops()) // FLOPS_PER_MAC
 
 
 def _shadow(model: nn.Module) -> nn.Module:
@@ -166,26 +180,9 @@ def _shadow(model: nn.Module) -> nn.Module:
         data = parameter.detach() if here else torch.from_numpy(np.zeros(tuple(parameter.shape), np.float32))
         memo[id(parameter)] = nn.Parameter(data, requires_grad=parameter.requires_grad)
     for buffer in model.buffers():
-        memo[id(buffer)] = torch.zeros_like(buffer, device="cpu") if buffer.is_meta else buffer.detach().cpu().clone()
+        memo[id(buffer)] = _copied(torch.zeros_like(buffer, device="cpu") if buffer.is_meta else buffer)
     return copy.deepcopy(model, memo)
 
 
-def _refuse_unused(flags: _TrueFlags, out: Any) -> None:
-    """The tracer drops products whose result does not reach an output, though they were spent: refuse them."""
-    pending = [tensor.grad_fn for tensor in _tensors(out)]
-    reached: set[Any] = set()
-    while pending:
-        node = pending.pop()
-        if node is not None and node not in reached:
-            reached.add(node)
-            pending.extend(parent for parent, _ in node.next_functions)
-    for name, node in flags.results:
-        if node not in reached:
-            raise UncountedOperator(f"the result of {name} does not reach the output, so it has no exact bill; drop it")
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    return [tensor for item in items for tensor in _tensors(item)]
+def _copied(buffer: Tensor) -> Tensor:
+    return buffer.detach().to("cpu", torch.float32 if buffer.is_floating_point() else buffer.dtype, copy=True)

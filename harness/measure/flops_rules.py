@@ -2,7 +2,7 @@
 
 A MAC is one multiply-accumulate of a convolution, linear layer, matrix product or attention product. The gradient of
 each operand of a product costs the product's own MACs again, so an operator's bill follows from its forward MACs and
-from which of its operands autograd wants a gradient for. Three explicit lists cover the operators: PRODUCTS (billed),
+from which of its operands autograd wants a gradient for. Three explicit lists cover the operators: _PRODUCTS (billed),
 ELEMENTWISE (operations per element, a separate line that never enters the headline) and FREE (no arithmetic on
 features). What stands on none of them is an error, because an operator counted as 0 by silence is how counts go wrong.
 """
@@ -118,7 +118,7 @@ def _native_attention(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
     return Counter({f"{FORWARD} attention": projections + 2 * batch * length * keys * width})
 
 
-PRODUCTS: dict[str, Handle] = {
+_PRODUCTS: dict[str, Handle] = {
     "aten::_convolution": _convolution,
     "aten::_convolution_mode": _convolution,
     "aten::linear": _linear,
@@ -133,6 +133,54 @@ PRODUCTS: dict[str, Handle] = {
     "aten::scaled_dot_product_attention": _attention,
     "aten::_native_multi_head_attention": _native_attention,
 }
+# Recorded below autograd: the flag of their output is wrong (flops._Products).
+_UNFLAGGED = ("aten::_convolution",)
+
+
+def products() -> dict[str, Handle]:
+    """Operator -> handle that bills it, for one trace."""
+    reached = _Reached()
+    return {kind: _with_backward_if(reached, rule) for kind, rule in _PRODUCTS.items()}
+
+
+def _with_backward_if(reached: "_Reached", rule: Handle) -> Handle:
+    def handle(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
+        counts = rule(inputs, outputs)
+        if not reached(outputs[0]):
+            counts = Counter({key: number for key, number in counts.items() if key.startswith(FORWARD)})
+        return counts
+
+    return handle
+
+
+class _Reached:
+    """Whether the backward pass, which starts at the outputs, comes to a value of the graph."""
+
+    def __init__(self) -> None:
+        self._values: set[int] | None = None
+
+    def __call__(self, value: Any) -> bool:
+        if self._values is None:
+            self._values = set()
+            for node in reversed(list(value.node().owningBlock().nodes())):
+                self._values.update(out.unique() for out in node.outputs() if self._continues(out))
+        return value.unique() in self._values
+
+    def _continues(self, value: Any) -> bool:
+        assert self._values is not None
+        carries = needs_gradient(value) or not value.isCompleteTensor()  # a list or a tuple has no flag
+        for use in value.uses():
+            user = use.user
+            if user.kind() == "prim::Return" and carries:
+                return True
+            for out in user.outputs():
+                tensor_flagged = needs_gradient(out) or user.kind() in _UNFLAGGED
+                flagged = tensor_flagged if out.isCompleteTensor() else carries
+                # A write into a slice is used by nobody in the graph; what was written into is.
+                written = user.kind().endswith("_") and not out.uses()
+                if flagged and (written or out.unique() in self._values):
+                    return True
+        return False
 
 
 def elementwise(operations: int) -> Handle:

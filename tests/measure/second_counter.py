@@ -97,7 +97,11 @@ def _add_backward(total: Count, node: Any, parents: list[Any]) -> None:
         total.weight_gradient += macs * (parents[1] is not None)
     elif name in ("AddmmBackward0", "MmBackward0", "BmmBackward0"):
         first, second = parents[-2:]
-        saved = (node._saved_mat1, node._saved_mat2) if name == "AddmmBackward0" else (node._saved_self, node._saved_mat2)
+        if first is None and second is None:
+            return  # only the bias is trained
+        saved = (
+            (node._saved_mat1, node._saved_mat2) if name == "AddmmBackward0" else (node._saved_self, node._saved_mat2)
+        )
         inner = saved[0].shape[-1] if saved[0] is not None else saved[1].shape[-2]
         macs = prod(node._input_metadata[0].shape) * inner
         total.input_gradient += macs * (first is not None)
