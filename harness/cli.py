@@ -33,6 +33,9 @@ VERBS = {
         "records -> table, trend, figure",
         "harness aggregate results/runs/digits --out out",
     ),
+    "report": Verb(
+        "harness.analyse.report", "records -> one HTML page to read and attach", "harness report results/runs/digits"
+    ),
     "sync": Verb("harness.measure.sync", "upload finished runs to W&B from their records", "harness sync results/runs"),
     "prepare": Verb(
         "harness.measure.prepare",

@@ -1,0 +1,93 @@
+"""Where each row of the report comes from: run folders, commits, versions, and the command that does it again."""
+
+import json
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.record.folder import PROVENANCE, find_run_folders, is_finished, read_summary
+
+
+@dataclass(frozen=True)
+class Source:
+    """One finished run as its provenance tells it. `identity` matches a row of the aggregate's document."""
+
+    identity: tuple[Any, ...]
+    seed: int
+    run_id: str
+    folder: str
+    overrides: tuple[str, ...]
+    segments: tuple[dict[str, Any], ...] = field(default_factory=tuple)
+
+
+def identity_of_row(row: dict[str, Any], fingerprint: str) -> tuple[Any, ...]:
+    """What a row and the runs behind it share."""
+    plan = (row["recipe"], row["planned_epochs"], row["batch_size"], row["resolution"], row["kind"])
+    return (fingerprint, row["model"], *plan)
+
+
+def read_sources(root: Path) -> list[Source]:
+    """Every finished run below `root`; their hashes have been verified by whoever built the document."""
+    found = []
+    for folder in find_run_folders(root):
+        if not is_finished(folder):
+            continue
+        summary = read_summary(folder)
+        provenance = json.loads((folder / PROVENANCE).read_text())
+        data = summary["dataset"]
+        row = {**summary, "resolution": data["resolution"]}
+        found.append(
+            Source(
+                identity=identity_of_row(row, data["fingerprint"]),
+                seed=int(summary["seed"]),
+                run_id=str(summary["run_id"]),
+                folder=folder.relative_to(root).as_posix(),
+                overrides=tuple(provenance.get("overrides", ())),
+                segments=tuple(provenance.get("segments", ())),
+            )
+        )
+    return found
+
+
+def sources_of(row: dict[str, Any], fingerprint: str, sources: list[Source]) -> list[Source]:
+    """The runs behind a row, by seed."""
+    wanted, seeds = identity_of_row(row, fingerprint), set(row["seeds"])
+    return sorted((s for s in sources if s.identity == wanted and s.seed in seeds), key=lambda s: (s.seed, s.run_id))
+
+
+def commands(row: dict[str, Any], sources: list[Source]) -> list[str]:
+    """The exact commands that repeat these runs: runs that differ by their seed alone make one sweep."""
+    if row["kind"] != "measured":
+        return []
+    sweeps: dict[tuple[str, ...], list[int]] = {}
+    for source in sources:
+        shared = tuple(o for o in source.overrides if not o.startswith("seed="))
+        if not any(o.startswith("model=") for o in shared):
+            shared = (*shared, f"model={row['model']}")
+        sweeps.setdefault(shared, []).append(source.seed)
+    lines = []
+    for overrides, seeds in sweeps.items():
+        seed = f"seed={','.join(str(s) for s in sorted(set(seeds)))}"
+        words = ["harness", "train", *(["-m"] if len(set(seeds)) > 1 else []), *overrides, seed]
+        lines.append(shlex.join(words))
+    return lines
+
+
+def code_and_hardware(sources: list[Source]) -> list[tuple[str, str]]:
+    """Distinct facts about code, versions and machines, as (name, value); what is unknown is absent."""
+    segments = [s for source in sources for s in source.segments]
+    facts: dict[str, set[str]] = {}
+    for segment in segments:
+        if commit := segment.get("commit"):
+            facts.setdefault("commit", set()).add(
+                commit + (" with uncommitted changes" if segment.get("dirty") else "")
+            )
+        for name, words in (("device_name", "device"), ("cpu_model", "processor"), ("python", "Python")):
+            if segment.get(name):
+                facts.setdefault(words, set()).add(str(segment[name]))
+        for package, version in (segment.get("packages") or {}).items():
+            facts.setdefault(package, set()).add(str(version))
+        if segment.get("started_utc"):
+            facts.setdefault("started (UTC)", set()).add(str(segment["started_utc"])[:10])
+    return [(name, ", ".join(sorted(values))) for name, values in facts.items()]

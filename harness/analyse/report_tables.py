@@ -1,0 +1,109 @@
+"""The report's tables as accessible HTML: captions, header cells, flags spelled out."""
+
+from html import escape
+from typing import Any
+
+from harness.analyse.cost import UNIT_WORDS
+from harness.analyse.rows import FLAGS
+from harness.analyse.table import counts, rows_by_cost
+from harness.analyse.words import MISSING, interval, number
+
+
+def html_table(
+    caption: str,
+    header: list[str],
+    rows: list[list[str]],
+    classes: list[str] | None = None,
+    words: tuple[int, ...] = (),
+) -> str:
+    """A table whose first column names the row; cells are HTML already. `words`: columns of text, set to the left."""
+    left = (0, *words)
+    heads = "".join(f'<th scope="col" class="{"words" if i in left else ""}">{h}</th>' for i, h in enumerate(header))
+    lines = []
+    for cells, kind in zip(rows, classes or [""] * len(rows), strict=True):
+        rest = "".join(
+            f'<td class="{"words note" if i in words else ""}">{cell}</td>' for i, cell in enumerate(cells) if i
+        )
+        lines.append(f'<tr class="{kind}"><th scope="row">{cells[0]}</th>{rest}</tr>')
+    # The caption stands above the scrolling box: inside it, it would be cut at the width of a phone.
+    return (
+        f'<p class="soft" aria-hidden="true">{escape(caption)}</p>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
+        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+    ).replace(' class=""', "")
+
+
+def main_table(group: dict[str, Any]) -> str:
+    """One line an architecture, with fidelity flags and a legend of those that occur."""
+    header = ["architecture", "published", "n", "reached", "GMAC / image", "epochs (after, at]",
+              UNIT_WORDS[group["unit"]], "95 % or (resolution]", "factor",
+              "its interval", "= epochs ×", "MACs/epoch", "flags"]  # fmt: skip
+    rows, kinds = [], []
+    for r in rows_by_cost(group):
+        name = r["title"] + ("" if r["in_trend"] else f" ({r['recipe']}, {r['planned_epochs']} epochs)")
+        name += "" if r["kind"] == "measured" else f" [{r['kind']}]"
+        missed = f" ({counts(r['missed'])})" if r["missed"] else ""
+        low, high = r["epochs_interval"]
+        cells = [
+            escape(name), r["published"], str(r["n"]), escape(f"{r['reached']}/{r['n']}{missed}"),
+            number(r["forward_macs"] / 1e9), f"&gt; {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]",
+            number(r["cost"]) if r["cost"] is not None else f"&gt; {number(r['cost_above'])}",
+            interval(r["cost_interval"], opening="(" if r["interval_kind"] == "resolution" else "["),
+            MISSING if r.get("factor") is None else f"{number(r['factor'])}×", interval(r.get("factor_interval")),
+            number(r.get("epochs_factor")), number(r.get("macs_per_epoch_factor")), flags(r["flags"]),
+        ]  # fmt: skip
+        rows.append(cells)
+        kinds.append("frontier" if r["on_frontier"] else "missed" if r["cost"] is None else "")
+    used = [code for code in FLAGS if any(code in r["flags"] for r in group["rows"])]
+    legend = "; ".join(f"<b>{code}</b>: {escape(FLAGS[code][2])}" for code in used)
+    caption = (
+        "● on the frontier when published; ↑ missed, cost above. (after, at]: the level was passed after the first and "
+        "not after the second. [ ] bootstrap over seeds and evaluation grid; ( ] n = 1, evaluation grid only."
+    )
+    return html_table(caption, header, rows, classes=kinds) + (
+        f"<p class='soft'>Fidelity flags: {legend}.</p>" if legend else ""
+    )
+
+
+def flags(codes: list[str]) -> str:
+    """Codes with their meaning for who hovers or listens."""
+    return " ".join(f'<abbr title="{escape(FLAGS[c][2])}">{c}</abbr>' for c in codes) or MISSING
+
+
+def ledger_table(group: dict[str, Any]) -> str:
+    """The exact integers of each middle run."""
+    names = ("images", "train_forward_macs", "spent_macs", "evaluation_macs", "lost_macs")
+    header = ["architecture", "images", "train forward MACs", "spent MACs (train)", "evaluation MACs", "lost MACs"]
+    rows = [[escape(r["title"]), *(f"{r[n]:,}" for n in names)] for r in rows_by_cost(group)]
+    caption = (
+        "Each middle run's ledger at its crossing or, where it missed, at its end. Spent = forward + backward."
+    )
+    table = html_table(caption, header, rows)
+    return f"<details><summary>The exact ledger behind the table</summary>{table}</details>"
+
+
+def sensitivity_table(group: dict[str, Any]) -> str:
+    """The headline under small changes."""
+    rows = [
+        [escape(i["change"]), MISSING if i["reduction_factor"] is None else f"{number(i['reduction_factor'])}×",
+         number(i["halving_months"]), escape(i["note"]) or MISSING]
+        for i in group["sensitivity"]
+    ]  # fmt: skip
+    return html_table(
+        "The same runs, judged otherwise.", ["change", "factor", "halving, months", "note"], rows, words=(3,)
+    )
+
+
+def hardware_table(group: dict[str, Any]) -> str:
+    """Seconds and joules to target on each named hardware."""
+
+    def cell(row: dict[str, Any], unit: str) -> str:
+        above = row[f"{unit}_above"]
+        return number(row[unit]) if above is None else f"&gt; {number(above)}"
+
+    rows = [
+        [escape(h["title"]), escape(h["hardware"]), str(h["n"]), cell(h, "seconds"), cell(h, "joules")]
+        for h in group["hardware"]
+    ]
+    caption = "Medians over the seeds run on that hardware; not comparable between hardware, nor with the trend."
+    return html_table(caption, ["architecture", "hardware", "n", "training seconds", "joules"], rows, words=(1,))
