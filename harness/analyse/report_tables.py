@@ -75,9 +75,7 @@ def ledger_table(group: dict[str, Any]) -> str:
     names = ("images", "train_forward_macs", "spent_macs", "evaluation_macs", "lost_macs")
     header = ["architecture", "images", "train forward MACs", "spent MACs (train)", "evaluation MACs", "lost MACs"]
     rows = [[escape(r["title"]), *(f"{r[n]:,}" for n in names)] for r in rows_by_cost(group)]
-    caption = (
-        "Each middle run's ledger at its crossing or, where it missed, at its end. Spent = forward + backward."
-    )
+    caption = "Each middle run's ledger at its crossing or, where it missed, at its end. Spent = forward + backward."
     table = html_table(caption, header, rows)
     return f"<details><summary>The exact ledger behind the table</summary>{table}</details>"
 
