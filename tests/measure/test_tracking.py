@@ -216,16 +216,6 @@ def test_offline_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert mirror.resolve_mode("online") == "online"
 
 
-def test_only_the_mirror_imports_wandb() -> None:
-    importing = [
-        path.relative_to(ROOT).as_posix()
-        for room in ("harness", "models")
-        for path in (ROOT / room).rglob("*.py")
-        if any(line.strip().startswith(("import wandb", "from wandb")) for line in path.read_text().splitlines())
-    ]
-    assert importing == ["harness/measure/mirror.py"]
-
-
 def train(folder: Path, *overrides: str, env: dict[str, str]) -> Path:
     """A real two-epoch run on generated images; returns its run folder."""
     command = [
