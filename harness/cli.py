@@ -42,6 +42,16 @@ VERBS = {
         "pack an image folder once for fast reading",
         "harness prepare data=imagenet data.root=/path/to/imagenet out=/fast/imagenet-jpeg256",
     ),
+    "factors": Verb(
+        "harness.analyse.factors",
+        "split a gain into recipe and architecture",
+        "harness factors results/runs --start alexnet:era --end efficientnet_b0:modern",
+    ),
+    "import-curves": Verb(
+        "harness.analyse.import_curves",
+        "foreign learning curves -> records marked imported",
+        "harness import-curves curves.csv --out results/runs --source 'arXiv 1512.03385, figure 4'",
+    ),
     "check": Verb("harness.check", "audit records: hashes, ledger, target, MACs", "harness check results"),
     "replay": Verb("harness.analyse.replay", "the published study, rebuilt from its constants", "harness replay"),
 }

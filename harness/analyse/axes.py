@@ -19,7 +19,7 @@ def hardware_axis(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
     for label in sorted({t.hardware for r in rungs for t in r.trials}):
         for rung in rungs:
             here = Rung(rung.plan, [t for t in rung.trials if t.hardware == label])
-            if not here.trials:
+            if not here.trials or rung.plan.kind == "imported":  # a foreign curve has no clock
                 continue
             row: dict[str, Any] = {"hardware": label, "model": rung.model, "title": here.trials[0].title}
             row["n"] = len(here.trials)

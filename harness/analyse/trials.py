@@ -46,7 +46,7 @@ class Plan:
     model: str
     recipe: str
     planned_epochs: int
-    batch_size: int
+    batch_size: int | None
     resolution: int
     kind: str
     settings: str

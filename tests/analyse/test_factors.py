@@ -1,0 +1,69 @@
+import json
+import math
+
+import pytest
+
+from harness import cli
+from tests.analyse.synthetic import Made, curve_reaching, day, write_runs
+
+EPOCHS = {("alexnet", "era"): 24, ("alexnet", "modern"): 12, ("net1", "era"): 9, ("net1", "modern"): 5}
+
+
+def corners(tmp_path, *, leave_out: tuple[str, str] | None = None):
+    return write_runs(
+        tmp_path,
+        [
+            Made(model, curve_reaching(epochs + seed), published=day(40 * (model == "net1")), seed=seed, recipe=recipe)
+            for (model, recipe), epochs in EPOCHS.items()
+            for seed in range(3)
+            if (model, recipe) != leave_out
+        ],
+    )
+
+
+def split(tmp_path, capsys, *arguments: str) -> dict:
+    assert cli.main(["factors", str(tmp_path), "--json", "--draws", "500", *arguments]) == 0
+    return json.loads(capsys.readouterr().out)["splits"][0]
+
+
+def test_both_orders_and_the_shapley_mean_sum_to_the_whole(tmp_path, capsys):
+    found = split(corners(tmp_path), capsys, "--start", "alexnet:era", "--end", "net1:modern")
+    log2 = {name: part["log2"] for name, part in found["parts"].items()}
+    assert log2["recipe_first"] + log2["architecture_last"] == pytest.approx(log2["whole"], abs=1e-12)
+    assert log2["architecture_first"] + log2["recipe_last"] == pytest.approx(log2["whole"], abs=1e-12)
+    assert log2["recipe_shapley"] + log2["architecture_shapley"] == pytest.approx(log2["whole"], abs=1e-12)
+    # Medians over three seeds: 25 and 13 epochs for AlexNet, 10 and 6 for net1.
+    assert found["parts"]["whole"]["factor"] == pytest.approx(25 / 6)
+    assert log2["recipe_shapley"] == pytest.approx((math.log2(25 / 13) + math.log2(10 / 6)) / 2)
+    low, high = found["parts"]["recipe_shapley"]["interval"]
+    assert low < found["parts"]["recipe_shapley"]["factor"] < high
+
+
+def test_every_complete_pair_is_found_without_asking(tmp_path, capsys):
+    assert cli.main(["factors", str(corners(tmp_path)), "--draws", "100"]) == 0
+    printed = capsys.readouterr().out
+    assert "alexnet:era -> net1:modern" in printed
+    assert "alexnet:modern -> net1:era" in printed
+    assert "n = 3" in printed
+
+
+def test_a_missing_corner_is_named(tmp_path, capsys):
+    runs = corners(tmp_path, leave_out=("alexnet", "modern"))
+    found = split(runs, capsys, "--start", "alexnet:era", "--end", "net1:modern")
+    assert found["reason"] == "not run: model=alexnet recipe=modern"
+    assert cli.main(["factors", str(runs)]) == 2
+    assert "missing corners" in capsys.readouterr().err
+
+
+def test_a_corner_that_missed_gives_no_number(tmp_path, capsys):
+    runs = corners(tmp_path, leave_out=("net1", "era"))
+    write_runs(runs, [Made("net1", [0.2] * 9, published=day(40), recipe="era", outcome="budget_exhausted")])
+    found = split(runs, capsys, "--start", "alexnet:era", "--end", "net1:modern")
+    assert found["parts"] is None
+    assert "did not reach" in found["reason"]
+
+
+@pytest.mark.parametrize("arguments", [["--start", "a:b"], ["--start", "alexnet", "--end", "net1:era"]])
+def test_unusable_points_are_one_line(tmp_path, capsys, arguments):
+    assert cli.main(["factors", str(corners(tmp_path)), *arguments]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
