@@ -1,0 +1,104 @@
+"""Every architecture has a complete card whose numbers are the counter's and whose facts are the study's."""
+
+import csv
+import datetime
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import models
+from harness.measure import cards
+from harness.measure.config import compose
+from harness.measure.count import STUDY
+
+GOLDEN = {r["model"]: r for r in json.loads((Path(__file__).parents[1] / "golden" / "complexity.json").read_text())}
+ZOO = sorted(models.ZOO)
+KEYS = {
+    *("name", "title", "published", "published_source", "paper", "kwargs", "params", "forward_macs", "min_resolution"),
+    *("auxiliary_weight", "fidelity", "expected_epochs", "resources", "recipes"),
+}
+
+
+def test_one_card_for_each_network() -> None:
+    assert {path.stem for path in cards.CARDS.glob("*.yaml")} == set(models.ZOO)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_numbers_are_the_counters(name: str) -> None:
+    card = cards.read_card(name, resolution=224)
+    assert set(card) == KEYS
+    assert card["name"] == name
+    assert (card["params"], card["forward_macs"]) == (GOLDEN[name]["params"], GOLDEN[name]["forward_macs"])
+    assert card["min_resolution"] <= 64  # the embedded data sets
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_header_and_comments(name: str) -> None:
+    """Paper, date, exact command and expectation on top; a comment at every key."""
+    text = (cards.CARDS / f"{name}.yaml").read_text()
+    card = yaml.safe_load(text)
+    header = text.splitlines()[:3]
+    assert card["paper"] in header[0]
+    assert card["published"] in header[0]
+    assert header[1] == f"# harness train model={name} data=imagenet recipe=paper2020 target=paper_top5"
+    assert header[2].startswith("# Expect: ")
+    previous = ""
+    for line in text.splitlines():
+        if re.match(r"\s*[a-z_0-9]+:", line):
+            assert " # " in line or previous.lstrip().startswith("#"), line
+        assert len(line) <= 170, line
+        previous = line
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_dates(name: str) -> None:
+    """arXiv's number holds the month of the first version."""
+    card = cards.read_card(name, resolution=224)
+    day = datetime.date.fromisoformat(card["published"])
+    if found := re.search(r"arxiv\.org/abs/(\d\d)(\d\d)\.", card["paper"]):
+        assert (day.year % 100, day.month) == (int(found[1]), int(found[2]))
+    else:
+        assert "study's date" in card["published_source"]
+
+
+def test_study_epochs() -> None:
+    with open(STUDY, newline="", encoding="utf-8") as file:
+        study = {line["model"]: float(line["epochs"]) for line in csv.DictReader(file)}
+    assert {n: cards.read_card(n, resolution=224)["expected_epochs"] for n in ZOO} == {n: study.get(n) for n in ZOO}
+
+
+def test_study_learning_rates() -> None:
+    """0.1 and one smooth decay, but 0.01 for VGG and GoogLeNet, and steps for AlexNet; our deviations are these."""
+    deviating = {"alexnet", "alexnet_2012", "squeezenet1_1"}  # no normalisation: each card says so
+    for name in ZOO:
+        recipe = cards.read_card(name, resolution=224)["recipes"]["paper2020"]
+        low = name in deviating | {"vgg11", "googlenet", "googlenet_2014"}
+        assert recipe["lr"] == (0.01 if low else 0.1), name
+        assert recipe["schedule"] == ("step" if name.startswith("alexnet") else "exponential")
+        assert recipe["schedule_factor"] == (10.0 if name.startswith("alexnet") else 1000.0)
+
+
+def test_flags_of_the_known_traps() -> None:
+    flags = {name: cards.read_card(name, resolution=224)["fidelity"] for name in ZOO}
+    assert [name for name in ZOO if flags[name]["batchnorm_before_2015"]] == ["googlenet"]
+    assert [name for name in ZOO if not flags[name]["era_operators"]] == ["googlenet"]
+    assert {"alexnet", "googlenet"} <= {name for name in ZOO if flags[name]["changed_kernels"]}
+    assert not flags["googlenet_2014"]["changed_kernels"]
+    assert flags["mobilenet_v2"]["dropout_as_published"] is False
+    assert flags["efficientnet_b0"]["ema_as_published"] is False
+    assert all(card["note"] for card in flags.values())
+
+
+@pytest.mark.parametrize("recipe", ["small", "paper2020", "era", "modern"])
+def test_every_card_composes_with_every_recipe(recipe: str) -> None:
+    for name in ZOO:
+        config = compose([f"model={name}", "data=digits", f"recipe={recipe}", "data.resolution=64"])
+        assert config.model.name == name
+        assert config.recipe.lr > 0
+
+
+def test_position_embedding_follows_the_resolution() -> None:
+    assert compose(["model=vit_b_16", "data=digits", "data.resolution=48"]).model.kwargs == {"image_size": 48}
