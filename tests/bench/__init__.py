@@ -1,0 +1,1 @@
+"""Benchmarks. Nothing here is collected by pytest; `python -m tests.bench --help` explains."""

@@ -1,0 +1,67 @@
+"""The benchmarks measure what they say, and a machine without a GPU makes no GPU result."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import models
+from harness.measure.data import decode
+from tests.bench import core, gpu, images, loop
+
+
+def test_rates_are_medians_over_rounds_beside_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [core.Row("a", lambda: core.Sample(10, 5, 1)), core.Row("b", lambda: core.Sample(40, 5, 2))]
+    core.measure(rows, rounds=3)
+    assert [row.rates for row in rows] == [[10.0] * 3, [20.0] * 3]  # one core: per CPU-second
+    found = core.table("t", rows, "a", "x/s")
+    assert [entry["ratio"] for entry in found] == [1.0, 2.0]
+    assert "2.00" in capsys.readouterr().out
+
+
+def test_two_cores_count_wall_seconds_and_a_failure_is_a_row() -> None:
+    def fails() -> core.Sample:
+        raise RuntimeError("no such peer")
+
+    rows = [core.Row("a", lambda: core.Sample(10, 5, 1), cores=2), core.Row("b", fails)]
+    core.measure(rows, rounds=1)
+    assert rows[0].rates == [2.0]
+    assert rows[1].failure == "RuntimeError: no such peer"
+    assert "failure" in core.table("t", rows, "a", "x/s")[1]
+
+
+def test_the_generated_photographs_are_like_imagenets() -> None:
+    files = [images.encode(seed) for seed in range(4)]
+    assert 60_000 < sum(map(len, files)) / 4 < 160_000  # ImageNet's mean is 110 KB
+    for seed, data in enumerate(files):
+        image, by_pillow = decode.Decoder("pillow").decode(data, "")
+        assert tuple(image.shape[:2]) == images.SIZES[seed]
+        assert not by_pillow
+    assert files[0] == images.encode(0)
+
+
+@pytest.mark.parametrize("method", ["bare loop", "harness, everything on"])
+def test_every_loop_trains_the_same_steps(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(models.ZOO, loop.TINY, loop.Tiny)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    feed = loop.Feed(steps=5, batch=4, side=8)
+    loop.LOOPS[method][1](loop.TINY, feed)
+    assert feed.sample().amount == 5
+    assert len(feed.stamps) == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_nothing_is_called_a_gpu_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def toy(args: argparse.Namespace, scratch: Path) -> list[dict[str, object]]:
+        assert args.resolution == 64
+        return []
+
+    monkeypatch.setattr(gpu, "measure", toy)
+    monkeypatch.setattr(sys, "argv", ["gpu", "--out", str(tmp_path / "out")])
+    gpu.main()
+    assert capsys.readouterr().out.count("NOT A GPU RESULT") == 2
+    assert not (tmp_path / "out").exists()
