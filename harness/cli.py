@@ -42,6 +42,11 @@ VERBS = {
         "pack an image folder once for fast reading",
         "harness prepare data=imagenet data.root=/path/to/imagenet out=/fast/imagenet-jpeg256",
     ),
+    "search": Verb(
+        "harness.measure.search",
+        "the shortest plan that still reaches the target",
+        "harness search model=resnet18 target=fashion_mnist",
+    ),
     "factors": Verb(
         "harness.analyse.factors",
         "split a gain into recipe and architecture",

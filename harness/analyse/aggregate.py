@@ -149,4 +149,6 @@ def text(document: dict[str, Any]) -> str:
         parts.append(table.headline(g, document["published"]))
         if g["rows"]:
             parts.append("What the headline hangs on\n" + table.sensitivity_table(g, markdown=False))
+        if g["searches"]:
+            parts.append("Minimum budget, beside the fixed plan\n" + table.search_table(g, markdown=False))
     return "\n\n".join(p for p in parts if p)

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 
 from harness.analyse.cost import UNITS
+from harness.analyse.curves import crossing
 from harness.analyse.ladder import Rung
 from harness.analyse.rows import finite
+from harness.analyse.trials import Trial
 from harness.record.target import Target
 
 
@@ -31,6 +33,54 @@ def hardware_axis(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
                 row[f"{unit}_above"] = cost.low if cost is not None and cost.censored else None
             found.append(row)
     return found
+
+
+def searches(trials: list[Trial], target: Target) -> list[dict[str, Any]]:
+    """Minimum-budget searches: the shortest plan that succeeded, the longest that failed below it, what it all cost.
+
+    `complete` is false while plans between the two have not been tried. Never part of the fixed-plan table.
+    """
+    by_architecture: dict[tuple[str, ...], list[Trial]] = {}
+    for t in trials:
+        key = (t.published, t.plan.model, t.plan.recipe, t.plan.settings, str(t.plan.batch_size))
+        by_architecture.setdefault((*key, str(t.plan.resolution)), []).append(t)
+    found = []
+    for _, runs in sorted(by_architecture.items()):
+        plans: dict[int, list[Trial]] = {}
+        for t in runs:
+            plans.setdefault(t.plan.planned_epochs, []).append(t)
+        reached = {
+            epochs: sum(crossing(t, target.metric, target.value) is not None for t in same)
+            for epochs, same in plans.items()
+        }
+        good = [epochs for epochs, same in plans.items() if reached[epochs] >= (same[0].needed or 1)]
+        shortest = min(good, default=None)
+        failed = max((e for e in plans if e not in good and (shortest is None or e < shortest)), default=0)
+        best = Rung(runs[0].plan, plans[shortest]) if shortest is not None else None
+        cost = best.costs(target.metric, target.value, "paper_pflop").median().high if best else None
+        found.append(
+            {
+                "model": runs[0].plan.model,
+                "title": runs[0].title,
+                "recipe": runs[0].plan.recipe,
+                "needed": runs[0].needed,
+                "shortest_plan_epochs": shortest,
+                "failed_plan_epochs": failed,
+                "complete": shortest is not None and shortest - failed == 1,
+                "runs": len(runs),
+                "paper_pflop": finite(cost),
+                "search_paper_pflop": sum(float(UNITS["paper_pflop"](t)[-1]) for t in runs if t.counters.shape[1]),
+                "search_spent_macs": sum(_spent_macs(t) for t in runs),
+            }
+        )
+    return found
+
+
+def _spent_macs(trial: Trial) -> int:
+    """Exact training MACs of a whole run."""
+    if not trial.counters.shape[1]:
+        return 0
+    return int(trial.count("train_forward_macs")[-1]) + int(trial.count("train_backward_macs")[-1])
 
 
 def learning_curves(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:

@@ -85,7 +85,8 @@ def ladder(group: Group, recipe: str | None = None) -> tuple[list[Rung], list[Ru
 
 def plan_words(plan: Plan) -> str:
     """One phrase for a plan."""
-    words = f"recipe {plan.recipe}, {plan.planned_epochs} epochs, batch {plan.batch_size or 'unknown'}, {plan.resolution} px"
+    batch = plan.batch_size or "unknown"
+    words = f"recipe {plan.recipe}, {plan.planned_epochs} epochs, batch {batch}, {plan.resolution} px"
     return words if plan.kind == "measured" else f"{words}, {plan.kind}"
 
 

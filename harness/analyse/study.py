@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analyse import bootstrap
-from harness.analyse.axes import hardware_axis, learning_curves
+from harness.analyse.axes import hardware_axis, learning_curves, searches
 from harness.analyse.groups import Group
 from harness.analyse.headline import draw_all, with_intervals
 from harness.analyse.ladder import REFERENCE, ladder, reference_of
@@ -39,6 +39,7 @@ def study(group: Group, settings: Settings) -> dict[str, Any]:
         "architectures": len(rungs),
         "notes": group.notes + notes,
         "rows": [],
+        "searches": searches(group.searched, group.target),
     }
     if not rungs:
         document["notes"].append("no run of the fixed-plan protocol: nothing to fit")

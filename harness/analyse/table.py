@@ -135,6 +135,21 @@ def hardware_table(document: dict[str, Any], *, markdown: bool) -> str:
     return grid(["hardware", "architecture", "n", "training seconds", "joules"], rows, markdown=markdown, left=(0, 1))
 
 
+def search_table(document: dict[str, Any], *, markdown: bool) -> str:
+    """Minimum-budget searches, each with what the search itself cost."""
+    rows = []
+    for s in document["searches"]:
+        shortest, failed = s["shortest_plan_epochs"], s["failed_plan_epochs"]
+        tried = f"({failed}, {shortest}]"
+        answer = f"none up to {failed}" if shortest is None else str(shortest) if s["complete"] else tried
+        cost = [number(s["search_paper_pflop"]), f"{s['search_spent_macs']:,}"]
+        cells = [f"{s['needed']} seeds", number(s["paper_pflop"]), str(s["runs"]), *cost]
+        rows.append([s["title"], s["recipe"], answer, *cells])
+    header = ["architecture", "recipe", "shortest plan, epochs", "needed", "PFLOP to target", "runs",
+              "PFLOP of the search", "MACs of the search"]  # fmt: skip
+    return grid(header, rows, markdown=markdown, left=(0, 1))
+
+
 def markdown(document: dict[str, Any], published: dict[str, Any]) -> str:
     """TABLE.md's section of one group."""
     d, t = document["dataset"], document["target"]
@@ -164,5 +179,12 @@ def markdown(document: dict[str, Any], published: dict[str, Any]) -> str:
             "## Time and energy to target, by hardware",
             hardware_table(document, markdown=True),
             "Medians over the seeds run on that hardware; not comparable between hardware, nor with the trend above.",
+        ]
+    if document["searches"]:
+        parts += [
+            "## Minimum budget",
+            "The shortest plan whose seeds still reach the target: another protocol than the table above, reported "
+            "beside it and in no trend. What the searches spent stands on its own line.",
+            search_table(document, markdown=True),
         ]
     return "\n\n".join(parts) + "\n"

@@ -40,7 +40,8 @@ class Dataset:
 class Plan:
     """What was asked of an architecture, the seed apart: runs of one plan are repetitions of one another.
 
-    settings: digest of the `recipe:` block of config.yaml, so that two learning rates are two plans.
+    settings: digest of the `recipe:` block of config.yaml, so that two learning rates are two plans; the length
+    stands in `planned_epochs`.
     """
 
     model: str
@@ -55,7 +56,8 @@ class Plan:
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
     """One finished run. `counters` is (8, evaluations) exact integers in the order of `COUNTERS`, `clocks` is
-    (4, evaluations) float64 in the order of `CLOCKS`, NaN where the hardware gives no energy."""
+    (4, evaluations) float64 in the order of `CLOCKS`, NaN where the hardware gives no energy; `needed`: in a
+    minimum-budget search, how many seeds of a plan had to reach the target."""
 
     path: str
     plan: Plan
@@ -70,6 +72,7 @@ class Trial:
     outcome: str
     hardware: str
     forward_macs: int
+    needed: int | None
     counters: NDArray[Any]
     clocks: NDArray[np.float64]
 
@@ -105,9 +108,12 @@ def exact(rows: list[list[int]]) -> NDArray[Any]:
 
 
 def settings_digest(config_text: str) -> str:
-    """Eight hex digits over the `recipe:` block of a resolved config; empty text where it has none."""
+    """Eight hex digits over the `recipe:` block of a resolved config, its length apart; empty where it has none."""
     block = re.search(r"^recipe:.*\n(?:[ \t#-].*\n|\n)*", config_text + "\n", re.MULTILINE)
-    return hashlib.sha256(block[0].encode()).hexdigest()[:8] if block else ""
+    if block is None:
+        return ""
+    without_length = re.sub(r"(?m)^  epochs:.*\n", "", block[0])
+    return hashlib.sha256(without_length.encode()).hexdigest()[:8]
 
 
 def hardware_label(hardware: dict[str, Any]) -> str:
@@ -153,6 +159,7 @@ def trial_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]],
             outcome=sys.intern(s["outcome"]),
             hardware=sys.intern(hardware_label(s["hardware"])),
             forward_macs=int(s["bill"]["forward_macs"]),
+            needed=s["search"]["needed"] if s["kind"] == "search" else None,
             counters=exact([columns[name] for name in COUNTERS]),
             clocks=np.array([*(columns[name] for name in CLOCKS[:-1]), energy], dtype=np.float64),
         )

@@ -50,9 +50,10 @@ class Result:
         return _EXIT_CODES[self.outcome]
 
 
-def run(config: Config, *, overrides: list[str], stop: StopFlag) -> Result:
+def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[str, int] | None = None) -> Result:
     """Train `config` until its target or the end of its budget and leave a record.
 
+    `search` is the success rule of the search that this run belongs to, if any: it marks the record.
     Raises BadInput before anything is written, HarnessError when the disk fails (the run resumes).
     """
     config = resolve(config)
@@ -96,6 +97,8 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag) -> Result:
             distributed.barrier(world)
         elif writer is not None:
             summary = summarise(training, bill, outcome=outcome, diverged_at_step=diverged_at_step)
+            if search is not None:
+                summary |= {"kind": "search", "search": search}
             writer.finish(summary)
             training.tracker.finish(summary, folder)
         training.display.say(f"{outcome.replace('_', ' ')}: {folder}")

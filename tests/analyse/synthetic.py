@@ -95,6 +95,7 @@ def summary_of(made: Made, rows: list[Evaluation]) -> dict[str, Any]:
                  "input_gradient_macs": forward - 1000, "evaluation_macs": forward},
         "totals": {"step": last.step if last else 0, "images": last.images if last else 0} | totals,
         "diverged_at_step": None,
+        **({"search": {"seeds": 3, "needed": 2}} if made.kind == "search" else {}),
         "hardware": {"device": "cpu", "device_name": made.device_name, "world_size": 1, "precision": "fp32",
                      "memory_format": "channels_last", "compile": False, "threads": 1},
     }  # fmt: skip
