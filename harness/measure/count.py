@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="architectures; none = all, oldest first")
     parser.add_argument("--resolution", type=int, default=224, metavar="N", help="image side in pixels (default 224)")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="count a step of N images (default 1)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout, all numbers as integers")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
     parser.add_argument("--compare", action="store_true", help="how far other counters are from the exact bill")
     parser.add_argument("--out", type=Path, metavar="DIR", help="with --compare: write TABLE.md, counting.json")
 

@@ -109,7 +109,8 @@ def test_accumulation(measure: Measure) -> None:
 
 
 def test_resolution_schedule(measure: Measure) -> None:
-    seen, curve = measure(resolution_schedule=f"[{{from_epoch:0,resolution:{BASE}}},{{from_epoch:1,resolution:{LARGE}}}]")
+    phases = f"[{{from_epoch:0,resolution:{BASE}}},{{from_epoch:1,resolution:{LARGE}}}]"
+    seen, curve = measure(resolution_schedule=phases)
     assert {step.resolution for step in seen} == {BASE, LARGE}
     check(seen, curve, evaluations=2)
     first = curve[0].train_forward_macs

@@ -164,6 +164,6 @@ def test_own_networks_learn_from_their_first_step(name: str) -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.grad is not None:
-                parameter -= parameter.grad * (1e-2 / norm)  # a drop of 0.01 to first order
+                parameter.sub_(parameter.grad * (1e-2 / norm))  # a drop of 0.01 to first order
         after = nn.functional.cross_entropy(network(images), labels)
     assert after < loss
