@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
+from datetime import date
 from pathlib import Path
 from typing import IO, Any
 
@@ -255,7 +256,12 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, float]:
 
 def closing_summary(summary: dict[str, Any], evaluations: list[Evaluation]) -> dict[str, Any]:
     """The summary of a finished run: outcome, totals, and the crossing with its cost, read off the curve."""
-    flat: dict[str, Any] = {"outcome": summary["outcome"], "hardware": summary["hardware"]}
+    published = date.fromisoformat(summary["published"])
+    flat: dict[str, Any] = {
+        "outcome": summary["outcome"],
+        "hardware": summary["hardware"],
+        "published_year": published.year + (published.timetuple().tm_yday - 1) / 365.25,  # the x of the trend
+    }
     flat |= {f"total/{name}": value for name, value in summary["totals"].items()}
     if evaluations:
         flat |= evaluation_row(evaluations[-1])

@@ -1,0 +1,169 @@
+"""The README keeps its word: its commands run, its numbers are generated, its links lead somewhere."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.analyse import aggregate, readme
+from harness.record.errors import BadInput
+from tests.analyse.synthetic import Made, day, ladder, write_run, write_runs
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ELSEWHERE = ("needs ImageNet", "needs a cluster", "needs a GPU", "needs a W&B account", "run by CI")
+"""What a command that no test executes must say about itself."""
+
+RUN_ALL = """
+import json, sys
+from harness.cli import main
+for words in json.loads(sys.argv[1]):
+    print("$", *words, flush=True)
+    code = main(words)
+    if code:
+        sys.exit(f"{words}: exit code {code}")
+"""
+
+
+def commands() -> list[tuple[str, str]]:
+    """(command, comment) of every line of every shell block."""
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL) for line in block.splitlines()]
+    split = [line.partition("# ") for line in lines if line.strip()]
+    return [(command.strip(), comment.strip()) for command, _, comment in split]
+
+
+def is_elsewhere(comment: str) -> bool:
+    return comment.startswith(ELSEWHERE)
+
+
+def test_every_command_is_run_here_or_says_what_it_needs(tmp_path: Path) -> None:
+    """In a copy of the tree's folders that commands read, so that none writes into the source tree."""
+    for name in ("results", "conf"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    here = [command for command, comment in commands() if not is_elsewhere(comment)]
+    assert len(here) >= 10
+    completion = [command for command in here if ">" in command or command.startswith("mkdir ")]
+    assert len(completion) == 2
+    env = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    env |= {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc")}
+    harness = [shlex.split(command)[1:] for command in here if command not in completion]
+    assert all(command.startswith("harness ") for command in here if command not in completion)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_ALL, json.dumps(harness)],
+        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert (tmp_path / "demo" / "tour-table" / "TABLE.md").exists()
+    assert (tmp_path / "demo" / "tour.html").stat().st_size > 1_000_000
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "harness").write_text(f'#!/bin/sh\nexec {sys.executable} -m harness "$@"\n')
+    (tmp_path / "bin" / "harness").chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{env['PATH']}"
+    subprocess.run(["bash", "-ec", "\n".join(completion)], cwd=tmp_path, env={**env, "PATH": path}, check=True)
+    script = tmp_path / ".local/share/bash-completion/completions/harness"
+    assert completed(script, "harness re", 1) == ["report", "readme", "replay"]
+    assert completed(script, "harness train --det", 2) == ["--detach"]
+    assert "model=alexnet" in completed(script, "harness train mod", 2)
+    assert completed(script, "harness train model = wide", 4) == ["wide_resnet50_2"]
+
+
+def completed(script: Path, typed: str, word: int) -> list[str]:
+    """What bash offers after `typed`, whose words stand apart as bash splits them (also at "=")."""
+    line = typed.replace(" = ", "=")
+    code = (
+        f"source {script}; COMP_LINE={line!r}; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=({typed}); COMP_CWORD={word}; "
+        'compopt() { :; }; _shtab_harness; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    return subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_commands_of_elsewhere_still_parse() -> None:
+    """Commands that need ImageNet, a cluster or an account use verbs, options and overrides that exist."""
+    from harness.measure.config import compose
+
+    parser = cli.build_parser(None)
+    for command, comment in commands():
+        words = shlex.split(command)
+        if not is_elsewhere(comment) or words[0] != "harness":
+            continue
+        options = [w for w in words[1:] if w.startswith("-")]
+        overrides = [w for w in words[2:] if "=" in w and not w.startswith("-")]
+        args, _ = parser.parse_known_args([words[1], *options, *[w for w in words[2:] if not w.startswith("-")]])
+        assert args.verb == words[1]
+        if words[1] in ("train", "plan"):
+            single = [f"{k}={v.split(',')[0]}" for k, _, v in (w.partition("=") for w in overrides)]
+            compose([w for w in single if not w.startswith(("target=runs100", "hydra/"))])
+
+
+def test_generated_blocks_are_current() -> None:
+    assert readme.fill(README, ROOT) == README, "run `make results`"
+
+
+def test_every_link_leads_somewhere() -> None:
+    for file in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / file).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#\s]+)\)", text):
+            if not target.startswith("http"):
+                assert (ROOT / target).exists(), f"{file} links to {target}"
+
+
+def test_the_figure_and_the_table_come_first_and_the_two_commands_next() -> None:
+    parts = ("generated: headline", "generated: table", "\nmake demo", "\nmake test", "## ImageNet")
+    order = [README.index(words) for words in parts]
+    assert order == sorted(order)
+    assert README.index("generated: headline") < 1200
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A source tree with one analysed ladder."""
+    runs = write_runs(tmp_path / "results" / "runs" / "synthetic", ladder())
+    missed = [0.01 * i for i in range(1, 31)]
+    write_run(runs, Made("missednet", missed, day(40), outcome="budget_exhausted"))
+    document = aggregate.build(runs, draws=200)
+    aggregate.write(document, tmp_path / "results" / "synthetic", figures=False)
+    (tmp_path / "conf").mkdir()
+    shutil.copytree(ROOT / "conf" / "model", tmp_path / "conf" / "model")
+    return tmp_path
+
+
+def test_blocks_show_the_analysed_numbers(tree: Path) -> None:
+    markers = "".join(f"<!-- generated: {name} -->\nSTALE\n<!-- end -->\ntext\n" for name in readme.BLOCKS)
+    text = readme.fill(markers, tree)
+    assert "STALE" not in text
+    assert text.count("\ntext\n") == len(readme.BLOCKS)
+    assert "**16.0x** less arithmetic than Alexnet" in text  # four planted halvings
+    assert "16.0 months**" in text
+    assert "0/1 (1 budget exhausted)" in text
+    assert "results/synthetic/trend.svg" in text
+    assert readme.fill(text, tree) == text
+
+
+def test_order_against_the_published_table(tmp_path: Path) -> None:
+    published = [("resnet18", 8), ("vgg11", 30), ("mobilenet_v2", 4), ("densenet121", 6)]
+    rows = [{"model": m, "title": m, "cost": float(c)} for m, c in published]
+    # published PFLOP: vgg11 367.7, resnet18 97.9, densenet121 82.9, mobilenet_v2 20.2: the same order
+    assert "rank correlation 1.00 over 4" in readme.order_against_published(rows)[0]
+    rows[1]["cost"] = 1.0
+    (line,) = readme.order_against_published(rows)
+    assert "vgg11 is 1 of 4 here and 4 there" in line
+    assert readme.order_against_published(rows[:2]) == []
+
+
+def test_an_unknown_block_is_named() -> None:
+    with pytest.raises(BadInput, match="no block is called 'nonsense'"):
+        readme.fill("<!-- generated: nonsense -->\n<!-- end -->", ROOT)
+
+
+def test_check_tells_an_outdated_readme(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / "README.md").write_text("<!-- generated: verbs -->\n<!-- end -->\n")
+    assert cli.main(["readme", "--root", str(tree), "--check"]) == 1
+    assert cli.main(["readme", "--root", str(tree)]) == 0
+    assert cli.main(["readme", "--root", str(tree), "--check"]) == 0
