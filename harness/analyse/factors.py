@@ -169,6 +169,7 @@ def text(found: list[dict[str, Any]]) -> str:
         if s["reason"]:
             blocks.append(f"{head}\n{s['reason']}")
             continue
+        covers = "95 %" if max(s["n"].values()) > 1 else "grid only, n = 1"
         rows = [[names[k], f"{number(p['factor'])}x", interval(p["interval"])] for k, p in s["parts"].items()]
-        blocks.append(f"{head}\n{grid(['gain', 'factor', '95 %'], rows, markdown=False)}")
+        blocks.append(f"{head}\n{grid(['gain', 'factor', covers], rows, markdown=False)}")
     return "\n\n".join(blocks)

@@ -205,6 +205,27 @@ def test_empty_folder_missing_folder_and_only_full_schedules(tmp_path, capsys):
         aggregate.build(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("run.json", lambda text: text[: len(text) // 2], "truncated"),
+        ("run.json", lambda text: text.replace('"seed": 0', '"seed": 1'), "edited"),
+        ("run.json", lambda text: text.replace('"protocol_version": 1', '"protocol_version": 0'), "protocol version"),
+        ("config.yaml", lambda text: text + "#", "edited"),
+    ],
+)
+def test_a_record_that_is_not_whole_is_one_line(tmp_path, capsys, name, change, words):
+    path = write_run(tmp_path, Made("alexnet", curve_reaching(5)))
+    text = (path / name).read_text()
+    assert change(text) != text
+    (path / name).write_text(change(text))
+    assert cli.main(["aggregate", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert len(message.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_damaged_record_is_refused(tmp_path, capsys):
     path = write_run(tmp_path, Made("alexnet", curve_reaching(5)))
     text = (path / "curve.jsonl").read_text()
