@@ -23,6 +23,7 @@ from torch import Tensor
 from harness.record.errors import BadInput
 
 DECODERS = ("torchcodec", "torchvision", "pillow")
+ON_DEVICE = "nvjpeg"  # device_decode.py
 JPEG_MAGIC = b"\xff\xd8\xff"
 EXIF_MAGIC = b"Exif\x00\x00"
 HEADER_BYTES = 1 << 17  # an EXIF block starts in the first segments, each under 64 KiB
@@ -32,7 +33,7 @@ FastDecoder = Callable[[Tensor], Tensor]
 def choose(wanted: str) -> str:
     """The decoder's name for a config's data.decoder ("auto" or one of DECODERS). Raises BadInput."""
     if wanted not in ("auto", *DECODERS):
-        raise BadInput(f"data.decoder={wanted}: choose one of auto, {', '.join(DECODERS)}")
+        raise BadInput(f"data.decoder={wanted}: choose one of auto, {', '.join(DECODERS)} (originals: or {ON_DEVICE})")
     if wanted != "auto":
         if wanted != "pillow" and _load(wanted) is None:
             raise BadInput(
@@ -67,7 +68,7 @@ class Decoder:
         """
         if self._fast is not None and encoded.startswith(JPEG_MAGIC) and not self._would_turn(encoded):
             try:
-                return self._fast(_as_tensor(encoded)).permute(1, 2, 0), False
+                return self._fast(as_tensor(encoded)).permute(1, 2, 0), False
             except RuntimeError:
                 pass  # both libraries raise it for every file they refuse: Pillow decides below
         return torch.from_numpy(np.array(pillow_rgb(encoded, where))), self._fast is not None
@@ -96,7 +97,8 @@ def pillow_rgb(encoded: bytes, where: str) -> Image.Image:
         raise BadInput(f"{where} cannot be decoded ({reason}): restore that file from its archive") from error
 
 
-def _as_tensor(encoded: bytes) -> Tensor:
+def as_tensor(encoded: bytes) -> Tensor:
+    """The bytes as uint8 (n,), not copied; to be read only."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "buffer is not writable": it is only read
         return torch.frombuffer(encoded, dtype=torch.uint8)
@@ -108,14 +110,14 @@ def _load(name: str) -> FastDecoder | None:
         if name == "torchcodec":
             from torchcodec.decoders import decode_jpeg as torchcodec_jpeg
 
-            torchcodec_jpeg(_as_tensor(_PROBE))  # made for another torch it may import and fail here
+            torchcodec_jpeg(as_tensor(_PROBE))  # made for another torch it may import and fail here
             return lambda data: cast(Tensor, torchcodec_jpeg(data, mode="RGB"))
         from torchvision.io import ImageReadMode
         from torchvision.io import decode_jpeg as torchvision_jpeg
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torchvision_jpeg(_as_tensor(_PROBE), ImageReadMode.RGB)
+            torchvision_jpeg(as_tensor(_PROBE), ImageReadMode.RGB)
         return lambda data: torchvision_jpeg(data, ImageReadMode.RGB)
     except (ImportError, OSError, RuntimeError, AttributeError):
         return None  # absent, or built without a JPEG library, or against another torch

@@ -58,11 +58,11 @@ class Fill:
         numbers = sampling.draws(task.seed, task.epoch, task.position, n)
         odd = self._train.train(out, task.indices, numbers, task.transform)
         if task.randaugment:
-            _randaugment(out, numbers)
+            randaugment(out, numbers)
         return tuple(odd)
 
 
-def _randaugment(out: Tensor, numbers: NDArray[np.float64]) -> None:
+def randaugment(out: Tensor, numbers: NDArray[np.float64]) -> None:
     """torchvision's RandAugment in place, each image from its own seed. Mirroring later is the same distribution."""
     from torchvision.transforms import v2
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.measure.data import decode, pixels
+from harness.measure.data.device_decode import DeviceDecoder
 from harness.measure.data.manifest import Split, open_manifest
 from harness.measure.data.stream import StreamedData, settings_of
 from harness.measure.data.subset import Cut, cut
@@ -98,10 +99,13 @@ def select(data: DataConfig, *, decoder: str) -> Selection:
 
 def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> StreamedData:
     """The tree under data.root as an `ImageData`. Raises BadInput for a wrong tree, subset or decoder."""
-    decoder = decode.choose(data.decoder or "auto")
+    on_device = data.decoder == decode.ON_DEVICE
+    if on_device and device.type != "cuda":
+        raise BadInput("data.decoder=nvjpeg decodes on a GPU, and this run computes on the CPU: use data.decoder=auto")
+    decoder = decode.choose("auto" if on_device else data.decoder or "auto")
     chosen = select(data, decoder=decoder)
     notes: dict[str, str | int] = {
-        "decoder": decode.described(decoder),
+        "decoder": f"nvjpeg through {decode.described('torchcodec')}" if on_device else decode.described(decoder),
         "train_pixels": "original files: crop, then antialiased uint8 resize by torch",
         "evaluation_pixels": REFERENCE_PIXELS,
         "ignored_files": chosen.ignored_files,
@@ -109,5 +113,5 @@ def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> Strea
     return StreamedData(
         data.name, chosen.train, chosen.evaluation, classes=len(chosen.part.classes),
         fingerprint=chosen.part.fingerprint, subset=chosen.subset, notes=notes, settings=settings_of(data, recipe),
-        device=device,
+        device=device, device_decoder=DeviceDecoder(chosen.train, device, decoder) if on_device else None,
     )  # fmt: skip

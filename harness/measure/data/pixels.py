@@ -54,7 +54,11 @@ def resample(image: Tensor, height: int, width: int) -> Tensor:
     if image.shape[0] == height and image.shape[1] == width:
         return image
     batch = image[None].permute(0, 3, 1, 2)
+    if image.device.type != "cpu":
+        batch = batch.float()  # on other devices torch has no uint8 kernel
     resized = torch.nn.functional.interpolate(batch, size=(height, width), mode="bilinear", antialias=True)
+    if resized.dtype != torch.uint8:
+        resized = resized.round_().clamp_(0, 255).to(torch.uint8)
     return resized.permute(0, 2, 3, 1)[0]
 
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from harness.measure.data import Batch, rank_share, sampling, steps_per_epoch
 from harness.measure.data.assembly import OnCpu, OnCuda
 from harness.measure.data.crew import Crew, Report, settle
-from harness.measure.data.fill import Fill, Images, StreamTask
+from harness.measure.data.device_decode import DeviceDecoder, Share
+from harness.measure.data.fill import Fill, Images, StreamTask, randaugment
 from harness.measure.data.keyed import epoch_order
 from harness.measure.data.pixels import Normaliser
 from harness.measure.schema import DataConfig, RecipeConfig
@@ -97,12 +98,14 @@ class StreamedData:
         notes: dict[str, str | int],
         settings: Settings,
         device: torch.device,
+        device_decoder: DeviceDecoder | None = None,
     ) -> None:
         self.name, self.classes, self.fingerprint, self.subset = name, classes, fingerprint, subset
         self.train_images, self.evaluation_images = len(train.labels), len(evaluation.labels)
         self._train, self._evaluation = train, evaluation
         self._settings, self._device = settings, device
         self._notes = notes
+        self._device_decoder = device_decoder
         self._odd: dict[str, set[int]] = {"train": set(), "evaluation": set()}
         self._normaliser = Normaliser(settings.mean, settings.std, device)
         self._crew: Crew | None = None
@@ -136,7 +139,10 @@ class StreamedData:
             return sampling.flips(sampling.draws(seed, epoch, position, images)) if settings.flip else None
 
         batches = range(start_batch, steps_per_epoch(self.train_images, batch_size, world_size))
-        return self._begin("train", (share(b) for b in batches), task, flips, resolution)
+        shares = (share(b) for b in batches)
+        if self._device_decoder is not None:
+            return self._decoded_on_device(self._device_decoder, shares, seed, epoch, resolution)
+        return self._begin("train", shares, task, flips, resolution)
 
     def evaluation_batches(self, *, resolution: int, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
         """See `ImageData`."""
@@ -158,6 +164,22 @@ class StreamedData:
                 self._copies.synchronize()  # the last copies still read the ring
             self._crew.close()
             self._crew = None
+
+    def _decoded_on_device(
+        self, decoder: DeviceDecoder, shares: Iterator[Share], seed: int, epoch: int, resolution: int
+    ) -> Iterator[Batch]:
+        def numbers(position: int, images: int) -> NDArray[np.float64]:
+            return sampling.draws(seed, epoch, position, images)
+
+        settings = self._settings
+        for batch in decoder.batches(shares, numbers, settings.transform, resolution):
+            self._note_odd("train", tuple(batch.odd))
+            own = numbers(batch.position, len(batch.indices))
+            if settings.randaugment:
+                randaugment(batch.pixels, own)
+            flips = torch.from_numpy(sampling.flips(own)).to(self._device) if settings.flip else None
+            labels = torch.from_numpy(self._train.labels[batch.indices]).to(self._device, non_blocking=True)
+            yield self._normaliser.on_device(batch.pixels, flips), labels
 
     def _begin(
         self,
