@@ -26,17 +26,20 @@ HEARTBEAT_SECONDS = 15.0
 STALE_SECONDS = 90.0
 """Six missed heartbeats; also the usual lease after which an NFS server forgets a dead client's locks."""
 
+PREDECESSOR_SECONDS = 60.0
+
 NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who writes a run: a process of a host since its boot, and its Slurm job if it has one."""
+    """Who writes a run: a process of a host since its boot; its Slurm job, if it has one, and that job's restarts."""
 
     host: str
     boot: str
     pid: int
     job: str | None
+    restarts: int
     token: str
 
     @classmethod
@@ -48,8 +51,13 @@ class Holder:
             boot=boot.read_text().strip() if boot.exists() else "",
             pid=os.getpid(),
             job=job_id(os.environ),
+            restarts=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
             token=secrets.token_hex(8),
         )
+
+    def is_followed_by(self, other: "Holder") -> bool:
+        """True when `other` is a later start of the same job: Slurm runs only one of the two."""
+        return self.job is not None and self.job == other.job and self.restarts < other.restarts
 
     @property
     def name(self) -> str:
@@ -65,10 +73,12 @@ class RunLock:
         self._me = Holder.me()
         self._file = -1
         self._released = threading.Event()
+        self._give_up_at = time.monotonic() + PREDECESSOR_SECONDS
 
     def __enter__(self) -> "RunLock":
         try:
-            self._take()
+            while not self._take():
+                time.sleep(1)  # an earlier start of this very job is on its way out
         except OSError as error:
             self._close()
             raise cannot_write(self.path, error) from error
@@ -93,10 +103,17 @@ class RunLock:
         if not self._is_mine():
             raise RunLocked(f"{self.path.parent}: taken over by {_name(read_holder(self.path))}; this process stops")
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
+        """True when the lock is ours; False when it is worth another try."""
         while True:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            carried = self._lock_file()
+            try:
+                carried = self._lock_file()
+            except RunLocked as refusal:
+                if not self._predecessor_is_leaving():
+                    raise refusal
+                self._close()
+                return False
             if self._same_file():
                 break
             self._close()  # its holder removed it between our open and our lock: start over with the new file
@@ -106,6 +123,12 @@ class RunLock:
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, json.dumps(asdict(self._me)).encode(), 0)
         os.fsync(self._file)
+        return True
+
+    def _predecessor_is_leaving(self) -> bool:
+        """A requeued job may start before Slurm has killed its predecessor, for KillWait plus a little."""
+        holder = _parse(os.pread(self._file, 4096, 0))
+        return holder is not None and holder.is_followed_by(self._me) and time.monotonic() < self._give_up_at
 
     def _lock_file(self) -> bool:
         """True when the kernel's lock was given; False when this file system has none."""
@@ -124,8 +147,8 @@ class RunLock:
     def _is_gone(self, holder: Holder, carried: bool) -> bool:
         if carried and (holder.host, holder.boot) == (self._me.host, self._me.boot):
             return True  # on this host the kernel's word is final
-        if holder.job is not None and holder.job == self._me.job:
-            return True  # the same job, requeued: Slurm runs it once at a time
+        if holder.is_followed_by(self._me):
+            return True
         return _silence_seconds(self.path) > STALE_SECONDS
 
     def _same_file(self) -> bool:

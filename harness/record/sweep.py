@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -70,13 +71,19 @@ def queue() -> dict[str, str] | None:
     return {row[0]: row[1] for row in rows if len(row) == 2}
 
 
+_TELLING = re.compile(
+    r"harness: "  # our own one line
+    r"|[\w.]*(Error|Exception|Interrupt|Exit)\b"  # the end of a traceback
+    r"|slurmstepd: error: (\*\*\*|Detected .*oom)"
+    r"|srun: error: .*(Killed|Segmentation fault|Aborted|Bus error|Out Of Memory)"
+)
+
+
 def last_words(root: Path, job: str) -> str | None:
-    """The last telling line of a job's error logs, or None; srun's remark that a task exited is left out."""
+    """The last line of a job's error logs that says why it ended, or None; progress and srun's echoes do not."""
     logs = sorted((root / SUBMISSIONS).glob(f"{job}_*_log.err"))
-    lines = [line for log in logs for line in _tail(log) if not line.startswith("srun: ")]
-    told = [line for line in lines if not line.startswith("slurmstepd: ")]
-    cancelled = [line for line in lines if line.startswith("slurmstepd: error: *** ")]
-    return next(iter((cancelled or told)[-1:]), None)
+    told = [line for log in logs for line in _tail(log) if _TELLING.match(line)]
+    return told[-1] if told else None
 
 
 def _tail(path: Path, size_bytes: int = 8192) -> Iterable[str]:

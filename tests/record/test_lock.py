@@ -32,7 +32,7 @@ def hold(folder: Path) -> subprocess.Popen[str]:
 def elsewhere(folder: Path, *, silence_seconds: float, job: str | None = None) -> None:
     """Leave the lock of a process of another host, last heard of `silence_seconds` ago."""
     path = folder / LOCK
-    path.write_text(json.dumps(dataclasses.asdict(Holder("node7", "another-boot", 4711, job, "token"))))
+    path.write_text(json.dumps(dataclasses.asdict(Holder("node7", "another-boot", 4711, job, 0, "token"))))
     then = path.stat().st_mtime - silence_seconds
     os.utime(path, (then, then))
 
@@ -79,6 +79,10 @@ def test_a_requeued_job_takes_its_own_lock_at_once(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     elsewhere(tmp_path, silence_seconds=0, job="12_3")
+    with pytest.raises(RunLocked, match="Slurm job 12_3"), RunLock(tmp_path):
+        pass  # another process of the same start of the job
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    elsewhere(tmp_path, silence_seconds=0, job="12_3")
     with RunLock(tmp_path) as mine:
         mine.verify()
     elsewhere(tmp_path, silence_seconds=0, job="12_4")
@@ -123,3 +127,13 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / LOCK).mkdir()
     with pytest.raises(HarnessError, match=f"cannot write {tmp_path / LOCK}: Is a directory"), RunLock(tmp_path):
         pass
+
+
+def test_a_requeued_job_waits_for_its_predecessor_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    process = hold(tmp_path)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.setattr(lock_module.time, "sleep", lambda _: process.communicate(""))  # it ends while we wait
+    with RunLock(tmp_path) as mine:
+        assert process.returncode == 0
+        mine.verify()
