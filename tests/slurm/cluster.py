@@ -44,7 +44,7 @@ SwitchType=switch/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
-ReturnToService=2
+ReturnToService=1
 JobRequeue=1
 KillWait=5
 MinJobAge=3600
@@ -81,6 +81,7 @@ class Cluster:
         for name in [name for name in self.environment if name.startswith(("SBATCH_", "SLURM_ARRAY", "SLURM_JOB"))]:
             del self.environment[name]
         self._daemons: list[subprocess.Popen[bytes]] = []
+        self.seconds_to_start = 0.0
 
     def start(self) -> None:
         """Bring everything up and wait until every node is idle."""
@@ -149,7 +150,7 @@ class Cluster:
                 logs = [log.read_text().splitlines()[-10:] for log in sorted((self.root / "log").iterdir())]
                 tail = "\n".join(line for log in logs for line in log)
                 raise TimeoutError(f"waited {seconds:.0f} s for {what}; daemons gone: {dead}\n{tail}")
-            time.sleep(0.02)  # between two polls of another program; no result depends on it
+            time.sleep(0.05)  # between two polls of another program; no result depends on it
 
     def _daemon(self, *command: str) -> None:
         with open(self.root / "log" / f"{command[0]}.{len(self._daemons)}.out", "wb") as log:
@@ -159,7 +160,7 @@ class Cluster:
         ports = _free_ports(NODES + 1)
         host = socket.gethostname()
         nodes = "\n".join(
-            f"NodeName=n{node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=8000 "
+            f"NodeName=n{node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=8000 "
             f"Gres=gpu:{GPUS_PER_NODE} State=UNKNOWN"
             for node, port in enumerate(ports[1:], start=1)
         )
