@@ -39,7 +39,7 @@ def sensitivity(rungs: list[Rung], target: Target, unit: str) -> list[dict[str, 
 def _item(words: str, found: dict[str, Any], rungs: list[Rung]) -> dict[str, Any]:
     """A censored reference leaves the factor a lower bound; said in `note`, with the runs that stopped too early."""
     missing = len(rungs) - found["reached"]
-    notes = [f"{missing} of {len(rungs)} architectures stop before it"] if missing else []
+    notes = [f"{missing} of {len(rungs)} architectures do not reach it"] if missing else []
     notes += ["too few left for a trend"] if found["reason"] else []
     notes += ["the reference is censored: at least"] if found["reference_censored"] else []
     return {

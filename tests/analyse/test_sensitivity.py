@@ -41,7 +41,7 @@ def test_runs_that_stopped_at_the_target_cannot_answer_and_say_so(tmp_path):
     group = study(tmp_path, ladder(steps=3))
     for change in ("target +0.5 points", "two evaluations in a row at the target"):
         assert item(group, change)["reduction_factor"] is None
-        assert "3 of 3 architectures stop before it" in item(group, change)["note"]
+        assert "3 of 3 architectures do not reach it" in item(group, change)["note"]
 
 
 def test_macs_and_flops_give_one_factor_and_the_exact_backward_another(tmp_path):
