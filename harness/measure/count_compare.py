@@ -17,7 +17,7 @@ from harness.record.files import write_atomic
 from harness.record.units import FLOPS_PER_MAC, PAPER_PASSES
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)
+    warnings.simplefilter("ignore")  # as in flops.py
     from fvcore.nn import FlopCountAnalysis
 
 COMMAND = "harness count --compare --out results/counting"

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # fvcore scripts a loss function at import, which torch deprecates
+    warnings.simplefilter("ignore")  # fvcore scripts a loss function at import, which torch deprecates
     from fvcore.nn import FlopCountAnalysis
 
 from harness.measure import flops_rules as rules
