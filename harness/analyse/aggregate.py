@@ -3,9 +3,11 @@
 import argparse
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.analyse.words import TERMINAL_COLUMNS
 from harness.record.errors import BadInput
 
 if TYPE_CHECKING:
@@ -146,9 +148,17 @@ def text(document: dict[str, Any]) -> str:
         )
         parts += [f"note: {note}" for note in g["notes"]]
         parts.append(table.main_table(g, markdown=False))
-        parts.append(table.headline(g, document["published"]))
+        parts.append(table.headline(g, document["published"], markdown=False))
         if g["rows"]:
             parts.append("What the headline hangs on\n" + table.sensitivity_table(g, markdown=False))
         if g["searches"]:
             parts.append("Minimum budget, beside the fixed plan\n" + table.search_table(g, markdown=False))
-    return "\n\n".join(p for p in parts if p)
+    return "\n\n".join(wrapped(p) for p in parts if p)
+
+
+def wrapped(part: str) -> str:
+    """Prose broken to the width of the tables; tables, which are narrower, pass as they are."""
+    lines = [
+        textwrap.wrap(line, TERMINAL_COLUMNS) if len(line) > TERMINAL_COLUMNS else [line] for line in part.splitlines()
+    ]
+    return "\n".join(line for broken in lines for line in broken)

@@ -139,7 +139,7 @@ def text(document: dict[str, Any]) -> str:
             f"Moore's law       {document['moore_factor']:.1f}x over the same {document['span_months']:.1f} months",
             "",
             "What the headline hangs on",
-            grid(["change", "factor", "halving months", "95 %"], fragile, markdown=False),
+            grid(["change", "factor", "halving, months", "95 %"], fragile, markdown=False),
         ]
     )
 

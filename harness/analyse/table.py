@@ -47,6 +47,10 @@ def counts(by_name: dict[str, int]) -> str:
     return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in by_name.items())
 
 
+LEFT_TO_THE_FILES = ("GMAC", "factor interval", "= epochs x", "MACs/epoch")
+"""Columns of TABLE.md that a terminal has no room for."""
+
+
 def main_table(document: dict[str, Any], *, markdown: bool) -> str:
     """One line an architecture; the reader's table."""
     unit = document["unit"]
@@ -70,7 +74,11 @@ def main_table(document: dict[str, Any], *, markdown: bool) -> str:
             number(r.get("epochs_factor")), number(r.get("macs_per_epoch_factor")), " ".join(r["flags"]) or MISSING,
         ]  # fmt: skip
         lines.append(cells)
-    return grid(header, lines, markdown=markdown)
+    if markdown:
+        return grid(header, lines, markdown=True)
+    kept = [i for i, name in enumerate(header) if name not in LEFT_TO_THE_FILES]
+    words = [place for place, i in enumerate(kept) if header[i] in ("architecture", "reached")]
+    return grid([header[i] for i in kept], [[c[i] for i in kept] for c in lines], markdown=False, left=words)
 
 
 def ledger_table(document: dict[str, Any], *, markdown: bool) -> str:
@@ -90,7 +98,7 @@ def _epochs(row: dict[str, Any]) -> str:
     return f"> {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]"
 
 
-def headline(document: dict[str, Any], published: dict[str, Any]) -> str:
+def headline(document: dict[str, Any], published: dict[str, Any], *, markdown: bool = True) -> str:
     """The trend beside the published one."""
     trend = document["trend"]
     if trend is None or trend["reason"]:
@@ -108,7 +116,7 @@ def headline(document: dict[str, Any], published: dict[str, Any]) -> str:
         f" {trend['reference']} did not reach the target: factors are at least." if trend["reference_censored"] else ""
     )
     return (
-        grid(header, rows, markdown=True)
+        grid(header, rows, markdown=markdown)
         + f"\n\nBootstrap: {trend['draws']:,} draws, covers {trend['covers']}.{bound} "
         + f"Frontier: {', '.join(trend['frontier'])}."
     )
