@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from harness.record.sweep import SUBMISSIONS, read_manifests
 pytestmark = pytest.mark.slurm
 
 REPOSITORY = Path(__file__).parents[2]
-RUN = ["data=fake", "target=none", "model=squeezenet1_1", "threads=1", "model.resources.cpus_per_gpu=1"]
+RUN = ["data=fake", "model=squeezenet1_1", "threads=1", "model.resources.cpus_per_gpu=1"]
 RUN += ["model.resources.memory_gb=1"]
 NO_GPU = ["model.resources.gpus=0"]
 SLURM = ["hydra/launcher=slurm", "hydra.launcher.minutes=30"]
@@ -55,7 +56,7 @@ def sweeps(cluster: Cluster) -> Iterator[dict[str, Sweep]]:
         started[name] = Sweep(root, process)
 
     start("four", "-m", "seed=0,1,2,3", "budget.epochs=1", *NO_GPU)
-    start("lost", "-m", "seed=0,1", "budget.epochs=100000", *NO_GPU)
+    start("lost", "-m", "seed=0,1", "target=none", "budget.epochs=100000", *NO_GPU)
     start("raises", "-m", "seed=0", "+model.kwargs.nonsense=1", *NO_GPU)
     two_nodes = ["model.resources.gpus=2", "hydra.launcher.gpus_per_node=1", "device=cpu", "precision=fp32"]
     start("two_nodes", "-m", "seed=0", "budget.epochs=2", "--detach", *two_nodes)
@@ -140,6 +141,9 @@ def test_four_runs_are_one_array_four_records_and_one_table(sweeps: dict[str, Sw
     status = [sys.executable, "-m", "harness", "status", str(sweep.root), "--json"]
     rows = json.loads(subprocess.run(status, cwd=REPOSITORY, capture_output=True, text=True).stdout)
     assert [(row["state"], row["epoch"], row["note"]) for row in rows] == [("censored", 1.0, "budget exhausted")] * 4
+    aggregate = [sys.executable, "-m", "harness", "aggregate", str(sweep.root)]
+    table = subprocess.run(aggregate, cwd=REPOSITORY, capture_output=True, text=True).stdout
+    assert re.search(r"SqueezeNet 1\.1 .* 4  0/4 \(4 budget exhausted\)", table)
 
 
 def test_one_process_per_gpu_on_two_nodes(sweeps: dict[str, Sweep], cluster: Cluster) -> None:
