@@ -75,6 +75,7 @@ def build(
     from harness.analyse.replay import replay
     from harness.analyse.study import Settings, study
     from harness.analyse.trials import read_trials
+    from harness.analyse.words import rounded
 
     trials, unfinished = read_trials(root)
     groups = group_trials(trials, asked)
@@ -84,12 +85,14 @@ def build(
     settings = Settings(unit=unit, draws=draws, seed=seed, recipe=recipe)
     published = replay()
     compared = ("reduction_factor", "halving_months", "halving_interval_ols", "moore_factor", "slope", "intercept")
-    return {
+    document: dict[str, Any] = {
         "runs_finished": len(trials),
         "runs_unfinished": len(unfinished),
         "published": {name: published[name] for name in compared},
         "groups": [study(group, settings) for group in groups],
     }
+    plain: dict[str, Any] = rounded(document)
+    return plain
 
 
 def write(document: dict[str, Any], out: Path, *, figures: bool) -> list[Path]:

@@ -30,7 +30,8 @@ RULES = "backward = 2 x forward; evaluation = split x forward; loss, lr and cloc
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Arguments of the verb; the help explains the columns."""
+    parser.description = (__doc__ or "").replace("`harness import-curves`: f", "F")
     parser.add_argument("csv", type=Path, metavar="CSV", help="run,model,published,epoch|images,top1,top5,forward_macs")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="root of the run folders")
     parser.add_argument(

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.analyse.published import FOLDER, claims, frontier_points, table
 from harness.analyse.trend import fit, frontier, months, moore_factor
-from harness.analyse.words import grid, interval, number
+from harness.analyse.words import grid, interval, number, rounded
 from harness.record.units import paper_pflop, paper_tfs_days
 
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print the replay; exit code 0."""
-    document = replay(args.published)
+    document = rounded(replay(args.published))
     print(json.dumps(document, indent=1, allow_nan=False) if args.json else text(document))
     return 0
 

@@ -5,6 +5,7 @@ import math
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 MISSING = "—"
 
@@ -22,6 +23,20 @@ def number(value: float | None, digits: int = 3) -> str:
         return f"{value:.{digits - 1}e}"
     rounded = round(value, digits - 1 - size)
     return f"{rounded:.{max(0, digits - 1 - size)}f}"
+
+
+def rounded(data: Any) -> Any:
+    """Plain data with floats at ten significant digits.
+
+    The last digits of a logarithm differ between processors; a committed file must not.
+    """
+    if isinstance(data, float):
+        return float(f"{data:.10g}")
+    if isinstance(data, dict):
+        return {name: rounded(value) for name, value in data.items()}
+    if isinstance(data, list):
+        return [rounded(value) for value in data]
+    return data
 
 
 def interval(ends: Sequence[float | None] | None, digits: int = 3, opening: str = "[") -> str:

@@ -1,7 +1,8 @@
 """`harness search`: the shortest plan with which an architecture still reaches the target.
 
-Its runs are ordinary records of kind `search` below OUT/search: `harness aggregate` reports them beside the fixed-plan
-protocol and never mixes them with it. Started again, a search skips what is done and resumes what was interrupted.
+Its runs are ordinary records of kind `search` below OUT/DATA/search: `harness aggregate` reports them beside the
+fixed-plan protocol and never mixes them with it. Started again, a search skips what is done and resumes what was
+interrupted.
 """
 
 import argparse
@@ -70,7 +71,7 @@ def search(config: "Config", overrides: list[str], rule: Rule, low: int, stop: S
         asked = replace(
             config,
             seed=config.seed + step.seed,
-            out=str(Path(config.out) / FOLDER),
+            out=str(Path(config.out) / config.data.name / FOLDER),
             budget=replace(config.budget, epochs=step.epochs),
         )
         words = [*overrides, f"budget.epochs={step.epochs}", f"seed={asked.seed}"]
