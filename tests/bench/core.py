@@ -93,7 +93,7 @@ def _child(row: Row, sender: Connection) -> None:
         sender.send(row.work())
     except Exception as error:  # noqa: BLE001  (a peer that fails is a row that says so)
         traceback.print_exc()
-        sender.send(f"{type(error).__name__}: {error}")
+        sender.send(f"{type(error).__name__}: {str(error).splitlines()[0]}")
     finally:
         sender.close()
 

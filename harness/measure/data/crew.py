@@ -93,10 +93,12 @@ class Crew:
 
     def _pin(self) -> bool:
         """Registers the ring with CUDA so that copies to the device run beside the computation."""
-        code = torch.cuda.cudart().cudaHostRegister(self._ring.data_ptr(), self._ring.numel(), 0)
-        if int(code) != 0:
-            log.warning("the loader's memory could not be pinned (CUDA error %s): batches are staged instead", code)
-        return int(code) == 0
+        runtime = torch.cuda.cudart()
+        code = runtime.cudaHostRegister(self._ring.data_ptr(), self._ring.numel(), 0)
+        pinned = bool(code == runtime.cudaError.success)
+        if not pinned:
+            log.warning("the loader's memory could not be pinned (CUDA: %s): batches are staged instead", code)
+        return pinned
 
     def _unpin(self) -> None:
         if self.pinned:

@@ -96,7 +96,8 @@ def open_manifest(root: str | os.PathLike[str] | None) -> Manifest:
     cached = _read_cache(path, cache_path(path))
     if cached is not None:
         return cached
-    log.info("reading the image tree %s (once; later starts use %s)", path, cache_path(path))
+    # a warning, so that it is seen: on a slow disk this takes minutes
+    log.warning("reading the image tree %s, once; later starts use %s", path, cache_path(path))
     train, evaluation = (scan_split(path, folder) for folder in folders)
     manifest, directories = _assemble(path, train, evaluation)
     if manifest.looks_like_imagenet and len(manifest.classes) == IMAGENET_CLASSES and not manifest.is_full_imagenet:
