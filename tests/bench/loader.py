@@ -227,7 +227,7 @@ def _prepared(tree: Path, folder: Path) -> dict[str, Path]:
 
 
 def _opening(scratch: Path, tree: Path, rounds: int) -> dict[str, Any]:
-    """CPU-seconds to open ImageNet's manifest from the cache, against ImageFolder's scan extrapolated to as many files."""
+    """CPU-seconds to open ImageNet's manifest from the cache, against ImageFolder's scan, extrapolated."""
     root, cache = scratch / "imagenet-sized", scratch / "cache"
     if not root.exists():
         imagenet_sized_manifest(root, cache)
@@ -245,12 +245,8 @@ def _opening(scratch: Path, tree: Path, rounds: int) -> dict[str, Any]:
         files = len(ImageFolder(str(tree / "train")))
         scans.append((time.process_time() - start) / files)
     seconds, scan = sorted(o[0] for o in opened)[rounds // 2], sorted(scans)[rounds // 2] * 1_281_167
-    print(
-        f"\nopening 1,281,167 + 50,000 entries from the cache: {seconds:.2f} CPU-seconds, {opened[0][1]:.0f} MB at its peak;"
-    )
-    print(
-        f"ImageFolder's scan, extrapolated from {files} files: {scan:.1f} CPU-seconds, {scan / seconds:.0f} times as long"
-    )
+    print(f"\nopening 1,281,167 + 50,000 entries: {seconds:.2f} CPU-seconds, {opened[0][1]:.0f} MB at its peak;")
+    print(f"ImageFolder's scan, from {files} files: {scan:.1f} CPU-seconds, {scan / seconds:.0f} times as long")
     return {"open_seconds": seconds, "peak_mb": opened[0][1], "imagefolder_scan_seconds_extrapolated": scan}
 
 

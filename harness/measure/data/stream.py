@@ -7,10 +7,11 @@ computes. Nothing waits outside next(), so the training loop's clock around it s
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ from harness.measure.data.fill import Fill, Images, StreamTask, randaugment
 from harness.measure.data.keyed import epoch_order
 from harness.measure.data.pixels import Normaliser
 from harness.measure.schema import DataConfig, RecipeConfig
+from harness.record.errors import HarnessError
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +111,8 @@ class StreamedData:
         self._odd: dict[str, set[int]] = {"train": set(), "evaluation": set()}
         self._normaliser = Normaliser(settings.mean, settings.std, device)
         self._crew: Crew | None = None
-        self._live: dict[str, Iterator[Batch]] = {}
-        self._free: dict[str, deque[tuple[int, object]]] = {}
+        self._live: dict[str, Generator[Batch, None, None]] = {}
+        self._free: dict[str, deque[tuple[int, torch.cuda.Event | None]]] = {}
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     @property
@@ -197,12 +199,14 @@ class StreamedData:
     def _end(self, split: str) -> None:
         live = self._live.pop(split, None)
         if live is not None:
-            live.close()  # type: ignore[attr-defined]  # a generator: runs its finally
+            live.close()
 
     def _crew_for(self, resolution: int) -> Crew:
         """The running crew, started anew where a larger picture than planned is asked for."""
         needed = CHUNK * max(resolution, self._settings.max_resolution) ** 2 * 3
         if self._crew is not None and self._crew.slot_bytes < needed:
+            if any(inspect.getgeneratorstate(live) != inspect.GEN_CLOSED for live in self._live.values()):
+                raise HarnessError(f"{resolution} pixels asked for in mid-epoch, but the config plans for fewer")
             self.close()
         if self._crew is None:
             ahead = max(BATCHES_AHEAD * self._settings.batch_size, 2 * self._settings.workers * CHUNK)
@@ -230,17 +234,22 @@ class StreamedData:
         task: Callable[[int, int, NDArray[np.int64]], StreamTask],
         flips: Callable[[int, int], NDArray[np.bool_] | None],
         resolution: int,
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         free = self._free[split]
         labels = self._train.labels if split == "train" else self._evaluation.labels
         planned = _chunks(shares)  # lazily, so that an epoch of ImageNet is not laid out in memory
         started: deque[tuple[Planned, StreamTask, Callable[[], Report]]] = deque()
 
         def top_up() -> None:
-            while free and (chunk := next(planned, None)) is not None:
-                slot, copied = free.popleft()
-                if copied is not None:
-                    copied.synchronize()  # type: ignore[attr-defined]  # a CUDA event: the slot is still being read
+            while free:
+                copied = free[0][1]  # the event of the slot's last copy to the device
+                if copied is not None and not copied.query():
+                    if started:
+                        return  # the device still reads the slot; the tasks under way suffice for now
+                    copied.synchronize()
+                if (chunk := next(planned, None)) is None:
+                    return
+                slot, _ = free.popleft()
                 work = task(slot, chunk.position + chunk.start, chunk.batch[chunk.start : chunk.stop])
                 started.append((chunk, work, crew.submit(work)))
 

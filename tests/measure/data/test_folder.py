@@ -249,6 +249,15 @@ def test_a_larger_resolution_than_planned_is_served(tree: Path) -> None:
     data.close()
 
 
+def test_a_larger_resolution_in_mid_epoch_is_an_error_not_a_shorter_epoch(tree: Path) -> None:
+    data = load(tree)
+    running = train(data)
+    next(running)
+    with pytest.raises(HarnessError, match="112 pixels asked for in mid-epoch"):
+        evaluation(data, resolution=2 * SIDE)
+    assert len(list(running)) == 3
+
+
 def test_training_goes_on_after_an_evaluation_in_inference_mode(tree: Path) -> None:
     data = load(tree)
     with torch.inference_mode():
