@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -176,17 +175,12 @@ def test_it_runs_without_torch_hydra_and_wandb(tmp_path):
     assert (tmp_path / "trend.svg").exists()
 
 
-def test_help_imports_nothing_heavy_and_starts_at_once():
+def test_help_imports_nothing_heavy():
     command = [sys.executable, "-X", "importtime", "-m", "harness", "aggregate", "--help"]
-    start = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    seconds = time.perf_counter() - start
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")][1:]
     imported = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
     assert not imported & {"torch", "hydra", "wandb", "numpy", "matplotlib", "yaml", "rich"}
-    import_seconds = sum(int(line.split(":")[1].split("|")[0]) for line in lines) / 1e6
-    assert import_seconds < 0.5
-    assert seconds < 5  # the interpreter itself, on a loaded machine
 
 
 @pytest.mark.parametrize("arguments", [["--value", "56.5", "--metric", "top1"], ["--metric", "top1"], ["--draws", "0"]])
