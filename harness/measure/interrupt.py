@@ -57,15 +57,6 @@ class StopFlag:
         self.signal_name = signal.Signals(number).name
 
 
-def shield_worker(_worker: int = 0) -> None:
-    """For a loader's worker processes: Slurm signals every process of a step, and only the trainer may answer.
-
-    Fits DataLoader's `worker_init_fn`. A worker still ends when its trainer does.
-    """
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
 def _ask(*command: str) -> str | None:
     """A Slurm client's answer, or None when it fails: then the job stays as it is and a person starts it again."""
     try:

@@ -1,6 +1,8 @@
 """Two processes train one run: the same ledger, the same curve up to rounding, exact evaluation, exact resume."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import faults
@@ -10,7 +12,7 @@ from faults import EVALUATION_IMAGES, SMALL, STATEFUL, Fault, Order
 
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import EXIT_BAD_INPUT, EXIT_ERROR, EXIT_INTERRUPTED
-from harness.record.folder import STATE, Run, read_run
+from harness.record.folder import STATE, Run, read_run, read_runs
 
 LEDGER = ("train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs")
 
@@ -112,6 +114,17 @@ def test_every_rank_hears_of_a_refusal(tmp_path: Path, free_port: int) -> None:
     finally:
         holder.kill()
         holder.join()
+
+
+def test_torchrun(tmp_path: Path, free_port: int) -> None:
+    words = ["data=fake", "target=none", "model=squeezenet1_1", "budget.epochs=1", "device=cpu", "threads=1"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port}"]
+    command += ["-m", "harness", "train", *words, f"out={tmp_path}"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    (run,) = read_runs(tmp_path)
+    assert run.summary["hardware"]["world_size"] == 2
+    assert [evaluation.total for evaluation in run.curve] == [EVALUATION_IMAGES]
 
 
 def test_sync_batchnorm_is_for_gpus(tmp_path: Path, free_port: int) -> None:
