@@ -115,7 +115,10 @@ def repeat(run: Any, lines: Iterator[dict[str, Any]]) -> None:
                 _log(run, held, first_free_step)
             held = None
             run.summary.update(line["finish"])
-            _attach_record(run, Path(line["folder"]))
+            try:
+                _attach_record(run, Path(line["folder"]))
+            except Exception:  # noqa: BLE001 - the rows are up; a refused artifact must not take them back
+                traceback.print_exc()
         elif "interrupted" in line:
             exit_code = 0
             run.mark_preempting()

@@ -21,6 +21,7 @@ from harness.measure import mirror, tracking
 from harness.record.curve import read_curve
 from tests.measure.tracked_run import EVALUATE_EVERY, LOG_EVERY, RUN_ID, evaluation
 from tests.wandb_file import Segment, read_segment
+from tests.wandb_server import wandb_server
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "5ec2e7" * 6 + "beef"  # 40 hex digits, the form of a real key
@@ -278,3 +279,39 @@ def test_sync_without_a_key_says_how_to_get_one(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "wandb login" in done.stderr
+
+
+def test_requeued_run_continues_on_the_server(tmp_path: Path) -> None:
+    """Online: interrupted, then killed, then finished; the server ends with every step once, in order."""
+    with wandb_server() as server:
+        env = environment(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url)
+        track(tmp_path, 1, 40, "interrupt", env=env)  # 40 holds an evaluation: the row at the border is completed later
+        assert [row["_step"] for row in server.history] == expected_steps(40)[:-1]
+        track(tmp_path, 41, 77, "vanish", env=env)
+        assert [row["_step"] for row in server.history] == expected_steps(77)[:-1]
+        track(tmp_path, 61, 100, "finish", env=env)
+        assert [row["_step"] for row in server.history] == expected_steps(100)
+        assert server.overwritten == 0
+        evaluated = {row["_step"]: row["top1"] for row in server.history if "top1" in row}
+        assert evaluated == {e.images: e.correct_top1 / e.total for e in read_curve(tmp_path / "run" / "curve.jsonl")}
+        assert server.summary["outcome"] == "reached"
+        assert server.summary["crossing/images"] == 800
+        assert [a["input"]["artifactCollectionName"] for a in server.artifacts] == [f"record-{RUN_ID}"]
+        assert server.run["groupName"] == "digits-small"
+
+
+def test_sync_uploads_an_offline_resumed_run_once(tmp_path: Path) -> None:
+    """`harness sync` twice: the second time there is nothing new, and nothing is doubled."""
+    offline = environment(tmp_path)
+    track(tmp_path, 1, 43, "interrupt", env=offline)
+    track(tmp_path, 44, 100, "finish", env=offline)
+    with wandb_server() as server:
+        env = environment(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url)
+        command = [sys.executable, "-m", "harness", "sync", str(tmp_path / "run"), "--dir", str(tmp_path)]
+        for _ in range(2):
+            done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+            assert done.returncode == 0, done.stderr
+            assert [row["_step"] for row in server.history] == expected_steps(100)
+        assert server.overwritten == 0
+        assert server.summary["cost_to_target_pflop"] == pytest.approx(2 * 80 * 3e13 / 1e15)
+    assert list((tmp_path / "wandb").glob("offline-run-*")) == []  # set aside: `wandb sync` would upload them again
