@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """What was uploaded, over all connections. history: one JSON object a line, placed at the offset it was sent for."""
+    """What was uploaded, over all connections. history: one JSON object a line, at the offset it was sent for."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

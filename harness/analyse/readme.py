@@ -14,7 +14,7 @@ import yaml
 
 from harness.analyse.published import table as published_table
 from harness.analyse.table import counts, rows_by_cost
-from harness.analyse.words import MISSING, grid, interval, number
+from harness.analyse.words import DATASETS, MISSING, grid, interval, number, short_title
 from harness.record.errors import BadInput
 from harness.record.files import write_atomic
 
@@ -75,12 +75,13 @@ def headline(root: Path) -> str:
         return "No measured ladder is committed yet: `make demo` measures a small one on your machine."
     name, group, published = shown
     data, target, trend = group["dataset"], group["target"], group["trend"]
-    titles = {r["model"]: r["title"] for r in group["rows"]}
+    titles = {r["model"]: short_title(r["title"]) for r in group["rows"]}
+    words = DATASETS.get(data["name"], data["name"])
     subset = f" (a seeded subset of {data['train_images']:,} training images)" if data["subset"] else ""
-    alt = f"Cost to target by publication date on {data['name']}, with the fitted trend and Moore's law"
+    alt = f"Cost to target by publication date on {words}, with the fitted trend and Moore's law"
     at_least = "at least " if trend["reference_censored"] else ""
     return (
-        f"**Measured on {data['name']}{subset}:** {titles[trend['cheapest']]} reaches AlexNet's "
+        f"**Measured on {words}{subset}:** {titles[trend['cheapest']]} reaches AlexNet's "
         f"{100 * target['value']:.1f} % {target['metric'][:3]}-{target['metric'][3]} with "
         f"**{at_least}{number(trend['reduction_factor'])}x** less arithmetic than {titles[trend['reference']]} "
         f"(95 % {interval(trend['reduction_interval'])}); the cost halves every "

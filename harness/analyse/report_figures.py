@@ -10,7 +10,7 @@ from typing import Any
 from harness.analyse.cost import UNIT_WORDS
 from harness.analyse.table import counts
 from harness.analyse.trend import months
-from harness.analyse.words import interval, number
+from harness.analyse.words import interval, number, short_title
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
 # Mid-tones with a contrast of 3 or more on white and on the dark page; no pair is told apart by hue alone.
@@ -36,8 +36,8 @@ def _figure(x: str, y: str, **layout: Any) -> Any:
         margin={"l": 64, "r": 16, "t": 12, "b": 48},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "font": {"size": 12}},
         hoverlabel={"align": "left", "font": {"size": 13}},
-        xaxis={"title": {"text": x}, "zeroline": False, "automargin": True},
-        yaxis={"title": {"text": y}, "zeroline": False, "automargin": True},
+        xaxis={"title": {"text": x}, "zeroline": False, "automargin": True, "exponentformat": "none"},
+        yaxis={"title": {"text": y}, "zeroline": False, "automargin": True, "exponentformat": "none"},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
     )
@@ -89,7 +89,7 @@ def trend_figure(group: dict[str, Any], published: dict[str, Any]) -> Any:
                 mode="markers+text",
                 name=name,
                 marker=marker,
-                text=[r["title"] for r in chosen],
+                text=[short_title(r["title"]) for r in chosen],
                 textposition=[places[r["model"]] for r in chosen],
                 textfont={"size": 11},
                 hovertext=[row_words(r, unit) for r in chosen],
@@ -131,7 +131,7 @@ def _label_places(rows: list[dict[str, Any]]) -> dict[str, str]:
     places = {}
     for r in rows:
         x, y = pixels[r["model"]]
-        width = 6.2 * len(r["title"])
+        width = 6.2 * len(short_title(r["title"]))
         boxes = {side: _label_box(side, x, y, width) for side in SIDES}
         places[r["model"]] = side = min(SIDES, key=lambda s: sum(_overlap(boxes[s], b) for b in taken))
         taken.append(boxes[side])
@@ -181,7 +181,7 @@ def curves_figure(group: dict[str, Any]) -> Any:
             x=curve["paper_pflop"],
             y=[100 * a for a in curve["accuracy"]],
             mode="lines+markers",
-            name=curve["title"],
+            name=short_title(curve["title"]),
             line=style,
             marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 7},
             hovertemplate=(
@@ -241,7 +241,8 @@ def thresholds_figure(group: dict[str, Any]) -> Any | None:
         ours = words.startswith("this")
         figure.add_vline(
             x=100 * level, line={"color": RED if ours else GREY, "dash": "dash" if ours else "dot", "width": 1.5},
-            annotation={"text": words, "textangle": -90, "font": {"size": 11}, "xanchor": "right", "yanchor": "top"},
-            annotation_position="top left",
+            annotation={"text": words, "textangle": -90, "font": {"size": 11}, "xanchor": "right",
+                        "yanchor": "bottom" if ours else "top"},
+            annotation_position="bottom left" if ours else "top left",
         )  # fmt: skip
     return figure

@@ -8,7 +8,7 @@ from harness.analyse.cost import UNIT_WORDS
 from harness.analyse.report_figures import as_json, curves_figure, thresholds_figure, trend_figure
 from harness.analyse.report_sources import Source, code_and_hardware, commands, sources_of
 from harness.analyse.report_tables import hardware_table, ledger_table, main_table, sensitivity_table
-from harness.analyse.words import interval, number
+from harness.analyse.words import DATASETS, interval, number, short_title
 
 HERE = Path(__file__).parent
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
@@ -20,7 +20,7 @@ def page(document: dict[str, Any], sources: list[Source]) -> str:
     from plotly.offline import get_plotlyjs
 
     groups = document["groups"]
-    title = f"AI and Efficiency, re-measured: {', '.join(sorted({g['dataset']['name'] for g in groups}))}"
+    title = f"AI and Efficiency, re-measured: {', '.join(sorted({dataset_words(g) for g in groups}))}"
     names = [anchor(g, alone=len(groups) == 1) for g in groups]
     body = "\n".join(
         group_section(g, document["published"], sources, name) for g, name in zip(groups, names, strict=True)
@@ -57,6 +57,12 @@ ledger; medians over seeds; a run that missed stays as a lower bound.</p>
 """
 
 
+def dataset_words(group: dict[str, Any]) -> str:
+    """The data set as people write it."""
+    name: str = group["dataset"]["name"]
+    return DATASETS.get(name, name)
+
+
 def anchor(group: dict[str, Any], *, alone: bool) -> str:
     """Prefix of a group's ids; empty where there is one group."""
     return "" if alone else f"{group['dataset']['name']}-{group['key']}-"
@@ -69,7 +75,7 @@ def contents(group: dict[str, Any], name: str) -> str:
              "reproduce": "Reproduce", "provenance": "Provenance"}  # fmt: skip
     if group["trend"] is None:
         parts = {"headline": "Headline"}
-    prefix = f"{group['dataset']['name']}: " if name else ""
+    prefix = f"{dataset_words(group)}: " if name else ""
     return "".join(f'<li><a href="#{name}{key}">{escape(prefix + words)}</a></li>' for key, words in parts.items())
 
 
@@ -77,7 +83,9 @@ def group_section(group: dict[str, Any], published: dict[str, Any], sources: lis
     """Everything about runs that may be compared with one another."""
     data, target = group["dataset"], group["target"]
     subset = " (a subset)" if data["subset"] else ""
-    heading = f"{data['name']}{subset}: cost to {target['metric'][:3]}-{target['metric'][3]} {target['value']:.2%}"
+    heading = (
+        f"{dataset_words(group)}{subset}: cost to {target['metric'][:3]}-{target['metric'][3]} {target['value']:.2%}"
+    )
     parts = [
         f'<section aria-labelledby="{name}headline"><h2 id="{name}headline">{escape(heading)}</h2>',
         *(f"<p class='soft'>Note: {escape(note)}.</p>" for note in group["notes"]),
@@ -126,7 +134,8 @@ def headline(group: dict[str, Any], published: dict[str, Any]) -> str:
     titles = {r["model"]: r["title"] for r in group["rows"]}
     at_least = " (at least: the reference missed the target)" if trend["reference_censored"] else ""
     cards = (
-        (f"Less arithmetic than {titles[trend['reference']]}, with {titles[trend['cheapest']]}",
+        (f"Less arithmetic than {short_title(titles[trend['reference']])}, "
+         f"with {short_title(titles[trend['cheapest']])}",
          f"{number(trend['reduction_factor'])}×", f"95 % {interval(trend['reduction_interval'])}{at_least}",
          f"published: {number(published['reduction_factor'])}×"),
         ("One halving of the cost every", f"{number(trend['halving_months'])} months",

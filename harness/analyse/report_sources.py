@@ -18,6 +18,7 @@ class Source:
     run_id: str
     folder: str
     overrides: tuple[str, ...]
+    target: dict[str, Any] | None = None
     segments: tuple[dict[str, Any], ...] = field(default_factory=tuple)
 
 
@@ -44,6 +45,7 @@ def read_sources(root: Path) -> list[Source]:
                 run_id=str(summary["run_id"]),
                 folder=folder.relative_to(root).as_posix(),
                 overrides=tuple(provenance.get("overrides", ())),
+                target=summary["target"],
                 segments=tuple(provenance.get("segments", ())),
             )
         )
@@ -62,7 +64,7 @@ def commands(row: dict[str, Any], sources: list[Source]) -> list[str]:
         return []
     sweeps: dict[tuple[str, ...], list[int]] = {}
     for source in sources:
-        shared = tuple(o for o in source.overrides if not o.startswith("seed="))
+        shared = tuple(w for o in source.overrides if not o.startswith("seed=") for w in portable(o, source.target))
         if not any(o.startswith("model=") for o in shared):
             shared = (*shared, f"model={row['model']}")
         sweeps.setdefault(shared, []).append(source.seed)
@@ -72,6 +74,13 @@ def commands(row: dict[str, Any], sources: list[Source]) -> list[str]:
         words = ["harness", "train", *(["-m"] if len(set(seeds)) > 1 else []), *overrides, seed]
         lines.append(shlex.join(words))
     return lines
+
+
+def portable(override: str, target: dict[str, Any] | None) -> list[str]:
+    """An override as another machine understands it: the level itself in place of the file it was read from."""
+    if not override.startswith("target=") or not override.endswith((".yaml", ".yml")) or target is None:
+        return [override]
+    return [f"target.{name}={target[name]}" for name in ("metric", "value", "split")]
 
 
 def code_and_hardware(sources: list[Source]) -> list[tuple[str, str]]:

@@ -45,7 +45,7 @@ def main_table(group: dict[str, Any]) -> str:
         missed = f" ({counts(r['missed'])})" if r["missed"] else ""
         low, high = r["epochs_interval"]
         cells = [
-            escape(name), r["published"], str(r["n"]), escape(f"{r['reached']}/{r['n']}{missed}"),
+            wrap(name), r["published"], str(r["n"]), wrap(f"{r['reached']}/{r['n']}{missed}"),
             number(r["forward_macs"] / 1e9), f"&gt; {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]",
             number(r["cost"]) if r["cost"] is not None else f"&gt; {number(r['cost_above'])}",
             interval(r["cost_interval"], opening="(" if r["interval_kind"] == "resolution" else "["),
@@ -63,6 +63,11 @@ def main_table(group: dict[str, Any]) -> str:
     return html_table(caption, header, rows, classes=kinds) + (
         f"<p class='soft'>Fidelity flags: {legend}.</p>" if legend else ""
     )
+
+
+def wrap(words: str) -> str:
+    """Text that may take two lines of its cell."""
+    return f'<span class="wrap">{escape(words)}</span>'
 
 
 def flags(codes: list[str]) -> str:

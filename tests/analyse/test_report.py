@@ -52,7 +52,7 @@ def test_page_holds_the_document_and_stays_small(runs: Path, report: Path) -> No
         assert words in html
     body = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
     for row in group["rows"]:
-        assert f'<th scope="row">{row["title"]}</th>' in body
+        assert f'<th scope="row"><span class="wrap">{row["title"]}</span></th>' in body
     assert "0/3 (3 budget exhausted)" in body
 
 
@@ -68,13 +68,17 @@ def test_page_names_no_other_host_and_is_the_same_again(runs: Path, report: Path
 def test_every_row_has_the_command_that_repeats_it(tmp_path: Path) -> None:
     for seed in (0, 1):
         folder = write_run(tmp_path / "runs", Made("alexnet", curve_reaching(5), seed=seed))
-        overrides = ["+experiment=demo", "model=alexnet", "recipe.lr=0.02", f"seed={seed}"]
+        overrides = ["+experiment=demo", "model=alexnet", "target=/scratch/level.yaml", f"seed={seed}"]
         segment = {"commit": "c0ffee", "dirty": False, "python": "3.11.7", "packages": {"torch": "2.15.0"}}
         (folder / PROVENANCE).write_text(json.dumps({"overrides": overrides, "segments": [segment]}))
         summary = json.loads((folder / RUN).read_text())
         seal(folder, {k: v for k, v in summary.items() if not k.endswith("sha256")})
     html = page(build(tmp_path / "runs", draws=50), read_sources(tmp_path / "runs"))
-    assert "harness train -m +experiment=demo model=alexnet recipe.lr=0.02 seed=0,1" in html
+    assert (
+        "harness train -m +experiment=demo model=alexnet target.metric=top1 target.value=0.5 target.split=validation"
+        in html
+    )
+    assert " seed=0,1</pre>" in html
     assert "<dt>commit</dt><dd>c0ffee</dd>" in html
     assert "<dt>torch</dt><dd>2.15.0</dd>" in html
 
