@@ -225,17 +225,25 @@ def _print_table(configs: Sequence[Config], rows: Sequence[Forecast]) -> None:
     from rich.table import Table
 
     budget = configs[0].budget
-    hours = sum(row.gpu_hours for row in rows)
     table = Table(box=None)
-    for heading in ("model", "seed", "GMAC/image", "epochs", "from", "PFLOP", f"{budget.gpu}-hours", "disk MB"):
+    for heading in ("model", "runs", "GMAC/image", "epochs", "from", "PFLOP", f"{budget.gpu}-hours", "disk MB"):
         table.add_column(heading, justify="left" if heading in ("model", "from") else "right")
-    for row in rows:
-        gmac, mb = f"{row.forward_macs / 1e9:.3f}", f"{row.disk_bytes / 1e6:.0f}"
-        cost = (f"{macs_to_pflop(row.macs):.4g}", f"{row.gpu_hours:.3g}", mb)
-        table.add_row(row.model, str(row.seed), gmac, f"{row.epochs:g}", row.basis, *cost)
+    groups: dict[tuple[str, int, float, str, int], list[Forecast]] = {}
+    for row in rows:  # runs that differ in nothing but the seed share a line
+        groups.setdefault((row.model, row.forward_macs, row.epochs, row.basis, row.macs), []).append(row)
+    for (model, forward_macs, epochs, basis, _), group in groups.items():
+        pflop, hours, disk = _sums(group)
+        costs = (f"{pflop:.4g}", f"{hours:.3g}", f"{disk / 1e6:.0f}")
+        table.add_row(model, str(len(group)), f"{forward_macs / 1e9:.3f}", f"{epochs:g}", basis, *costs)
     Console(width=100, highlight=False).print(table)
-    pflop, disk = macs_to_pflop(sum(row.macs for row in rows)), sum(row.disk_bytes for row in rows)
+    pflop, hours, disk = _sums(rows)
     print(
-        f"{len(rows)} runs: {pflop:.4g} PFLOP, {hours:.3g} {budget.gpu}-hours at {budget.utilisation:.0%} of peak, "
-        f"{disk / 1e6:.0f} MB on disk while all run"
+        f"{len(rows)} runs: {pflop:.4g} PFLOP, {hours:.3g} {budget.gpu}-hours at {budget.utilisation:.0%} of peak "
+        f"(arithmetic alone), {disk / 1e6:.0f} MB on disk"
     )
+
+
+def _sums(rows: Sequence[Forecast]) -> tuple[float, float, int]:
+    """PFLOP, GPU-hours, bytes on disk."""
+    pflop = macs_to_pflop(sum(row.macs for row in rows))
+    return pflop, sum(row.gpu_hours for row in rows), sum(row.disk_bytes for row in rows)

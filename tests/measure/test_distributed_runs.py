@@ -102,6 +102,19 @@ def test_a_signal_to_one_rank_stops_both_and_both_resume_exactly(tmp_path: Path,
         ).read_text()
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_rank_killed_hangs_nobody(tmp_path: Path, free_port: int, rank: int) -> None:
+    fault = (rank, Fault(150 if rank == 0 else 46, faults.sigkill))  # rank 1 writes nothing, so it has fewer events
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    codes = train(cut, STATEFUL, port=free_port, attempt="killed", fault=fault)
+    assert codes[rank] == -9
+    assert codes[1 - rank] == EXIT_ERROR
+    assert train(cut, STATEFUL, port=free_port) == [0, 0]
+    assert train(whole, STATEFUL, port=free_port) == [0, 0]
+    for each in (0, 1):
+        assert (cut / "run" / f"weights{each}").read_text() == (whole / "run" / f"weights{each}").read_text()
+
+
 def test_every_rank_hears_of_a_refusal(tmp_path: Path, free_port: int) -> None:
     holder = faults.start(Order([*SMALL, f"out={tmp_path / 'runs'}"], tmp_path / "holder", Fault(60, faults.sigstop)))
     told = tmp_path / "holder" / "trace0"

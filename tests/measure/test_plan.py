@@ -69,5 +69,6 @@ def test_the_table_fits_and_ends_with_the_sum(tmp_path: Path, capsys: pytest.Cap
     assert cli.main(["plan", "-m", *WORDS, f"out={tmp_path}", "seed=0,1", "budget.gpu=H100"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 100
+    assert [line.split()[:2] for line in lines[1:-1]] == [["squeezenet1_1", "2"]]
     assert lines[-1].startswith("2 runs: ")
     assert "H100-hours at 20% of peak" in lines[-1]
