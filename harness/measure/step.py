@@ -31,7 +31,9 @@ def optimise_step(
     set_learning_rate(training.optimizer, lr)
     count = recipe.accumulation_steps
     total: torch.Tensor | None = None
-    parts = zip(images.tensor_split(count), targets.tensor_split(count), strict=True)
+    parts = [(images, targets)]
+    if count > 1:  # splitting into one part would be the dearest thing the harness adds to a step
+        parts = list(zip(images.tensor_split(count), targets.tensor_split(count), strict=True))
     for number, (part, part_targets) in enumerate(parts, start=1):
         share = len(part) * training.world.size / global_images
         with gradients_shared(training.parallel, number == count):

@@ -194,7 +194,8 @@ class Training:
         if not self._losses:
             return
         first = self.position.step - len(self._losses) + 1
-        for offset, value in enumerate(mean(torch.stack(self._losses), self.world).tolist()):
+        pending = torch.stack(self._losses) if len(self._losses) > 1 else self._losses[0].view(1)
+        for offset, value in enumerate(mean(pending, self.world).tolist()):
             if not math.isfinite(value):
                 raise Diverged(first + offset)
             self.position.loss_sum += value
