@@ -226,9 +226,13 @@ def _check_fits(config: Config, data: ImageData, world_size: int) -> None:
 
 
 def _portable(overrides: list[str]) -> list[str]:
-    """Overrides without the paths and devices of the machine they were given on."""
+    """Overrides without the paths and devices of the machine they were given on; of a target file only its name."""
     local = ("out=", "data.root=", "device=", "hydra/", "threads=", "tracking")
-    return [override for override in overrides if not override.startswith(local)]
+    kept = [override for override in overrides if not override.startswith(local)]
+    return [
+        f"target={Path(override).name}" if override.startswith("target=") and "/" in override else override
+        for override in kept
+    ]
 
 
 def _tracker(config: Config, resume_images: int) -> Tracker:
