@@ -85,7 +85,7 @@ def target_yaml(runs: "list[Run]", metric: str) -> str:
         f"metric: {metric} # top1 or top5\n"
         f"value: {value!r} # a fraction\n"
         f"split: {SPLIT} # the evaluated split\n"
-        f'source: "{source}"\n'
+        f'source: "{source}" # where the value comes from\n'
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 NODES = 4
 GPUS_PER_NODE = 4
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 600.0
 
 CONF = """\
 ClusterName=lab
