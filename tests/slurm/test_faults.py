@@ -7,15 +7,18 @@ its fault, so that the fault always meets a running loop.
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from cluster import Cluster
 
+import models
 from harness.analyse.status import Line, survey
 from harness.measure.cluster import pinned, slurm_config, submit
 from harness.measure.config import compose_node
+from harness.measure.flops import bill
 from harness.record.curve import TIMING_FIELDS
 from harness.record.folder import CURVE, JOURNAL, LOCK, Run, read_run
 from harness.record.lock import read_holder
@@ -24,7 +27,7 @@ from harness.record.sweep import Submission
 pytestmark = pytest.mark.slurm
 
 RUN = [
-    "data=fake", "target=none", "model=squeezenet1_1", "recipe.batch_size=8", "budget.epochs=3", "threads=1",
+    "data=fake", "target=none", "model=squeezenet1_1", "recipe.batch_size=8", "budget.epochs=6", "threads=1",
     "model.resources.gpus=0", "model.resources.cpus_per_gpu=1", "model.resources.memory_gb=1",
 ]  # fmt: skip
 STEPS_PER_EPOCH = 30
@@ -66,20 +69,19 @@ class Laboratory:
         submissions: list[Submission] = submit(runs, slurm_config(node.hydra.launcher))
         return [Case(root, root / one.folder, one.job) for one in submissions]
 
-    def freeze(self, cases: list[Case]) -> None:
-        """Stop each run's process in the middle of its second epoch."""
-        per_step: dict[str, int] = {}
+    def freeze(self, cases: list[Case], count: int) -> None:
+        """Stop each run's process in the middle of its second epoch, until `count` are; `cases` may still grow."""
+        per_step = 8 * bill(models.build("squeezenet1_1", classes=10), resolution=32).spent_macs
 
         def all_frozen() -> bool:
-            for case in cases:
-                spent = _journalled(case.folder)
-                if spent and not case.pid and spent > 1.3 * STEPS_PER_EPOCH * per_step.setdefault(case.job, spent):
+            for case in list(cases):
+                if not case.pid and _journalled(case.folder) > 1.3 * STEPS_PER_EPOCH * per_step:
                     holder = read_holder(case.folder / LOCK)
                     assert holder is not None
                     assert holder.job == case.job
                     os.kill(holder.pid, signal.SIGSTOP)
                     case.pid = holder.pid
-            return all(case.pid for case in cases)
+            return sum(case.pid > 0 for case in list(cases)) == count
 
         self.cluster.wait_until(all_frozen, "all runs to be in their second epoch")
 
@@ -111,7 +113,8 @@ def _process_status(pid: int) -> dict[str, str]:
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
-CASES = ("reference", "time_limit", "requeue", "grace", "no_grace", "node_down", "cancelled", "killed")
+# node_down first, while both nodes it may use are free; time_limit last, because its minute must not pass frozen.
+CASES = ("node_down", "reference", "requeue", "grace", "no_grace", "cancelled", "killed", "array", "time_limit")
 
 
 @pytest.fixture(scope="module")
@@ -119,20 +122,30 @@ def cases(cluster: Cluster) -> dict[str, Case]:
     """Every case after its fault, at its end state in Slurm."""
     laboratory = Laboratory(cluster)
     nodes = dict.fromkeys(CASES, "nodelist=n1") | {"grace": "nodelist=n2", "no_grace": "nodelist=n2"}
-    nodes |= {"node_down": "exclude='n1,n2'", "killed": "nodelist=n4"}  # n3, and when that is lost n4
+    nodes |= {
+        "node_down": "exclude='n1,n2'",
+        "killed": "nodelist=n4",
+        "array": "nodelist=n4",
+    }  # n3, and when that is lost n4
     words: dict[str, tuple[str, ...]] = {
         "time_limit": ("hydra.launcher.minutes=1", "hydra.launcher.signal_seconds=20"),
         "grace": ("hydra.launcher.partition=low",),
         "no_grace": ("hydra.launcher.partition=low0",),
     }
-    made = {}
-    for name in CASES:
-        launcher = (f"+hydra.launcher.extra.{nodes[name]}", *words.get(name, ()))
-        (made[name],) = laboratory.submit(name, launcher=launcher)
-    first, last = laboratory.submit("array", launcher=("+hydra.launcher.extra.nodelist=n4",), seeds=(1, 0))
-    made |= {"array_first": first, "array_last": last}
-    disturbed = [case for name, case in made.items() if name not in ("reference", "array_first")]
-    laboratory.freeze(disturbed)
+    made: dict[str, Case] = {}
+    disturbed: list[Case] = []
+    with ThreadPoolExecutor(1) as watcher:  # a run may be over before the last one is submitted
+        frozen = watcher.submit(laboratory.freeze, disturbed, len(CASES) - 1)
+        for name in CASES:
+            launcher = (f"+hydra.launcher.extra.{nodes[name]}", *words.get(name, ()))
+            if name == "array":
+                made["array_first"], made["array_last"] = laboratory.submit(name, launcher=launcher, seeds=(1, 0))
+                disturbed.append(made["array_last"])
+                continue
+            (made[name],) = laboratory.submit(name, launcher=launcher)
+            if name != "reference":
+                disturbed.append(made[name])
+        frozen.result()
     _disturb(cluster, laboratory, made)
     for name, case in made.items():
         ends = {"cancelled": ("CANCELLED",), "killed": ("FAILED",)}.get(name, ("COMPLETED",))
