@@ -1,10 +1,12 @@
 """Finished runs in the compact form the analysis works on: a hundred thousand of them fit in a gigabyte."""
 
 import hashlib
+import os
 import re
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from harness.record.target import Target
 
 READERS = 4
 """Threads that read records: small files wait for the disk, and waiting overlaps (half the time on a cold cache)."""
+
+MANY = 2_000
+"""From so many records on processes read them: the time goes to JSON and hashes, which threads take in turns."""
 
 COUNTERS = (
     "images", "train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs",
@@ -179,6 +184,13 @@ def read_trial(folder: Path) -> Trial:
     return trial_of(folder, summary, columns, settings_digest(files[CONFIG].decode()))
 
 
+def _readers(records: int) -> Executor:
+    if records < MANY:
+        return ThreadPoolExecutor(READERS)
+    processes = min(8, 2 * (os.cpu_count() or 1))  # more than cores, because they wait for the disk as well
+    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+
+
 def read_trials(root: Path) -> tuple[list[Trial], list[Path]]:
     """Every finished run below `root`, and the folders of those that have not finished.
 
@@ -188,8 +200,9 @@ def read_trials(root: Path) -> tuple[list[Trial], list[Path]]:
     unfinished: list[Path] = []
     for folder in find_run_folders(root):
         (finished if is_finished(folder) else unfinished).append(folder)
-    with ThreadPoolExecutor(READERS) as pool:
-        trials = list(pool.map(read_trial, finished))  # in order, and the first damaged record is what is raised
+    with _readers(len(finished)) as pool:
+        # in order, and the first damaged record is what is raised
+        trials = list(pool.map(read_trial, finished, chunksize=250))
     if not trials:
         more = f" ({len(unfinished)} unfinished; start them again to resume)" if unfinished else ""
         raise RecordError(f"{root}: no finished run in it{more}; start one with `harness train`")

@@ -6,6 +6,7 @@ itself, so that a hand-edited record is noticed.
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def find_run_folders(root: Path) -> list[Path]:
     """All folders below `root` (itself included) that hold a run, finished or not, in a stable order."""
     if not root.is_dir():
         raise RecordError(f"{root}: no such folder")
-    return sorted(path.parent for path in root.rglob(CONFIG))
+    return sorted(Path(folder) for folder, _, files in os.walk(root) if CONFIG in files)
 
 
 def read_runs(root: Path) -> list[Run]:

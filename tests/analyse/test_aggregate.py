@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.analyse import aggregate
+from harness.analyse import aggregate, trials
 from harness.analyse.groups import Level
-from harness.record.errors import BadInput
+from harness.record.errors import BadInput, RecordError
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run, write_runs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,6 +158,16 @@ def test_files_are_the_same_bytes_when_written_again(tmp_path):
     assert {"TABLE.md", "table.csv", "trend.json", "trend.svg", "trend.png"} <= names
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_reading_processes_give_what_threads_give(tmp_path, monkeypatch):
+    write_runs(tmp_path, ladder())
+    by_threads = aggregate.build(tmp_path, draws=100)
+    monkeypatch.setattr(trials, "MANY", 1)
+    assert aggregate.build(tmp_path, draws=100) == by_threads
+    (write_run(tmp_path, Made("net9", [0.1])) / "curve.jsonl").write_text("")
+    with pytest.raises(RecordError, match="hash mismatch"):
+        aggregate.build(tmp_path, draws=100)
 
 
 def test_json_is_one_document_and_writes_nothing(tmp_path, capsys):

@@ -173,8 +173,8 @@ def harness_workers(root: Path, pixels: str, workers: int, repeats: int) -> Samp
 class _Taken:
     """Stands in for the device: pixels arrive, nothing more is done on the host."""
 
-    def __init__(self, normaliser: object, images: int, side: int, flips: object) -> None:
-        self._images = images
+    def __init__(self, normaliser: object, out: torch.Tensor, flips: object) -> None:
+        pass
 
     def add(self, pixels: torch.Tensor, start: int, *, pinned: bool) -> None:
         pass

@@ -29,7 +29,10 @@ class ImageData(Protocol):
     def train_batches(
         self, *, seed: int, epoch: int, batch_size: int, start_batch: int, resolution: int, rank: int, world_size: int
     ) -> Iterator[Batch]:
-        """Batches `start_batch`, ... of an epoch; each rank gets its contiguous share of the global batch."""
+        """Batches `start_batch`, ... of an epoch; each rank gets its contiguous share of the global batch.
+
+        A batch stays whole until the next but one is asked for: who keeps it longer copies it.
+        """
 
     def evaluation_batches(self, *, resolution: int, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
         """Every image of the evaluation split exactly once over all ranks, never padded."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,12 +13,30 @@ from harness.measure.data import Batch
 from harness.measure.data.pixels import Normaliser
 
 
+class Buffers:
+    """Two float32 buffers that take turns: page faults on fresh memory cost three times the normalisation itself.
+
+    A batch therefore stays whole until the next but one is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._turns = deque([torch.empty(0), torch.empty(0)])
+
+    def next(self, images: int, side: int) -> Tensor:
+        """Memory for one batch, float32 (images, side, side, 3); its content is arbitrary."""
+        self._turns.rotate()
+        numbers = images * side * side * 3
+        if self._turns[0].numel() < numbers:
+            with torch.inference_mode(False):  # made by an evaluation, written by training later on
+                self._turns[0] = torch.empty(numbers)
+        return self._turns[0][:numbers].view(images, side, side, 3)
+
+
 class OnCpu:
     """Normalises each chunk as it comes, straight from the ring into the batch."""
 
-    def __init__(self, normaliser: Normaliser, images: int, side: int, flips: NDArray[np.bool_] | None) -> None:
-        self._normaliser, self._flips = normaliser, flips
-        self._out = torch.empty(images, side, side, 3)
+    def __init__(self, normaliser: Normaliser, out: Tensor, flips: NDArray[np.bool_] | None) -> None:
+        self._normaliser, self._flips, self._out = normaliser, flips, out
 
     def add(self, pixels: Tensor, start: int, *, pinned: bool) -> None:
         """Takes rows from `start` on; the chunk's memory may be reused afterwards."""

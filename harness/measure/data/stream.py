@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness.measure.data import Batch, rank_share, sampling, steps_per_epoch
-from harness.measure.data.assembly import OnCpu, OnCuda
+from harness.measure.data.assembly import Buffers, OnCpu, OnCuda
 from harness.measure.data.crew import Crew, Report, settle
 from harness.measure.data.device_decode import DeviceDecoder, Share
 from harness.measure.data.fill import Fill, Images, StreamTask, randaugment
@@ -113,6 +113,7 @@ class StreamedData:
         self._crew: Crew | None = None
         self._live: dict[str, Generator[Batch, None, None]] = {}
         self._free: dict[str, deque[tuple[int, torch.cuda.Event | None]]] = {}
+        self._buffers = Buffers()
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     @property
@@ -276,7 +277,7 @@ class StreamedData:
 
     def _assembly(self, images: int, resolution: int, flips: NDArray[np.bool_] | None) -> OnCpu | OnCuda:
         if self._copies is None:
-            return OnCpu(self._normaliser, images, resolution, flips)
+            return OnCpu(self._normaliser, self._buffers.next(images, resolution), flips)
         return OnCuda(self._normaliser, self._copies, self._device, images, resolution, flips)
 
     def _note_odd(self, split: str, indices: Report) -> None:

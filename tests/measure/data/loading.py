@@ -44,8 +44,8 @@ def train(
     rank: int = 0,
     world_size: int = 1,
 ) -> Iterator[Batch]:
-    """An epoch."""
-    return data.train_batches(
+    """An epoch, each batch a copy: the loader writes over what it gave two batches ago."""
+    batches = data.train_batches(
         seed=seed,
         epoch=epoch,
         batch_size=batch_size,
@@ -54,13 +54,15 @@ def train(
         rank=rank,
         world_size=world_size,
     )
+    return ((images.clone(), labels) for images, labels in batches)
 
 
 def evaluation(
     data: StreamedData, *, batch_size: int = 5, rank: int = 0, world_size: int = 1, resolution: int = SIDE
 ) -> list[Batch]:
-    """The evaluation split."""
-    return list(data.evaluation_batches(resolution=resolution, batch_size=batch_size, rank=rank, world_size=world_size))
+    """The evaluation split, copied likewise."""
+    batches = data.evaluation_batches(resolution=resolution, batch_size=batch_size, rank=rank, world_size=world_size)
+    return [(images.clone(), labels) for images, labels in batches]
 
 
 def digest(batches: Iterable[Batch]) -> list[str]:

@@ -176,6 +176,19 @@ def test_randaugment_is_keyed_too_and_leaves_the_global_generator_alone(tree: Pa
     crew.close()
 
 
+def test_a_batch_stays_whole_until_the_next_but_one_is_asked_for(tree: Path) -> None:
+    batches = load(tree).train_batches(
+        seed=0, epoch=0, batch_size=4, start_batch=0, resolution=SIDE, rank=0, world_size=1
+    )
+    first, _ = next(batches)
+    copy = first.clone()
+    second, _ = next(batches)
+    assert torch.equal(first, copy)
+    assert not torch.equal(first, second)
+    third, _ = next(batches)
+    assert third.data_ptr() == first.data_ptr()
+
+
 def test_resume_in_mid_epoch_gives_the_same_batches_without_replay(tree: Path) -> None:
     data = load(tree)
     whole = digest(train(data))
