@@ -150,7 +150,7 @@ def text(document: dict[str, Any]) -> str:
             f"{g['runs']} runs, key {g['key']}"
         )
         parts += [f"note: {note}" for note in g["notes"]]
-        parts.append(table.main_table(g, markdown=False))
+        parts.append(table.terminal_table(g))
         parts.append(table.headline(g, document["published"], markdown=False))
         if g["rows"]:
             parts.append("What the headline hangs on\n" + table.sensitivity_table(g, markdown=False))

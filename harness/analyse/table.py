@@ -2,11 +2,12 @@
 
 import csv
 import io
+import textwrap
 from typing import Any
 
 from harness.analyse.cost import UNIT_WORDS
 from harness.analyse.rows import FLAGS
-from harness.analyse.words import MISSING, grid, interval, number
+from harness.analyse.words import MISSING, TERMINAL_COLUMNS, grid, interval, number
 
 CSV_COLUMNS = (
     "key", "dataset", "model", "title", "published", "kind", "recipe", "planned_epochs", "batch_size", "resolution",
@@ -47,38 +48,61 @@ def counts(by_name: dict[str, int]) -> str:
     return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in by_name.items())
 
 
-LEFT_TO_THE_FILES = ("GMAC", "factor interval", "= epochs x", "MACs/epoch")
-"""Columns of TABLE.md that a terminal has no room for."""
-
-
-def main_table(document: dict[str, Any], *, markdown: bool) -> str:
-    """One line an architecture; the reader's table."""
+def main_table(document: dict[str, Any]) -> str:
+    """One line an architecture; the reader's table, in Markdown."""
     unit = document["unit"]
     extra = [] if unit == "paper_pflop" else [UNIT_WORDS[unit]]
     header = ["architecture", "date", "n", "reached", "GMAC", "epochs (after, at]", "PFLOP", *extra,
               "95 % or resolution", "factor", "factor interval", "= epochs x", "MACs/epoch", "flags"]  # fmt: skip
     lines = []
     for r in rows_by_cost(document):
-        name = r["title"] + ("" if r["in_trend"] else f" ({r['recipe']}, {r['planned_epochs']} epochs)")
-        name += "" if r["kind"] == "measured" else f" [{r['kind']}]"
-        if r["on_frontier"]:
-            name = f"**{name}**" if markdown else f"{name} *"
+        name = _with_plan(r["title"], r)
         missed = f" ({counts(r['missed'])})" if r["missed"] else ""
-        cost = number(r["cost"]) if r["cost"] is not None else f"> {number(r['cost_above'])}"
-        pflop = number(r["paper_pflop"]) if r["paper_pflop"] is not None else cost if not extra else MISSING
-        cells = [
-            name, r["published"], str(r["n"]), f"{r['reached']}/{r['n']}{missed}",
-            number(r["forward_macs"] / 1e9), _epochs(r), pflop, *([cost] if extra else []),
-            interval(r["cost_interval"], opening="(" if r["interval_kind"] == "resolution" else "["),
-            _times(r.get("factor")), interval(r.get("factor_interval"), opening="["),
+        lines.append([
+            f"**{name}**" if r["on_frontier"] else name, r["published"], str(r["n"]),
+            f"{r['reached']}/{r['n']}{missed}", number(r["forward_macs"] / 1e9), _epochs(r), *_costs(r, unit),
+            _resolution(r), _times(r.get("factor")), interval(r.get("factor_interval"), opening="["),
             number(r.get("epochs_factor")), number(r.get("macs_per_epoch_factor")), " ".join(r["flags"]) or MISSING,
-        ]  # fmt: skip
-        lines.append(cells)
-    if markdown:
-        return grid(header, lines, markdown=True)
-    kept = [i for i, name in enumerate(header) if name not in LEFT_TO_THE_FILES]
-    words = [place for place, i in enumerate(kept) if header[i] in ("architecture", "reached")]
-    return grid([header[i] for i in kept], [[c[i] for i in kept] for c in lines], markdown=False, left=words)
+        ])  # fmt: skip
+    return grid(header, lines, markdown=True)
+
+
+def terminal_table(document: dict[str, Any]) -> str:
+    """The same for a terminal: names as commands take them, and the columns that 100 characters have room for."""
+    unit = document["unit"]
+    extra = [] if unit == "paper_pflop" else [UNIT_WORDS[unit]]
+    header = ["architecture", "date", "reached", "epochs", "PFLOP", *extra, "95 % or resolution", "factor", "flags"]
+    lines, missed = [], []
+    for r in rows_by_cost(document):
+        name = _with_plan(r["model"], r)
+        epochs = number(r["epochs"]) if r["epochs"] is not None else f"> {number(r['epochs_interval'][0])}"
+        lines.append([
+            f"{name}*" if r["on_frontier"] else name, r["published"], f"{r['reached']} of {r['n']}", epochs,
+            *_costs(r, unit), _resolution(r), _times(r.get("factor")), " ".join(r["flags"]) or MISSING,
+        ])  # fmt: skip
+        missed += [f"{r['model']} {counts(r['missed'])}"] if r["missed"] else []
+    notes = ["* on the frontier when published; n = 1 has no interval but the evaluation grid's, ( ]"]
+    notes += ["missed: " + "; ".join(missed)] if missed else []
+    text = grid(header, lines, markdown=False, left=(0, len(header) - 1))
+    return "\n".join([text, *(line for note in notes for line in textwrap.wrap(note, TERMINAL_COLUMNS))])
+
+
+def _with_plan(name: str, row: dict[str, Any]) -> str:
+    """The architecture's name, and what sets its row apart from those of the trend."""
+    plan = "" if row["in_trend"] else f" ({row['recipe']}, {row['planned_epochs']} epochs)"
+    return name + plan + ("" if row["kind"] == "measured" else f" [{row['kind']}]")
+
+
+def _costs(row: dict[str, Any], unit: str) -> list[str]:
+    """Cells PFLOP and, in another unit than the paper's, the cost in that."""
+    cost = number(row["cost"]) if row["cost"] is not None else f"> {number(row['cost_above'])}"
+    if unit == "paper_pflop":
+        return [cost]
+    return [number(row["paper_pflop"]), cost]
+
+
+def _resolution(row: dict[str, Any]) -> str:
+    return interval(row["cost_interval"], opening="(" if row["interval_kind"] == "resolution" else "[")
 
 
 def ledger_table(document: dict[str, Any], *, markdown: bool) -> str:
@@ -170,7 +194,7 @@ def markdown(document: dict[str, Any], published: dict[str, Any]) -> str:
         f"{t['evaluations_per_epoch']} evaluation(s) an epoch; target: {t['source']}.",
         *(["\n".join(f"* {note}" for note in document["notes"])] if document["notes"] else []),
         headline(document, published),
-        main_table(document, markdown=True),
+        main_table(document),
         "PFLOP is the published study's unit, 3 x forward MACs x images / 1e15. Bold: on the frontier when published. "
         "epochs (after, at]: the level was passed after the first and not after the second. Costs are medians over "
         "seeds; a missed run counts as above its budget (>). Intervals: [ ] bootstrap over seeds and the evaluation "

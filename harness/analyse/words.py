@@ -77,7 +77,7 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool
 
 
 def _terminal_grid(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]) -> str:
-    """At most 100 columns, words wrapped, numbers never; plain text unless stdout is a terminal."""
+    """At most 100 columns, words wrapped at spaces, numbers never; plain text unless stdout is a terminal."""
     from rich.console import Console
     from rich.table import Table
 
@@ -85,8 +85,11 @@ def _terminal_grid(header: Sequence[str], rows: Sequence[Sequence[str]], left: S
     for place, name in enumerate(header):
         words = place in left
         longest = max((len(row[place]) for row in rows), default=1)
+        widest = max((len(word) for row in rows for word in row[place].split()), default=1) if words else None
         title = name if words else "\n".join(textwrap.wrap(name, max(longest, *map(len, name.split()), 1)))
-        table.add_column(title, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+        table.add_column(
+            title, justify="left" if words else "right", no_wrap=not words, overflow="fold", min_width=widest
+        )
     for row in rows:
         table.add_row(*row)
     out = io.StringIO()

@@ -1,4 +1,4 @@
-"""Benchmarks beside their peers, in one run: `python -m tests.bench [loader] [loop] [counting]`.
+"""Benchmarks beside their peers, in one run: `python -m tests.bench [loader] [loop] [modes] [counting]`.
 
 Medians of --rounds rounds, methods interleaved, a pinned process each. Peers that are not installed are left out:
 pip install timm accelerate lightning nvidia-dali-cuda130 adds them. Results go to results/throughput/*.json with the
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.bench import core
 
-SUITES = ("loader", "loop", "counting")
+SUITES = ("loader", "loop", "modes", "counting")
 
 
 def main() -> None:
@@ -39,6 +39,10 @@ def main() -> None:
             from tests.bench import loop
 
             found = loop.run(args.rounds, args.steps)
+        elif suite == "modes":
+            from tests.bench import loop
+
+            found = loop.run_modes(args.rounds, args.steps)
         else:
             from tests.bench import counting
 

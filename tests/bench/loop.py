@@ -29,6 +29,7 @@ from harness.measure.run import run as harness_run
 from tests.bench.core import Row, Sample, measure, median, table
 
 MODELS = ("alexnet", "resnet18", "shufflenet_v2_x1_0", "mobilenet_v2")
+MODES_MODELS = ("shufflenet_v2_x1_0", "efficientnet_b0", "resnet18", "mobilenet_v2", "alexnet")
 TINY, TINY_STEPS = "tiny", 2000
 WARM_UP = 3
 
@@ -78,18 +79,19 @@ class Feed:
         return Sample(self.steps, wall_end - wall, cpu_end - cpu)
 
 
-def _network(name: str) -> nn.Module:
+def _network(name: str, memory_format: torch.memory_format = torch.channels_last) -> nn.Module:
     torch.manual_seed(0)
-    return models.build(name, classes=10).to(memory_format=torch.channels_last).train()
+    return models.build(name, classes=10).to(memory_format=memory_format).train()
 
 
 def _optimizer(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
 
 
-def bare(name: str, feed: Feed) -> None:
-    model = _network(name)
+def bare(name: str, feed: Feed, memory_format: torch.memory_format = torch.channels_last) -> None:
+    model = _network(name, memory_format)
     optimizer, loss_of = _optimizer(model), nn.CrossEntropyLoss()
+    feed.batch = (feed.batch[0].contiguous(memory_format=memory_format), feed.batch[1])
     for images, labels in feed:
         loss_of(model(images), labels).backward()
         optimizer.step()
@@ -163,10 +165,10 @@ def lightning_loop(name: str, feed: Feed, *, barebones: bool) -> None:
         trainer.fit(Module(), torch.utils.data.DataLoader(_Stream(feed), batch_size=None))
 
 
-def harness_loop(name: str, feed: Feed) -> None:
+def harness_loop(name: str, feed: Feed, precision: str = "fp32") -> None:
     """The whole of run.py: record, journal, billing, progress, learning-rate schedule, stop flag, data clock."""
     batch, side = len(feed.batch[0]), feed.batch[0].shape[-1]
-    config = compose(["data=fake", "model=resnet18", "target=none", "budget.epochs=1", "device=cpu", "precision=fp32",
+    config = compose(["data=fake", "model=resnet18", "target=none", "budget.epochs=1", "device=cpu", f"precision={precision}",
                       f"recipe.batch_size={batch}", f"data.resolution={max(side, 32)}", "threads=1",
                       "recipe.lr=1e-3", "recipe.schedule=cosine"])  # fmt: skip
     config = replace(config, model=replace(config.model, name=name, kwargs={}, auxiliary_weight=0.0))
@@ -192,6 +194,29 @@ def _work(loop: Callable[[str, Feed], None], name: str, steps: int, batch: int, 
     feed = Feed(steps, batch, side)
     loop(name, feed)
     return feed.sample()
+
+
+def run_modes(rounds: int, steps: int) -> dict[str, Any]:
+    """What a step gains from how the harness sets a CPU up, against PyTorch as it starts: NCHW, fp32, glibc's malloc."""
+    document: dict[str, Any] = {"modes": {}}
+    for name in MODES_MODELS:
+        size = (steps, 32, 64)
+        defaults = functools.partial(bare, memory_format=torch.contiguous_format)
+        rows = [
+            Row("PyTorch's defaults", functools.partial(_work, defaults, name, *size)),
+            *(
+                Row(
+                    f"harness, precision={precision}",
+                    functools.partial(_work, functools.partial(harness_loop, precision=precision), name, *size),
+                    tuned_malloc=True,
+                )
+                for precision in ("fp32", "bf16")
+            ),
+        ]
+        measure(rows, rounds)
+        title = f"{name}: {steps} steps, batch 32, 64 px, steps per CPU-second"
+        document["modes"][name] = table(title, rows, rows[0].name, "steps/s")
+    return document
 
 
 def run(rounds: int, steps: int) -> dict[str, Any]:
