@@ -7,35 +7,26 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.analyse.arguments import UNITS_OFFERED, add_records, add_trend, asked_level
 from harness.analyse.words import TERMINAL_COLUMNS
 from harness.record.errors import BadInput
 
 if TYPE_CHECKING:
     from harness.analyse.groups import Level
 
-UNITS_OFFERED = ("paper_pflop", "spent_macs")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("runs", type=Path, metavar="DIR", help="folder with run folders below it")
+    add_records(parser)
+    add_trend(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: DIR; with --json: nowhere)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
-    parser.add_argument("--target", type=Path, metavar="FILE", help="judge every run at the level of this target file")
-    parser.add_argument("--metric", choices=("top1", "top5"), help="judge every run at --value of this metric")
-    parser.add_argument("--value", type=float, metavar="FRACTION", help="the level for --metric, as 0.565")
-    parser.add_argument("--recipe", metavar="NAME", help="only runs of this recipe")
-    parser.add_argument("--unit", choices=UNITS_OFFERED, default=UNITS_OFFERED[0], help="unit of the trend")
-    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="bootstrap draws (default 10000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default 0)")
     parser.add_argument("--no-figures", action="store_true", help="tables only")
 
 
 def main(args: argparse.Namespace) -> int:
     """Read, analyse, write; exit code 0. Raises BadInput in one line for anything that cannot be read."""
-    if args.draws < 1:
-        raise BadInput(f"--draws is {args.draws}: use 1 or more")
-    asked = asked_level(args.target, args.metric, args.value)
+    asked = asked_level(args)
     document = build(args.runs, asked, unit=args.unit, draws=args.draws, seed=args.seed, recipe=args.recipe)
     out = args.out or (None if args.json else args.runs)
     paths = [] if out is None else write(document, out, figures=not args.no_figures)
@@ -46,24 +37,6 @@ def main(args: argparse.Namespace) -> int:
         print(text(document))
         print("\n" + "\n".join(f"wrote {path}" for path in paths))
     return 0
-
-
-def asked_level(file: Path | None, metric: str | None, value: float | None) -> "Level | None":
-    """The level of --target or of --metric and --value; None where neither is given."""
-    from harness.analyse.groups import Level
-    from harness.analyse.target import read_target
-
-    if file is not None:
-        if metric is not None or value is not None:
-            raise BadInput("give either --target or --metric with --value, not both")
-        return read_target(file)
-    if (metric is None) != (value is None):
-        raise BadInput("--metric and --value belong together, as in --metric top1 --value 0.565")
-    if metric is None or value is None:
-        return None
-    level = Level(metric, value, source="asked for on the command line")
-    level.at(1)  # a percent or a zero is refused here, before anything is read
-    return level
 
 
 def build(

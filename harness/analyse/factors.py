@@ -3,9 +3,9 @@
 import argparse
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.analyse.arguments import add_records, asked_level
 from harness.record.errors import BadInput
 
 if TYPE_CHECKING:
@@ -17,30 +17,23 @@ Point = tuple[str, str]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("runs", type=Path, metavar="DIR", help="folder with run folders below it")
+    add_records(parser)
     parser.add_argument("--start", metavar="MODEL:RECIPE", help="e.g. alexnet:era (default: every pair there is)")
     parser.add_argument("--end", metavar="MODEL:RECIPE", help="e.g. efficientnet_b0:modern")
-    parser.add_argument("--target", type=Path, metavar="FILE", help="judge every run at the level of this target file")
-    parser.add_argument("--metric", choices=("top1", "top5"), help="judge every run at --value of this metric")
-    parser.add_argument("--value", type=float, metavar="FRACTION", help="the level for --metric, as 0.565")
-    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="bootstrap draws (default 10000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default 0)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
 
 
 def main(args: argparse.Namespace) -> int:
     """Print every split; exit code 0."""
-    from harness.analyse.aggregate import asked_level
     from harness.analyse.groups import group_trials
     from harness.analyse.trials import read_trials
 
-    if args.draws < 1:
-        raise BadInput(f"--draws is {args.draws}: use 1 or more")
+    asked = asked_level(args)
     if (args.start is None) != (args.end is None):
         raise BadInput("--start and --end belong together, as in --start alexnet:era --end efficientnet_b0:modern")
     pair = None if args.start is None else (_point(args.start), _point(args.end))
     trials, _ = read_trials(args.runs)
-    groups = group_trials(trials, asked_level(args.target, args.metric, args.value))
+    groups = group_trials(trials, asked)
     found = []
     for group in groups:
         cells = cells_of(group.measured)

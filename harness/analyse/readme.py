@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from harness.analyse.published import table as published_table
-from harness.analyse.table import counts, rows_by_cost
-from harness.analyse.words import DATASETS, MISSING, grid, interval, number, short_title
+from harness.analyse.table import markdown_lines, rows_by_cost
+from harness.analyse.words import DATASETS, grid, interval, number, short_title
 from harness.record.errors import BadInput
 from harness.record.files import write_atomic
 
@@ -99,20 +99,9 @@ def results_table(root: Path) -> str:
     if shown is None:
         return headline(root)
     name, group, _ = shown
-    header = ["architecture", "published", "n", "reached", "epochs (after, at]", "PFLOP", "95 %", "factor", "flags"]
-    lines = []
-    for r in rows_by_cost(group):
-        if not r["in_trend"]:
-            continue
-        low, high = r["epochs_interval"]
-        lines.append([
-            f"**{r['title']}**" if r["on_frontier"] else r["title"], r["published"], str(r["n"]),
-            f"{r['reached']}/{r['n']}" + (f" ({counts(r['missed'])})" if r["missed"] else ""),
-            f"> {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]",
-            number(r["cost"]) if r["cost"] is not None else f"> {number(r['cost_above'])}",
-            interval(r["cost_interval"], opening="(" if r["interval_kind"] == "resolution" else "["),
-            MISSING if r.get("factor") is None else f"{number(r['factor'])}x", " ".join(r["flags"]) or MISSING,
-        ])  # fmt: skip
+    header = ["architecture", "date", "n", "reached", "epochs (after, at]", "PFLOP", "95 % or resolution", "factor",
+              "flags"]  # fmt: skip
+    lines = markdown_lines([row for row in rows_by_cost(group) if row["in_trend"]], header)
     return (
         grid(header, lines, markdown=True)
         + "\n\nBold: cheapest so far when published. PFLOP: 3 x forward MACs x images / 10^15, the study's unit. "

@@ -7,7 +7,8 @@ and words, it computes nothing.
 import argparse
 from pathlib import Path
 
-from harness.analyse.aggregate import UNITS_OFFERED, asked_level, build
+from harness.analyse.aggregate import build
+from harness.analyse.arguments import add_records, add_trend, asked_level
 from harness.record.files import write_atomic
 
 SIZE_LIMIT_BYTES = 6_000_000
@@ -16,15 +17,9 @@ SIZE_LIMIT_BYTES = 6_000_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("runs", type=Path, metavar="DIR", help="folder with run folders below it")
+    add_records(parser)
+    add_trend(parser)
     parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
-    parser.add_argument("--target", type=Path, metavar="FILE", help="judge every run at the level of this target file")
-    parser.add_argument("--metric", choices=("top1", "top5"), help="judge every run at --value of this metric")
-    parser.add_argument("--value", type=float, metavar="FRACTION", help="the level for --metric, as 0.565")
-    parser.add_argument("--recipe", metavar="NAME", help="only runs of this recipe")
-    parser.add_argument("--unit", choices=UNITS_OFFERED, default=UNITS_OFFERED[0], help="unit of the trend")
-    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="bootstrap draws (default 10000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default 0)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -32,7 +27,7 @@ def main(args: argparse.Namespace) -> int:
     from harness.analyse.report_page import page
     from harness.analyse.report_sources import read_sources
 
-    level = asked_level(args.target, args.metric, args.value)
+    level = asked_level(args)
     document = build(args.runs, level, unit=args.unit, draws=args.draws, seed=args.seed, recipe=args.recipe)
     html = page(document, read_sources(args.runs))
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 from harness.analyse.cost import UNIT_WORDS
 from harness.analyse.rows import FLAGS
-from harness.analyse.table import counts, rows_by_cost
-from harness.analyse.words import MISSING, interval, number
+from harness.analyse.table import COLUMNS, cells, rows_by_cost
+from harness.analyse.words import MISSING, number
 
 
 def html_table(
@@ -20,11 +20,11 @@ def html_table(
     left = (0, *words)
     heads = "".join(f'<th scope="col" class="{"words" if i in left else ""}">{h}</th>' for i, h in enumerate(header))
     lines = []
-    for cells, kind in zip(rows, classes or [""] * len(rows), strict=True):
+    for texts, kind in zip(rows, classes or [""] * len(rows), strict=True):
         rest = "".join(
-            f'<td class="{"words note" if i in words else ""}">{cell}</td>' for i, cell in enumerate(cells) if i
+            f'<td class="{"words note" if i in words else ""}">{cell}</td>' for i, cell in enumerate(texts) if i
         )
-        lines.append(f'<tr class="{kind}"><th scope="row">{cells[0]}</th>{rest}</tr>')
+        lines.append(f'<tr class="{kind}"><th scope="row">{texts[0]}</th>{rest}</tr>')
     # The caption stands above the scrolling box: inside it, it would be cut at the width of a phone.
     return (
         f'<p class="soft" aria-hidden="true">{escape(caption)}</p>'
@@ -38,21 +38,13 @@ def main_table(group: dict[str, Any]) -> str:
     header = ["architecture", "published", "n", "reached", "GMAC / image", "epochs (after, at]",
               UNIT_WORDS[group["unit"]], "95 % or (resolution]", "factor",
               "its interval", "= epochs ×", "MACs/epoch", "flags"]  # fmt: skip
+    shown = [name for name in COLUMNS if name not in ("architecture", "reached", "PFLOP", "flags")]
     rows, kinds = [], []
     for r in rows_by_cost(group):
-        name = r["title"] + ("" if r["in_trend"] else f" ({r['recipe']}, {r['planned_epochs']} epochs)")
-        name += "" if r["kind"] == "measured" else f" [{r['kind']}]"
-        missed = f" ({counts(r['missed'])})" if r["missed"] else ""
-        low, high = r["epochs_interval"]
-        cells = [
-            wrap(name), r["published"], str(r["n"]), wrap(f"{r['reached']}/{r['n']}{missed}"),
-            number(r["forward_macs"] / 1e9), f"&gt; {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]",
-            number(r["cost"]) if r["cost"] is not None else f"&gt; {number(r['cost_above'])}",
-            interval(r["cost_interval"], opening="(" if r["interval_kind"] == "resolution" else "["),
-            MISSING if r.get("factor") is None else f"{number(r['factor'])}×", interval(r.get("factor_interval")),
-            number(r.get("epochs_factor")), number(r.get("macs_per_epoch_factor")), flags(r["flags"]),
-        ]  # fmt: skip
-        rows.append(cells)
+        named = cells(r, group["unit"])
+        date, n, *figures = (escape(named[name]) for name in shown)
+        name, reached = wrap(named["architecture"]), wrap(named["reached"])
+        rows.append([name, date, n, reached, *figures, flags(r["flags"])])
         kinds.append("frontier" if r["on_frontier"] else "missed" if r["cost"] is None else "")
     used = [code for code in FLAGS if any(code in r["flags"] for r in group["rows"])]
     legend = "; ".join(f"<b>{code}</b>: {escape(FLAGS[code][2])}" for code in used)

@@ -3,6 +3,7 @@
 import csv
 import io
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from harness.analyse.cost import UNIT_WORDS
@@ -48,39 +49,60 @@ def counts(by_name: dict[str, int]) -> str:
     return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in by_name.items())
 
 
-def main_table(document: dict[str, Any]) -> str:
-    """One line an architecture; the reader's table, in Markdown."""
-    unit = document["unit"]
-    extra = [] if unit == "paper_pflop" else [UNIT_WORDS[unit]]
-    header = ["architecture", "date", "n", "reached", "GMAC", "epochs (after, at]", "PFLOP", *extra,
-              "95 % or resolution", "factor", "factor interval", "= epochs x", "MACs/epoch", "flags"]  # fmt: skip
+def cells(row: dict[str, Any], unit: str = "paper_pflop") -> dict[str, str]:
+    """One architecture for the reader, by column of `COLUMNS`; the unit of the trend too where it is not PFLOP."""
+    missed = f" ({counts(row['missed'])})" if row["missed"] else ""
+    low, high = row["epochs_interval"]
+    named = (
+        _with_plan(row["title"], row), row["published"], str(row["n"]),
+        f"{row['reached']}/{row['n']}{missed}", number(row["forward_macs"] / 1e9),
+        f"> {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]", _pflop(row, unit), _cost(row),
+        interval(row["cost_interval"], opening="(" if row["interval_kind"] == "resolution" else "["),
+        _times(row.get("factor")), interval(row.get("factor_interval"), opening="["),
+        number(row.get("epochs_factor")), number(row.get("macs_per_epoch_factor")), " ".join(row["flags"]) or MISSING,
+    )  # fmt: skip
+    return dict(zip(COLUMNS, named, strict=True))
+
+
+COLUMNS = (
+    "architecture", "date", "n", "reached", "GMAC", "epochs (after, at]", "PFLOP", "cost", "95 % or resolution",
+    "factor", "factor interval", "= epochs x", "MACs/epoch", "flags",
+)  # fmt: skip
+
+
+def markdown_lines(rows: list[dict[str, Any]], shown: Sequence[str], unit: str = "paper_pflop") -> list[list[str]]:
+    """The columns `shown` of every row, the frontier in bold."""
     lines = []
-    for r in rows_by_cost(document):
-        name = _with_plan(r["title"], r)
-        missed = f" ({counts(r['missed'])})" if r["missed"] else ""
-        lines.append([
-            f"**{name}**" if r["on_frontier"] else name, r["published"], str(r["n"]),
-            f"{r['reached']}/{r['n']}{missed}", number(r["forward_macs"] / 1e9), _epochs(r), *_costs(r, unit),
-            _resolution(r), _times(r.get("factor")), interval(r.get("factor_interval"), opening="["),
-            number(r.get("epochs_factor")), number(r.get("macs_per_epoch_factor")), " ".join(r["flags"]) or MISSING,
-        ])  # fmt: skip
-    return grid(header, lines, markdown=True)
+    for row in rows:
+        named = cells(row, unit)
+        if row["on_frontier"]:
+            named["architecture"] = f"**{named['architecture']}**"
+        lines.append([named[name] for name in shown])
+    return lines
+
+
+def main_table(document: dict[str, Any]) -> str:
+    """One line an architecture, in Markdown."""
+    unit = document["unit"]
+    shown = [name for name in COLUMNS if name != "cost" or unit != "paper_pflop"]
+    header = [UNIT_WORDS[unit] if name == "cost" else name for name in shown]
+    return grid(header, markdown_lines(rows_by_cost(document), shown, unit), markdown=True)
 
 
 def terminal_table(document: dict[str, Any]) -> str:
     """The same for a terminal: names as commands take them, and the columns that 100 characters have room for."""
     unit = document["unit"]
-    extra = [] if unit == "paper_pflop" else [UNIT_WORDS[unit]]
-    header = ["architecture", "date", "reached", "epochs", "PFLOP", *extra, "95 % or resolution", "factor", "flags"]
+    shown = ["date", "PFLOP", *([] if unit == "paper_pflop" else ["cost"]), "95 % or resolution", "factor", "flags"]
     lines, missed = [], []
     for r in rows_by_cost(document):
         name = _with_plan(r["model"], r)
         epochs = number(r["epochs"]) if r["epochs"] is not None else f"> {number(r['epochs_interval'][0])}"
-        lines.append([
-            f"{name}*" if r["on_frontier"] else name, r["published"], f"{r['reached']} of {r['n']}", epochs,
-            *_costs(r, unit), _resolution(r), _times(r.get("factor")), " ".join(r["flags"]) or MISSING,
-        ])  # fmt: skip
+        full = cells(r, unit)
+        first, *rest = (full[column] for column in shown)
+        lines.append([f"{name}*" if r["on_frontier"] else name, first, f"{r['reached']} of {r['n']}", epochs, *rest])
         missed += [f"{r['model']} {counts(r['missed'])}"] if r["missed"] else []
+    header = ["architecture", "date", "reached", "epochs", *shown[1:]]
+    header = [UNIT_WORDS[unit] if name == "cost" else name for name in header]
     notes = ["* on the frontier when published; n = 1 has no interval but the evaluation grid's, ( ]"]
     notes += ["missed: " + "; ".join(missed)] if missed else []
     text = grid(header, lines, markdown=False, left=(0, len(header) - 1))
@@ -93,16 +115,12 @@ def _with_plan(name: str, row: dict[str, Any]) -> str:
     return name + plan + ("" if row["kind"] == "measured" else f" [{row['kind']}]")
 
 
-def _costs(row: dict[str, Any], unit: str) -> list[str]:
-    """Cells PFLOP and, in another unit than the paper's, the cost in that."""
-    cost = number(row["cost"]) if row["cost"] is not None else f"> {number(row['cost_above'])}"
-    if unit == "paper_pflop":
-        return [cost]
-    return [number(row["paper_pflop"]), cost]
+def _cost(row: dict[str, Any]) -> str:
+    return number(row["cost"]) if row["cost"] is not None else f"> {number(row['cost_above'])}"
 
 
-def _resolution(row: dict[str, Any]) -> str:
-    return interval(row["cost_interval"], opening="(" if row["interval_kind"] == "resolution" else "[")
+def _pflop(row: dict[str, Any], unit: str) -> str:
+    return _cost(row) if unit == "paper_pflop" else number(row["paper_pflop"])
 
 
 def ledger_table(document: dict[str, Any], *, markdown: bool) -> str:
@@ -115,11 +133,6 @@ def ledger_table(document: dict[str, Any], *, markdown: bool) -> str:
 
 def _times(factor: float | None) -> str:
     return MISSING if factor is None else f"{number(factor)}x"
-
-
-def _epochs(row: dict[str, Any]) -> str:
-    low, high = row["epochs_interval"]
-    return f"> {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]"
 
 
 def headline(document: dict[str, Any], published: dict[str, Any], *, markdown: bool = True) -> str:
@@ -159,11 +172,11 @@ def hardware_table(document: dict[str, Any], *, markdown: bool) -> str:
     """Seconds and joules to target, a block for each named hardware."""
     rows = []
     for h in document["hardware"]:
-        cells = []
+        figures = []
         for unit in ("seconds", "joules"):
             above = h[f"{unit}_above"]
-            cells.append(number(h[unit]) if above is None else f"> {number(above)}")
-        rows.append([h["hardware"], h["title"], str(h["n"]), *cells])
+            figures.append(number(h[unit]) if above is None else f"> {number(above)}")
+        rows.append([h["hardware"], h["title"], str(h["n"]), *figures])
     return grid(["hardware", "architecture", "n", "training seconds", "joules"], rows, markdown=markdown, left=(0, 1))
 
 
@@ -175,8 +188,8 @@ def search_table(document: dict[str, Any], *, markdown: bool) -> str:
         tried = f"({failed}, {shortest}]"
         answer = f"none up to {failed}" if shortest is None else str(shortest) if s["complete"] else tried
         cost = [number(s["search_paper_pflop"]), f"{s['search_spent_macs']:,}"]
-        cells = [f"{s['needed']} seeds", number(s["paper_pflop"]), str(s["runs"]), *cost]
-        rows.append([s["title"], s["recipe"], answer, *cells])
+        figures = [f"{s['needed']} seeds", number(s["paper_pflop"]), str(s["runs"]), *cost]
+        rows.append([s["title"], s["recipe"], answer, *figures])
     header = ["architecture", "recipe", "shortest plan, epochs", "needed", "PFLOP to target", "runs",
               "PFLOP of the search", "MACs of the search"]  # fmt: skip
     return grid(header, rows, markdown=markdown, left=(0, 1))

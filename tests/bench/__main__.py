@@ -1,4 +1,4 @@
-"""Benchmarks beside their peers, in one run: `python -m tests.bench [loader] [loop] [modes] [counting]`.
+"""Benchmarks beside their peers, in one run: `python -m tests.bench [loader] [loop] [modes] [counting] [tracking]`.
 
 Medians of --rounds rounds, methods interleaved, a pinned process each. Peers that are not installed are left out:
 pip install timm accelerate lightning nvidia-dali-cuda130 adds them. Results go to results/throughput/*.json with the
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.bench import core
 
-SUITES = ("loader", "loop", "modes", "counting")
+SUITES = ("loader", "loop", "modes", "counting", "tracking")
 
 
 def main() -> None:
@@ -43,6 +43,10 @@ def main() -> None:
             from tests.bench import loop
 
             found = loop.run_modes(args.rounds, args.steps)
+        elif suite == "tracking":
+            from tests.bench import tracking
+
+            found = tracking.run(args.rounds)
         else:
             from tests.bench import counting
 

@@ -168,7 +168,8 @@ def lightning_loop(name: str, feed: Feed, *, barebones: bool) -> None:
 def harness_loop(name: str, feed: Feed, precision: str = "fp32") -> None:
     """The whole of run.py: record, journal, billing, progress, learning-rate schedule, stop flag, data clock."""
     batch, side = len(feed.batch[0]), feed.batch[0].shape[-1]
-    config = compose(["data=fake", "model=resnet18", "target=none", "budget.epochs=1", "device=cpu", f"precision={precision}",
+    config = compose(["data=fake", "model=resnet18", "target=none", "budget.epochs=1", "device=cpu",
+                      f"precision={precision}",
                       f"recipe.batch_size={batch}", f"data.resolution={max(side, 32)}", "threads=1",
                       "recipe.lr=1e-3", "recipe.schedule=cosine"])  # fmt: skip
     config = replace(config, model=replace(config.model, name=name, kwargs={}, auxiliary_weight=0.0))
@@ -197,7 +198,7 @@ def _work(loop: Callable[[str, Feed], None], name: str, steps: int, batch: int, 
 
 
 def run_modes(rounds: int, steps: int) -> dict[str, Any]:
-    """What a step gains from how the harness sets a CPU up, against PyTorch as it starts: NCHW, fp32, glibc's malloc."""
+    """What a step gains from the harness's settings for a CPU over PyTorch's: NCHW, fp32, glibc's own malloc."""
     document: dict[str, Any] = {"modes": {}}
     for name in MODES_MODELS:
         size = (steps, 32, 64)

@@ -1,0 +1,48 @@
+"""Arguments that several verbs share: which records, judged at which level, with how many bootstrap draws."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.record.errors import BadInput
+
+if TYPE_CHECKING:
+    from harness.analyse.groups import Level
+
+UNITS_OFFERED = ("paper_pflop", "spent_macs")
+
+
+def add_records(parser: argparse.ArgumentParser) -> None:
+    """DIR, the level and the bootstrap."""
+    parser.add_argument("runs", type=Path, metavar="DIR", help="folder with run folders below it")
+    parser.add_argument("--target", type=Path, metavar="FILE", help="judge every run at the level of this target file")
+    parser.add_argument("--metric", choices=("top1", "top5"), help="judge every run at --value of this metric")
+    parser.add_argument("--value", type=float, metavar="FRACTION", help="the level for --metric, as 0.565")
+    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="bootstrap draws (default 10000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default 0)")
+
+
+def add_trend(parser: argparse.ArgumentParser) -> None:
+    """What goes into the trend, and its unit."""
+    parser.add_argument("--recipe", metavar="NAME", help="only runs of this recipe")
+    parser.add_argument("--unit", choices=UNITS_OFFERED, default=UNITS_OFFERED[0], help="unit of the trend")
+
+
+def asked_level(args: argparse.Namespace) -> "Level | None":
+    """The level of --target or of --metric and --value; None where neither is given. Raises BadInput."""
+    from harness.analyse.groups import Level
+    from harness.analyse.target import read_target
+
+    if args.draws < 1:
+        raise BadInput(f"--draws is {args.draws}: use 1 or more")
+    if args.target is not None:
+        if args.metric is not None or args.value is not None:
+            raise BadInput("give either --target or --metric with --value, not both")
+        return read_target(args.target)
+    if (args.metric is None) != (args.value is None):
+        raise BadInput("--metric and --value belong together, as in --metric top1 --value 0.565")
+    if args.metric is None:
+        return None
+    level = Level(args.metric, args.value, source="asked for on the command line")
+    level.at(1)  # a percent or a zero is refused here, before anything is read
+    return level
