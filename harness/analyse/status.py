@@ -19,7 +19,7 @@ _WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"
 
 @dataclass(frozen=True)
 class Line:
-    """One run. state: waiting, running, reached, censored, interrupted, failed; spent_macs: training, the headline."""
+    """One run. state: waiting, running, reached, complete, censored, interrupted, failed; spent_macs: training, the headline."""
 
     model: str
     seed: int | None
@@ -93,9 +93,12 @@ def _line(folder: Path, submission: Submission | None, live: dict[str, str] | No
 
 def _outcome(folder: Path) -> tuple[str, str]:
     try:
-        outcome = str(read_summary(folder)["outcome"])
+        summary = read_summary(folder)
     except RecordError as error:
         return "failed", str(error)
+    outcome = str(summary["outcome"])
+    if outcome == "budget_exhausted" and summary["target"] is None:
+        return "complete", "full schedule, no target"
     return ("reached", "") if outcome == "reached" else ("censored", outcome.replace("_", " "))
 
 

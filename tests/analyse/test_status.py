@@ -68,8 +68,10 @@ def test_the_queue_tells_of_runs_that_have_no_folder_yet(tmp_path: Path, monkeyp
 def test_finished_runs_are_read_from_their_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path, Made("resnet18", [0.1, 0.6], seed=2))
     write_run(tmp_path, Made("vgg11", [0.1], outcome="diverged"))
+    write_run(tmp_path, Made("alexnet", [0.5], outcome="budget_exhausted", target=None))
     assert cli.main(["status", str(tmp_path), "--json"]) == 0
-    reached, diverged = json.loads(capsys.readouterr().out)
+    full, reached, diverged = json.loads(capsys.readouterr().out)
+    assert (full["state"], full["note"]) == ("complete", "full schedule, no target")
     assert (reached["model"], reached["seed"], reached["state"], reached["top1"]) == ("resnet18", 2, "reached", 0.6)
     assert reached["spent_macs"] > 0
     assert (diverged["state"], diverged["note"]) == ("censored", "diverged")
