@@ -45,7 +45,7 @@ VERBS = {
     "search": Verb(
         "harness.measure.search",
         "the shortest plan that still reaches the target",
-        "harness search model=resnet18 target=fashion_mnist",
+        "harness search +experiment=fashion_ladder model=resnet18 target=fashion_ladder",
     ),
     "factors": Verb(
         "harness.analyse.factors",

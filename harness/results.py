@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.cli import main as harness
 from harness.record.files import write_atomic
+from harness.record.folder import RUN, read_summary
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -26,11 +27,15 @@ def main() -> int:
 def steps() -> list[list[str]]:
     """Command lines, in order: bills first, then the analysis of each measured data set."""
     commands = [["count", "--compare", "--out", str(RESULTS / "counting")]]
-    for runs in sorted(path for path in (RESULTS / "runs").iterdir() if path.is_dir()):
-        out = RESULTS / runs.name
-
-        commands.append(["aggregate", str(runs), "--out", str(out)])
+    for runs in sorted(path for path in (RESULTS / "runs").iterdir() if _has_ladder(path)):
+        commands.append(["aggregate", str(runs), "--out", str(RESULTS / runs.name)])
     return commands
+
+
+def _has_ladder(folder: Path) -> bool:
+    """Whether a run until a target has finished there; not so a sweep's own notes, or one full schedule."""
+    finished = (run.parent for run in folder.rglob(RUN))
+    return any(read_summary(run)["target"] is not None for run in finished)
 
 
 if __name__ == "__main__":

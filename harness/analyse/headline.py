@@ -58,44 +58,50 @@ def median_costs(rungs: list[Rung], metric: str, value: float, unit: str, *, in_
 
 
 def draw_all(rungs: list[Rung], target: Target, unit: str, draws: int, seed: int) -> Floats:
-    """(draws, rungs) bootstrapped median costs, the reference's never infinite (see `bounded_reference`)."""
+    """(draws, rungs) bootstrapped median costs; inf where most of a resample is censored."""
     costs = {r.model: r.costs(target.metric, target.value, unit) for r in rungs}
-    column = rungs.index(reference_of(rungs))
-    drawn = bootstrap.draw_costs(costs, draws, seed)
-    return bounded_reference(drawn, column, costs[rungs[column].model])
+    return bootstrap.draw_costs(costs, draws, seed)
 
 
-def bounded_reference(drawn: Floats, column: int, reference: Costs) -> Floats:
-    """Where most of a resample of the reference is censored it stands at what those runs spent: factors are at least.
+def intervals_of(rungs: list[Rung], drawn: Floats, reference: Costs, found: dict[str, Any]) -> dict[str, Any]:
+    """`halving_interval` and `reduction_interval` from draws (draws, rungs); null where there is no line.
 
-    Left infinite it would drop out of the frontier, and the line would start at another architecture.
+    A draw in which the reference is censored bounds its cost from below only. So its factor is infinite, and its
+    halving time, fitted through that bound, too long: where such draws are more than one tail of the interval
+    (`reference_open`), nothing but 0 bounds the halving time from below.
     """
-    if reference.censored.any():
-        drawn[np.isinf(drawn[:, column]), column] = np.median(reference.low[reference.censored])
-    return drawn
-
-
-def intervals_of(rungs: list[Rung], drawn: Floats, found: dict[str, Any]) -> dict[str, Any]:
-    """`halving_interval` and `reduction_interval` from draws (draws, rungs); null where there is no line."""
-    nothing: dict[str, Any] = {"halving_interval": None, "reduction_interval": None, "valid_share": None}
+    nothing: dict[str, Any] = {
+        "halving_interval": None, "reduction_interval": None, "valid_share": None, "reference_censored_share": None,
+        "reference_open": False,
+    }  # fmt: skip
     if found["reason"]:
         return nothing
     at = rungs.index(reference_of(rungs))
-    halving, _ = bootstrap.halving_percentile(np.array([months(r.published) for r in rungs]), drawn)
-    factor = bootstrap.percentile(drawn[:, at] / np.min(drawn, axis=1))
+    censored = np.isinf(drawn[:, at])
+    bounded = drawn.copy()  # left infinite, the reference would drop out and the line start at another architecture
+    bounded[censored, at] = np.median(reference.low[reference.censored]) if censored.any() else 0.0
+    halving, _ = bootstrap.halving_percentile(np.array([months(r.published) for r in rungs]), bounded)
+    with np.errstate(invalid="ignore"):
+        factor = bootstrap.percentile(drawn[:, at] / np.min(drawn, axis=1))
     if halving is None or factor is None:
         return nothing
+    share = float(censored.mean())
+    opened = share > (1 - bootstrap.CONFIDENCE) / 2
+    interval = containing(halving, found["halving_months"] or np.inf)
     return {
-        "halving_interval": containing(halving, found["halving_months"] or np.inf),
+        "halving_interval": [0.0, interval[1]] if opened else interval,
         "reduction_interval": containing(factor, found["reduction_factor"]),
         "valid_share": halving.valid,
+        "reference_censored_share": share,
+        "reference_open": opened,
     }
 
 
 def with_intervals(rungs: list[Rung], target: Target, unit: str, drawn: Floats) -> dict[str, Any]:
     """The point and its intervals, with the words that say what the intervals cover."""
     found = point(rungs, median_costs(rungs, target.metric, target.value, unit))
-    return found | intervals_of(rungs, drawn, found) | {"covers": covers([len(r.trials) for r in rungs])}
+    reference = reference_of(rungs).costs(target.metric, target.value, unit)
+    return found | intervals_of(rungs, drawn, reference, found) | {"covers": covers([len(r.trials) for r in rungs])}
 
 
 def covers(sizes: list[int]) -> str:

@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 import math
+from collections.abc import Sequence
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -93,18 +94,27 @@ def read_csv(path: Path) -> dict[str, list[dict[str, str]]]:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             header = reader.fieldnames or []
+            _check_header(path, header)
             runs: dict[str, list[dict[str, str]]] = {}
             for line in reader:
-                line["line"] = f"{path}: line {reader.line_num}"
+                where = f"{path}: line {reader.line_num}"
+                if None in line:
+                    raise BadInput(f"{where}: more fields than the header names; quote a value that holds a comma")
+                if None in line.values():
+                    raise BadInput(f"{where}: fewer fields than the header names; leave what is unknown empty, as a,,b")
+                line["line"] = where
                 runs.setdefault(line.get("run") or "", []).append(line)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{path}: not a readable CSV ({error})") from error
-    missing = [name for name in REQUIRED if name not in header]
-    if missing or not {"epoch", "images"} & set(header):
-        raise BadInput(f"{path}: lacks {', '.join(missing) or 'epoch or images'}; see `harness import-curves --help`")
     if not runs or "" in runs:
         raise BadInput(f"{path}: {'a line without a run' if runs else 'no line in it'}")
     return runs
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    missing = [name for name in REQUIRED if name not in header]
+    if missing or not {"epoch", "images"} & set(header):
+        raise BadInput(f"{path}: lacks {', '.join(missing) or 'epoch or images'}; see `harness import-curves --help`")
 
 
 def summary_and_curve(

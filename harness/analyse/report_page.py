@@ -8,6 +8,7 @@ from harness.analyse.cost import UNIT_WORDS
 from harness.analyse.report_figures import as_json, curves_figure, thresholds_figure, trend_figure
 from harness.analyse.report_sources import Source, code_and_hardware, commands, sources_of
 from harness.analyse.report_tables import hardware_table, ledger_table, main_table, sensitivity_table
+from harness.analyse.table import reference_note
 from harness.analyse.words import DATASETS, interval, number, short_title
 
 HERE = Path(__file__).parent
@@ -132,11 +133,10 @@ def headline(group: dict[str, Any], published: dict[str, Any]) -> str:
     if trend["reason"]:
         return f"<p>No trend: {escape(trend['reason'])}.</p>"
     titles = {r["model"]: r["title"] for r in group["rows"]}
-    at_least = " (at least: the reference missed the target)" if trend["reference_censored"] else ""
     cards = (
         (f"Less arithmetic than {short_title(titles[trend['reference']])}, "
          f"with {short_title(titles[trend['cheapest']])}",
-         f"{number(trend['reduction_factor'])}×", f"95 % {interval(trend['reduction_interval'])}{at_least}",
+         f"{number(trend['reduction_factor'])}×", f"95 % {interval(trend['reduction_interval'])}",
          f"published: {number(published['reduction_factor'])}×"),
         ("One halving of the cost every", f"{number(trend['halving_months'])} months",
          f"95 % {interval(trend['halving_interval'])}; least squares alone {interval(trend['halving_interval_ols'])}",
@@ -153,7 +153,7 @@ def headline(group: dict[str, Any], published: dict[str, Any]) -> str:
     formula = ": 3 × forward MACs × images / 10<sup>15</sup>" if group["unit"] == "paper_pflop" else ""
     return (
         f'<dl class="cards">{html}</dl><p class="soft">Unit: {escape(UNIT_WORDS[group["unit"]])}{formula}. '
-        f"Bootstrap of {trend['draws']:,} draws over {escape(trend['covers'])}. "
+        f"Bootstrap of {trend['draws']:,} draws over {escape(trend['covers'])}. {escape(reference_note(trend))}"
         "Published: ImageNet, top-5 79.1 %, so compare slopes, not levels, where the data set differs.</p>"
     )
 

@@ -12,20 +12,22 @@ STEP = 0.005
 
 
 def sensitivity(rungs: list[Rung], target: Target, unit: str) -> list[dict[str, Any]]:
-    """One item a change: its words, factor, halving months, and `answerable` (how many architectures still reach)."""
+    """One item a change: its words, factor, halving months, and `note`."""
     base = median_costs(rungs, target.metric, target.value, unit)
     headline = point(rungs, base)
     items = [_item("as measured", headline, rungs)]
     for delta in (-STEP, STEP):
         if 0 < (value := target.value + delta) <= 1:
             changed = point(rungs, median_costs(rungs, target.metric, value, unit))
-            items.append(_item(f"target {100 * delta:+.1f} points", changed, rungs))
+            stopped = _stopped(rungs, target.metric, value, unit)
+            items.append(_item(f"target {100 * delta:+.1f} points", changed, rungs, stopped))
     for other in ("paper_pflop", "spent_macs", "spent_flops"):
         if other != unit:
             changed = point(rungs, median_costs(rungs, target.metric, target.value, other))
             items.append(_item(f"in {UNIT_WORDS[other]}", changed, rungs))
     held = median_costs(rungs, target.metric, target.value, unit, in_a_row=2)
-    items.append(_item("two evaluations in a row at the target", point(rungs, held), rungs))
+    stopped = _stopped(rungs, target.metric, target.value, unit, in_a_row=2)
+    items.append(_item("two evaluations in a row at the target", point(rungs, held), rungs, stopped))
     for name in headline["frontier"]:
         kept = [(r, c) for r, c in zip(rungs, base, strict=True) if r.model != name]
         if kept:
@@ -36,8 +38,21 @@ def sensitivity(rungs: list[Rung], target: Target, unit: str) -> list[dict[str, 
     return items
 
 
-def _item(words: str, found: dict[str, Any], rungs: list[Rung]) -> dict[str, Any]:
-    """A censored reference leaves the factor a lower bound; said in `note`, with the runs that stopped too early."""
+def _stopped(rungs: list[Rung], metric: str, value: float, unit: str, *, in_a_row: int = 1) -> int:
+    """Runs that ended at their own target, before this question could be answered: they did not miss it."""
+    return sum(
+        trial.outcome == "reached" and bool(missed)
+        for r in rungs
+        for trial, missed in zip(r.trials, r.costs(metric, value, unit, in_a_row=in_a_row).censored, strict=True)
+    )
+
+
+def _item(words: str, found: dict[str, Any], rungs: list[Rung], stopped: int = 0) -> dict[str, Any]:
+    """One line. Where runs stopped before the question was answered (`stopped`) there is no figure, only the note."""
+    if stopped:
+        runs = sum(len(r.trials) for r in rungs)
+        note = f"not measured: {stopped} of {runs} runs stopped at the target's first crossing"
+        return {"change": words, "reduction_factor": None, "halving_months": None, "frontier": [], "note": note}
     missing = len(rungs) - found["reached"]
     notes = [f"{missing} of {len(rungs)} architectures do not reach it"] if missing else []
     notes += ["too few left for a trend"] if found["reason"] else []

@@ -19,7 +19,7 @@ _WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"
 
 @dataclass(frozen=True)
 class Line:
-    """One run. state: waiting, running, reached, complete, censored, interrupted, failed; spent_macs: training, the headline."""
+    """One run. state: waiting, running, reached, complete, censored, interrupted, failed; spent_macs: training."""
 
     model: str
     seed: int | None
@@ -142,7 +142,7 @@ def _print_table(lines: list[Line]) -> None:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1))
-    for heading in ("model", "seed", "state", "epoch", "top-1 %", "PFLOP", "job"):
+    for heading in ("model", "seed", "state", "epoch", "top-1 %", "PFLOP spent", "job"):
         table.add_column(heading, justify="left" if heading in ("model", "state") else "right", no_wrap=True)
     table.add_column("note", ratio=1, overflow="fold")
     for line in lines:

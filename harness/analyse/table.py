@@ -149,14 +149,23 @@ def headline(document: dict[str, Any], published: dict[str, Any], *, markdown: b
         ["Moore's law", _times(trend["moore_factor"]), MISSING, MISSING, _times(published["moore_factor"])],
     ]  # fmt: skip
     header = ["", "here", "95 % bootstrap", "95 % least squares", "published (ImageNet, top-5)"]
-    bound = (
-        f" {trend['reference']} did not reach the target: factors are at least." if trend["reference_censored"] else ""
-    )
     return (
         grid(header, rows, markdown=markdown)
-        + f"\n\nBootstrap: {trend['draws']:,} draws, covers {trend['covers']}.{bound} "
+        + f"\n\nBootstrap: {trend['draws']:,} draws, covers {trend['covers']}. {reference_note(trend)}"
         + f"Frontier: {', '.join(trend['frontier'])}."
     )
+
+
+def reference_note(trend: dict[str, Any]) -> str:
+    """What a reference that misses the target, always or in some draws, does to the factors; empty where it reaches."""
+    if trend["reference_censored"]:
+        return f"{trend['reference']} did not reach the target: factors are at least. "
+    if trend["reference_open"]:
+        return (
+            f"In {trend['reference_censored_share']:.0%} of the draws {trend['reference']} does not reach the target: "
+            "nothing bounds its cost from above there, and those ends of the intervals are open. "
+        )
+    return ""
 
 
 def sensitivity_table(document: dict[str, Any], *, markdown: bool) -> str:

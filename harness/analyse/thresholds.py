@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from harness.analyse import bootstrap
 from harness.analyse.cost import UNITS, Costs
 from harness.analyse.curves import crossing_indices
-from harness.analyse.headline import bounded_reference, intervals_of, point
+from harness.analyse.headline import intervals_of, point
 from harness.analyse.ladder import Rung, reference_of
 from harness.record.target import METRICS, Target
 
@@ -16,10 +16,16 @@ GRID_PERCENT = range(1, 100)
 
 
 def thresholds(rungs: list[Rung], target: Target, unit: str, draws: int, seed: int) -> list[dict[str, Any]]:
-    """Every whole percent of top-1 and top-5 (and the target itself) that at least two architectures reach."""
+    """Every whole percent of top-1 and top-5 (and the target itself) that at least two architectures reach.
+
+    A run ends at its target: levels above what every such run had by then are not asked, they would look missed.
+    """
     found = []
     for metric in METRICS:
+        ended = [t.accuracy(metric).max() for r in rungs for t in r.trials if t.outcome == "reached"]
+        highest = min(ended, default=1.0)
         levels = sorted({p / 100 for p in GRID_PERCENT} | ({target.value} if metric == target.metric else set()))
+        levels = [level for level in levels if level <= highest]
         by_rung = [costs_at(r, metric, np.array(levels), unit) for r in rungs]
         for number, level in enumerate(levels):
             costs = [column[number] for column in by_rung]
@@ -46,6 +52,6 @@ def _at_level(rungs: list[Rung], costs: list[Costs], draws: int, seed: int) -> d
     found["unresolved"] = sum(c.low == 0 and not c.censored for c in medians)
     column = rungs.index(reference_of(rungs))
     drawn = bootstrap.draw_costs({r.model: c for r, c in zip(rungs, costs, strict=True)}, draws, seed)
-    band = intervals_of(rungs, bounded_reference(drawn, column, costs[column]), found)
+    band = intervals_of(rungs, drawn, costs[column], found)
     names = ("frontier", "reached", "unresolved", "reference_censored", "halving_months", "reduction_factor", "reason")
     return {n: found[n] for n in names} | {n: band[n] for n in ("halving_interval", "reduction_interval")}

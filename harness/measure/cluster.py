@@ -99,7 +99,7 @@ def _submit_array(group: list[tuple[list[str], Config]], root: Path, slurm: Slur
     try:
         import submitit
     except ImportError as error:
-        raise BadInput("hydra/launcher=slurm needs submitit: pip install 'ai-efficiency-remeasured[slurm]'") from error
+        raise BadInput("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'") from error
     executor = submitit.SlurmExecutor(folder=(root / SUBMISSIONS).absolute())
     executor.update_parameters(**parameters(group[0][1].model.resources, slurm))
     try:

@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import json
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -44,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
         return EXIT_DONE
     _respect_cap(configs)
     if launcher.name == "slurm":
-        return _on_slurm(jobs, launcher, detach=args.detach, as_json=args.json)
+        return _on_slurm(jobs, launcher, stop, detach=args.detach, as_json=args.json)
     if args.detach:
         raise BadInput("--detach: only with hydra/launcher=slurm, which goes on without this terminal")
     return _here(jobs, configs, stop, as_json=args.json)
@@ -131,18 +132,33 @@ def _here(jobs: list[list[str]], configs: "list[Config]", stop: StopFlag, *, as_
     return worst
 
 
-def _on_slurm(jobs: list[list[str]], launcher: "DictConfig", *, detach: bool, as_json: bool) -> int:
-    """Submit; unless detached, wait until nothing is left in the queue. 0 when every run has a record then."""
+def _on_slurm(jobs: list[list[str]], launcher: "DictConfig", stop: StopFlag, *, detach: bool, as_json: bool) -> int:
+    """Submit; unless detached, wait until nothing is left in the queue. 0 when every run has a record then.
+
+    A signal before the submission prevents it, one during it is obeyed at its end (jobs not noted down would be
+    submitted twice), one after it ends the waiting; what is submitted goes on.
+    """
     from harness.measure import cluster
     from harness.measure.config import run_folder
 
     runs = [cluster.pinned(job) for job in jobs]
+    if stop.signal_name is not None:
+        print("harness: interrupted; nothing was submitted", file=sys.stderr)
+        return EXIT_INTERRUPTED
     submissions = cluster.submit(runs, cluster.slurm_config(launcher))
     root = Path(runs[0][1].out)
     print(f"watch it with: harness status {root}", file=sys.stderr)
     if detach:
         return EXIT_DONE
-    cluster.wait(submissions)
+    try:
+        stop.restore()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the waiting as Ctrl-C does
+        if stop.signal_name is not None:
+            raise KeyboardInterrupt  # while it was submitting
+        cluster.wait(submissions)
+    except KeyboardInterrupt:
+        print("harness: interrupted; the jobs go on without this terminal", file=sys.stderr)
+        return EXIT_INTERRUPTED
     folders = [run_folder(config) for _, config in runs]
     if as_json:
         _print_summaries(folders, single=False)

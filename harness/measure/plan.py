@@ -43,6 +43,17 @@ _STATES = {"sgd": 1, "nesterov": 1, "rmsprop": 2, "adamw": 2}  # numbers an opti
 
 
 @dataclass(frozen=True)
+class Images:
+    """What is counted of a data set; fingerprint: None where the set is not here and its size is a known fact."""
+
+    name: str
+    train_images: int
+    evaluation_images: int
+    classes: int
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
 class Forecast:
     """One run's forecast. basis: where the epochs come from; macs: training and evaluation; disk: while it runs."""
 
@@ -94,21 +105,23 @@ def main(args: argparse.Namespace) -> int:
 
 def forecast(configs: Sequence[Config]) -> list[Forecast]:
     """A row for every run; finished ones cost nothing. Raises BadInput where the size of the data is not known."""
-    sizes = {config.data.name: _size(config) for config in {c.data.name: c for c in configs}.values()}
-    history = _history(configs[0])
+    sets = {key: _images(config) for key, config in _by_data(configs).items()}
+    history: dict[Path, list[Run]] = {}
     bills = {}
     rows = []
     for config in map(_resolved, configs):
-        train_images, evaluation_images, classes = sizes[config.data.name]
-        resolution = config.data.resolution
-        key = (config.model.name, resolution)
+        images, resolution = sets[str(config.data)], config.data.resolution
+        key = (config.model.name, str(config.model.kwargs), images.classes, resolution)
         if key not in bills:
-            model = models.build(config.model.name, classes=classes, **config.model.kwargs)
+            model = models.build(config.model.name, classes=images.classes, **config.model.kwargs)
             bills[key] = bill(model, resolution=resolution)
         found = bills[key]
-        epochs, basis = _expected_epochs(config, history)
-        training = int(epochs * train_images) * found.spent_macs
-        evaluations = int(epochs * config.evaluations_per_epoch) * evaluation_images * found.evaluation_macs
+        folder = run_folder(config).parent
+        if folder not in history:
+            history[folder] = _history(folder)
+        epochs, basis = _expected_epochs(config, images, history[folder])
+        training = int(epochs * images.train_images) * found.spent_macs
+        evaluations = int(epochs * config.evaluations_per_epoch) * images.evaluation_images * found.evaluation_macs
         finished = is_finished(run_folder(config))
         macs = 0 if finished else training + evaluations
         speed = PEAK_FLOPS_PER_SECOND[_gpu(config)] * config.budget.utilisation
@@ -143,18 +156,19 @@ def respect_cap(configs: Sequence[Config], rows: Sequence[Forecast]) -> None:
 def missing(configs: Sequence[Config], launcher: str) -> list[str]:
     """What the runs name but this machine does not have; a line each."""
     lines = []
-    for config in {c.data.name: c for c in configs}.values():
+    for config in _by_data(configs).values():
         try:
             _load(config)
         except BadInput as error:
             lines.append(f"data: {error}")
+    lines = list(dict.fromkeys(lines))  # several subsets of a set that is not here
     if launcher == "slurm":
         if shutil.which("sbatch") is None or queue() is None:
             lines.append(
                 "launcher: no Slurm answers here (sbatch, squeue); plan on a login node, or hydra/launcher=local"
             )
         if importlib.util.find_spec("submitit") is None:
-            lines.append("launcher: submitit is not installed: pip install 'ai-efficiency-remeasured[slurm]'")
+            lines.append("launcher: submitit is not installed: pip install -e '.[slurm]'")
     if configs[0].tracking.name == "wandb" and importlib.util.find_spec("wandb") is None:
         lines.append("tracking: wandb is not installed: pip install wandb, or tracking=none")
     return lines
@@ -177,31 +191,46 @@ def _load(config: Config) -> ImageData:
     return build(config.data, config.recipe, torch.device("cpu"))
 
 
-def _size(config: Config) -> tuple[int, int, int]:
-    """Training images, evaluation images, classes."""
+def _by_data(configs: Sequence[Config]) -> dict[str, Config]:
+    """A config for each set or subset, by all that is said of it."""
+    return {str(config.data): config for config in configs}
+
+
+def _images(config: Config) -> Images:
     try:
         data = _load(config)
     except BadInput:
         if config.data.name not in KNOWN_SIZES or _is_cut(config.data):
             raise
-        return KNOWN_SIZES[config.data.name]
-    return data.train_images, data.evaluation_images, data.classes
+        return Images(config.data.name, *KNOWN_SIZES[config.data.name])
+    return Images(data.name, data.train_images, data.evaluation_images, data.classes, data.fingerprint)
 
 
 def _is_cut(data: DataConfig) -> bool:
-    return data.classes is not None or data.images_per_class is not None
+    return (data.classes, data.images_per_class, data.evaluation_images_per_class) != (None, None, None)
 
 
-def _history(config: Config) -> list[Run]:
-    """Finished runs on the same data below `out`."""
+def _history(folder: Path) -> list[Run]:
+    """Finished runs below an architecture's folder."""
     try:
-        folders = find_run_folders(Path(config.out) / config.data.name)
+        folders = find_run_folders(folder)
         return [read_run(folder) for folder in folders if is_finished(folder)]
     except RecordError:
         return []  # none yet, or a damaged one, which `harness check` reports
 
 
-def _expected_epochs(config: Config, history: Sequence[Run]) -> tuple[float, str]:
+def _is_alike(run: Run, config: Config, images: Images) -> bool:
+    """True for a measured run that reached its level with this architecture, data, recipe and length of plan."""
+    known = {"resolution": config.data.resolution, **{k: v for k, v in asdict(images).items() if v is not None}}
+    asked = (config.model.name, config.recipe.name, config.budget.epochs)
+    return (
+        (run.summary["kind"], run.outcome) == ("measured", "reached")
+        and (run.model, run.summary["recipe"], run.summary["planned_epochs"]) == asked
+        and known.items() <= run.summary["dataset"].items()
+    )
+
+
+def _expected_epochs(config: Config, images: Images, history: Sequence[Run]) -> tuple[float, str]:
     """Epochs until the target, and why: measured here before (any seed), published, else the whole plan."""
     target, planned = target_of(config), float(config.budget.epochs)
     if target is None:
@@ -209,7 +238,7 @@ def _expected_epochs(config: Config, history: Sequence[Run]) -> tuple[float, str
     measured = [
         row.epoch
         for run in history
-        if run.model == config.model.name and run.summary["recipe"] == config.recipe.name
+        if _is_alike(run, config, images)
         for row in [next((r for r in run.curve if reached(r.correct(target.metric), r.total, target.value)), None)]
         if row is not None
     ]
@@ -226,7 +255,7 @@ def _print_table(configs: Sequence[Config], rows: Sequence[Forecast]) -> None:
 
     budget = configs[0].budget
     table = Table(box=None)
-    for heading in ("model", "runs", "GMAC/image", "epochs", "from", "PFLOP", f"{budget.gpu}-hours", "disk MB"):
+    for heading in ("model", "runs", "GMAC/image", "epochs", "from", "PFLOP spent", f"{budget.gpu}-hours", "disk MB"):
         table.add_column(heading, justify="left" if heading in ("model", "from") else "right")
     groups: dict[tuple[str, int, float, str, int], list[Forecast]] = {}
     for row in rows:  # runs that differ in nothing but the seed share a line

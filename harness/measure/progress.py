@@ -71,7 +71,7 @@ class Display:
             wait = row.data_wait_seconds / max(row.train_seconds, 1e-9)
             self.say(
                 f"epoch {row.epoch:g}/{self._epochs}  loss {row.loss:.4f}  {self._accuracy}  "
-                f"{macs_to_pflop(row.train_macs):.4g} PFLOP  {rate:,.0f} images/s  waiting for data {wait:.0%}"
+                f"{macs_to_pflop(row.train_macs):.4g} PFLOP spent  {rate:,.0f} images/s  waiting for data {wait:.0%}"
             )
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """One measured run, every stage in order: from a config to a sealed run folder."""
 
 import sys
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -59,7 +59,8 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
     config = resolve(config)
     folder = run_folder(config)
     if is_finished(folder):
-        return _already_finished(folder)
+        with closing(build(replace(config.data, decoder=None), config.recipe, torch.device("cpu"))) as data:
+            return _already_finished(folder, data.fingerprint)
     with ExitStack() as cleanup:
         world = distributed.join(config.device)
         cleanup.callback(distributed.leave, world)
@@ -74,7 +75,7 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
         bills.foresee(config.recipe, config.data.resolution)
         writer, open_to_us = _claim(folder, world, cleanup)
         if not open_to_us:
-            return _already_finished(folder)
+            return _already_finished(folder, data.fingerprint)
         if writer is not None:
             stretch = segment(device_name=machine.name, world_size=world.size, threads=torch.get_num_threads())
             writer.open(config=recorded(config), segment=stretch, overrides=_portable(overrides))
@@ -201,8 +202,12 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def _already_finished(folder: Path) -> Result:
-    outcome = read_run(folder).outcome
+def _already_finished(folder: Path, fingerprint: str) -> Result:
+    """The run's name holds that of the data set, not its content: a record of other data is not this run's."""
+    done = read_run(folder)
+    if done.fingerprint != fingerprint:
+        raise BadInput(f"{folder} holds this run on other data; set another out=, or data.root= to the data it was on")
+    outcome = done.outcome
     print(f"{folder}: finished already ({outcome.replace('_', ' ')}), skipped", file=sys.stderr)
     return Result(outcome, folder)
 
@@ -228,9 +233,9 @@ def _check_fits(config: Config, data: ImageData, world_size: int) -> None:
 def _portable(overrides: list[str]) -> list[str]:
     """Overrides without the paths and devices of the machine they were given on; of a target file only its name."""
     local = ("out=", "data.root=", "device=", "hydra/", "threads=", "tracking")
-    kept = [override for override in overrides if not override.startswith(local)]
+    kept = [override for override in overrides if not override.lstrip("+~").startswith(local)]
     return [
-        f"target={Path(override).name}" if override.startswith("target=") and "/" in override else override
+        f"target={Path(override).name}" if override.lstrip("+").startswith("target=") and "/" in override else override
         for override in kept
     ]
 

@@ -29,7 +29,8 @@ def optimise_step(
         images, targets = _mixup(training, images, labels)
     images = images.contiguous(memory_format=training.machine.memory_format)
     set_learning_rate(training.optimizer, lr)
-    count = recipe.accumulation_steps
+    # Never under 2 images a part, as in a full batch; the same number on every rank, whose shares differ by one image.
+    count = min(recipe.accumulation_steps, max(1, global_images // training.world.size // 2))
     total: torch.Tensor | None = None
     parts = [(images, targets)]
     if count > 1:  # splitting into one part would be the dearest thing the harness adds to a step

@@ -41,6 +41,7 @@ NOT_NEGATIVE = [
     "recipe.mixup_alpha",
     "model.auxiliary_weight",
 ]
+BELOW_ONE = ("recipe.momentum", "recipe.ema_decay")
 POSITIVE_OR_NONE = (
     "data.classes",
     "data.images_per_class",
@@ -61,11 +62,18 @@ def validate(config: Config) -> None:
     for name in NOT_NEGATIVE:
         if not _get(config, name) >= 0:
             raise BadInput(f"{name}={_get(config, name)}: it must not be negative")
+    for name in BELOW_ONE:
+        if not _get(config, name) < 1:
+            raise BadInput(f"{name}={_get(config, name)}: it must be below 1")
     for name in POSITIVE_OR_NONE:
         if (value := _get(config, name)) is not None and not value > 0:
             raise BadInput(f"{name}={value}: it must be above 0, or null for no limit")
     _validate_target(config)
     _validate_resolutions(config)
+    if not config.recipe.label_smoothing <= 1:
+        raise BadInput(f"recipe.label_smoothing={config.recipe.label_smoothing}: it must be at most 1")
+    if config.recipe.optimizer == "nesterov" and config.recipe.momentum == 0:
+        raise BadInput("recipe.momentum=0: recipe.optimizer=nesterov needs it above 0; raise it or use sgd")
     if config.recipe.accumulation_steps > config.recipe.batch_size:
         raise BadInput("recipe.accumulation_steps is above recipe.batch_size: a micro-batch would be empty")
     if config.data.workers is not None and config.data.workers < 0:

@@ -59,6 +59,13 @@ def test_images_instead_of_epochs(tmp_path):
     assert group["rows"][0]["epochs"] == 2
 
 
+def test_a_quoted_comma_and_an_empty_optional_field_are_fine(tmp_path):
+    text = CSV.replace("forward_macs\n", "forward_macs,title,seed\n").replace("2000000\n", '2000000,"R-50, v1.5",\n')
+    assert imported(tmp_path, text=text) == 0
+    (run,) = read_runs(tmp_path / "runs")
+    assert (run.summary["title"], run.seed) == ("R-50, v1.5", 0)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -68,6 +75,9 @@ def test_images_instead_of_epochs(tmp_path):
         (CSV.replace("0.4,", "40,"), "did you mean 0.4"),
         (CSV.replace("0.4,0.5", "0.4,"), "line 3: top5"),
         (CSV.replace("2016-01-31", "31.1.2016"), "YYYY-MM-DD"),
+        (CSV.replace("foreign", "ResNet-50, v1.5"), "line 2: more fields than the header names; quote"),
+        (HEADER + "a,foreign\n", "line 2: fewer fields than the header names"),
+        (CSV.replace("0.4,0.5,2000000", "0.4,0.5"), "line 3: fewer fields than the header names"),
         (CSV.replace("31,3,", "31,2,"), "does not rise"),
         (CSV.replace("2000000", "-1"), "forward_macs"),
         (CSV.replace("0.4,0.5", "0.6,0.5"), "top1 is above top5"),

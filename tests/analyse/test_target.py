@@ -29,10 +29,16 @@ def test_runs_that_stopped_at_a_target_do_not_count(tmp_path, capsys):
     assert not (tmp_path / "t.yaml").exists()
 
 
-@pytest.mark.parametrize("other", [{"fingerprint": "f" * 64}, {"planned_epochs": 90}])
+@pytest.mark.parametrize("other", [{"fingerprint": "f" * 64}, {"planned_epochs": 90}, {"learning_rate": 0.2}])
 def test_mixed_data_or_plans_are_refused(tmp_path, other):
     write_runs(tmp_path, [full(0, 0.5), full(1, 0.5, **other)])
     assert cli.main(["target", str(tmp_path), "--out", str(tmp_path / "t.yaml")]) == 2
+
+
+def test_one_seed_counts_once(tmp_path, capsys):
+    write_runs(tmp_path, [full(0, 0.5), full(0, 0.6)])
+    assert cli.main(["target", str(tmp_path), "--out", str(tmp_path / "t.yaml")]) == 2
+    assert "a seed occurs twice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["value: 0.5\n", "[", "metric: top1\nvalue: 56.5\nsplit: validation\nsource: x\n"])

@@ -142,3 +142,22 @@ def test_a_censored_reference_gives_factors_that_are_at_least():
     found = with_intervals(rungs, group.target, "paper_pflop", draw_all(rungs, group.target, "paper_pflop", 500, 0))
     assert found["reference_censored"]
     assert found["reduction_factor"] == pytest.approx(30 * 8 / 10)
+
+
+def test_a_reference_that_misses_in_some_draws_leaves_its_side_of_the_intervals_open():
+    """Two of three AlexNet seeds reach: a quarter of the resamples has a censored median, more than one tail."""
+    runs = [Made("alexnet", curve_reaching(20), seed=s, forward_macs=8_000_000) for s in range(2)]
+    runs.append(Made("alexnet", [0.3] * 30, seed=2, outcome="budget_exhausted", forward_macs=8_000_000))
+    runs += [Made("net1", curve_reaching(10), published=day(30), seed=s) for s in range(3)]
+    trials = [trial(m) for m in runs]
+    group = Group(trials[0].dataset, Target.from_dict(TARGET), 1, trials)
+    rungs, _, _ = ladder(group)
+    drawn = draw_all(rungs, group.target, "paper_pflop", 2000, 0)
+    found = with_intervals(rungs, group.target, "paper_pflop", drawn)
+    assert not found["reference_censored"]
+    assert found["reference_censored_share"] == pytest.approx(7 / 27, abs=0.03)
+    assert found["reference_open"]
+    assert found["reduction_interval"][1] is None
+    assert found["halving_interval"][0] == 0
+    assert found["reduction_interval"][0] > 10
+    assert found["halving_interval"][1] >= found["halving_months"]

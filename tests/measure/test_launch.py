@@ -1,18 +1,23 @@
 """Sweeps: which runs the words name, one after the other here, and what is asked of Slurm for them."""
 
 import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from harness import cli
+from harness.measure import cluster
 from harness.measure.cluster import SlurmConfig, parameters, pinned, slurm_config, submit
 from harness.measure.config import compose, compose_node, run_folder
 from harness.measure.launch import expand, plan_jobs
-from harness.measure.schema import ResourcesConfig
-from harness.record.errors import BadInput
+from harness.measure.schema import Config, ResourcesConfig
+from harness.record.errors import EXIT_INTERRUPTED, BadInput
 from harness.record.folder import read_runs
-from harness.record.sweep import SUBMISSIONS, last_words
+from harness.record.sweep import SUBMISSIONS, Submission, last_words
 
 FAKE = ["data=fake", "model=squeezenet1_1", "target=none"]
 
@@ -129,6 +134,84 @@ def test_without_slurm_the_launcher_says_so(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match="squeue does not answer"):
         submit([pinned([*FAKE, f"out={tmp_path}"])], launcher())
+
+
+def test_without_submitit_the_launcher_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "queue", dict)
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(BadInput, match=r"pip install -e '\.\[slurm\]'"):
+        submit([pinned([*FAKE, f"out={tmp_path}"])], launcher())
+
+
+@pytest.fixture
+def own_handlers() -> Iterator[None]:
+    """The handlers that a fresh process has; earlier tests leave those of their runs."""
+    fresh = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGUSR2: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in fresh.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def polls(*live: set[str] | signal.Signals) -> Callable[[], dict[str, str]]:
+    """A queue that answers with these jobs, one set a poll, or gets a signal when asked; then it is empty."""
+    left = list(live)
+
+    def answer() -> dict[str, str]:
+        first = left.pop(0) if left else set()
+        if isinstance(first, signal.Signals):
+            os.kill(os.getpid(), first)
+            return {"5_0": "RUNNING"}
+        return dict.fromkeys(first, "RUNNING")
+
+    return answer
+
+
+@pytest.mark.usefixtures("own_handlers")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["composing", "submitting", "waiting"])
+def test_a_signal_ends_the_waiter_and_leaves_the_jobs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    moment: str,
+) -> None:
+    submitted = []
+
+    def pin(job: list[str]) -> tuple[list[str], Config]:
+        if moment == "composing":
+            os.kill(os.getpid(), number)
+        return pinned(job)
+
+    def hand_over(runs: list[tuple[list[str], Config]], _: SlurmConfig) -> list[Submission]:
+        if moment == "submitting":
+            os.kill(os.getpid(), number)
+        submitted.append(Submission("5_0", "x", "squeezenet1_1", 0, []))
+        return submitted
+
+    monkeypatch.setattr(cluster, "pinned", pin)
+    monkeypatch.setattr(cluster, "submit", hand_over)
+    monkeypatch.setattr(cluster, "queue", polls({"5_0"}, number))
+    monkeypatch.setattr(cluster, "POLL_SECONDS", 0.0)
+    assert cli.main(["train", *FAKE, f"out={tmp_path}", "hydra/launcher=slurm"]) == EXIT_INTERRUPTED
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("harness: ")]
+    if moment == "composing":
+        assert said == ["harness: interrupted; nothing was submitted"]
+    else:
+        assert said == ["harness: interrupted; the jobs go on without this terminal"]
+    assert len(submitted) == (moment != "composing")
+
+
+@pytest.mark.usefixtures("own_handlers")
+def test_the_waiter_ends_with_the_last_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cluster, "submit", lambda *_: [Submission("5_0", "x", "squeezenet1_1", 0, [])])
+    monkeypatch.setattr(cluster, "queue", polls({"5_0", "6"}, {"6"}))
+    monkeypatch.setattr(cluster, "POLL_SECONDS", 0.0)
+    assert cli.main(["train", *FAKE, f"out={tmp_path}", "hydra/launcher=slurm"]) == 1
+    assert "no record" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -187,9 +187,25 @@ def test_out_of_memory_is_an_outcome(tiny_config: MakeConfig, monkeypatch: pytes
     assert read_run(result.folder).curve == []
 
 
-def test_resuming_on_other_data_is_refused(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_last_batch_of_fewer_images_than_micro_batches_still_trains(tiny_config: MakeConfig) -> None:
+    config = tiny_config("data.images_per_class=5", "recipe.batch_size=16", "recipe.accumulation_steps=8")
+    result = measure(config)  # 50 images: batches of 16, 16, 16 and 2
+    assert result.outcome == "budget_exhausted"
+    assert all(row["loss"] == row["loss"] for row in untimed(result.folder))
+
+
+def test_only_portable_overrides_go_into_the_record() -> None:
+    local = ["++data.root=/home/someone/imagenet", "++out=/scratch/someone", "+tracking.entity=lab", "~tracking"]
+    kept = ["model=alexnet", "+experiment=debug", "++recipe.lr=0.1"]
+    assert run_module._portable([*local, *kept, "target=/home/someone/own.yaml"]) == [*kept, "target=own.yaml"]
+
+
+@pytest.mark.parametrize(("finished", "words"), [(False, "begun on other data"), (True, "on other data; set another")])
+def test_going_on_with_other_data_is_refused(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, finished: bool, words: str
+) -> None:
     stop = StopFlag()
-    stop.signal_name = "SIGTERM"
+    stop.signal_name = None if finished else "SIGTERM"
     measure(tiny_config(), stop)
     original = run_module.build
 
@@ -199,7 +215,7 @@ def test_resuming_on_other_data_is_refused(tiny_config: MakeConfig, monkeypatch:
         return data
 
     monkeypatch.setattr(run_module, "build", other)
-    with pytest.raises(BadInput, match="begun on other data"):
+    with pytest.raises(BadInput, match=words):
         measure(tiny_config())
 
 
