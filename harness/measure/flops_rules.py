@@ -163,6 +163,8 @@ class _Reached:
         if self._values is None:
             self._values = set()
             for node in reversed(list(value.node().owningBlock().nodes())):
+                if node.kind() == "prim::Constant":  # most of the nodes, and no gradient ends there
+                    continue
                 self._values.update(out.unique() for out in node.outputs() if self._continues(out))
         return value.unique() in self._values
 
