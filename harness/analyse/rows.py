@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,8 @@ def _intervals(costs: Costs, cost: Cost, draws: Floats | None) -> dict[str, Any]
         return {"cost_interval": [cost.low, finite(cost.high)], "interval_kind": "resolution"}
     found = percentile(draws)
     assert found is not None
-    return {"cost_interval": containing(found, cost.high), "interval_kind": "bootstrap"}
+    low = found.low if math.isfinite(found.low) else cost.low  # censored in nearly every draw: what was spent
+    return {"cost_interval": containing(replace(found, low=low), cost.high), "interval_kind": "bootstrap"}
 
 
 def _ledger(trial: Trial, target: Target) -> dict[str, Any]:

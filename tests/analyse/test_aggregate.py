@@ -67,6 +67,12 @@ def test_a_run_that_never_reaches_stays_as_censored(tmp_path):
     assert "late" not in document["trend"]["frontier"]
 
 
+def test_the_interval_of_an_architecture_that_always_misses_starts_at_what_it_spent(tmp_path):
+    runs = [Made("late", [0.3] * 9, published=day(20), seed=seed, outcome="budget_exhausted") for seed in range(3)]
+    missed = row(group(write_runs(tmp_path, [*ladder(), *runs])), "late")
+    assert missed["cost_interval"] == [missed["cost_above"], None]
+
+
 def test_a_missed_seed_counts_as_above_the_others(tmp_path):
     runs = [Made("alexnet", curve_reaching(e), seed=e) for e in (4, 6)]
     runs.append(Made("alexnet", [0.1, 0.1], seed=9, outcome="diverged"))
