@@ -79,7 +79,8 @@ def intervals_of(rungs: list[Rung], drawn: Floats, reference: Costs, found: dict
     at = rungs.index(reference_of(rungs))
     censored = np.isinf(drawn[:, at])
     bounded = drawn.copy()  # left infinite, the reference would drop out and the line start at another architecture
-    bounded[censored, at] = np.median(reference.low[reference.censored]) if censored.any() else 0.0
+    if censored.any():
+        bounded[censored, at] = np.median(reference.low[reference.censored])
     halving, _ = bootstrap.halving_percentile(np.array([months(r.published) for r in rungs]), bounded)
     with np.errstate(invalid="ignore"):
         factor = bootstrap.percentile(drawn[:, at] / np.min(drawn, axis=1))
