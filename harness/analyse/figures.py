@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.analyse.cost import UNIT_WORDS
 from harness.analyse.trend import months
+from harness.analyse.words import short_title
 from harness.record.files import write_atomic
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
@@ -65,7 +66,7 @@ def draw_trend(document: dict[str, Any], folder: Path, name: str = "trend") -> l
         low, high = r["cost_interval"]
         if not missed and low and high:
             axes.vlines(x, low, high, color=colour, linewidth=1.2, zorder=2)
-        label = f"{r['title']} (n = {r['n']})" + (" missed" if missed else "")
+        label = f"{short_title(r['title'])}, n = {r['n']}"  # an arrow says that it missed
         axes.annotate(label, (x, value), (5, 4), textcoords="offset points", fontsize=7, color=colour)
     if trend["reason"] is None:
         _lines(axes, rows, trend)
@@ -73,6 +74,7 @@ def draw_trend(document: dict[str, Any], folder: Path, name: str = "trend") -> l
     axes.set_yscale("log")
     axes.set_ylabel(f"training cost to target, {UNIT_WORDS[document['unit']]}")
     axes.set_xlabel("first publication")
+    axes.margins(y=0.12)  # room for the arrows
     axes.set_title(
         f"{data['name']}{' (subset)' if data['subset'] else ''}: cost to {target['metric']} {target['value']:.1%}",
         loc="left", fontsize=10,
