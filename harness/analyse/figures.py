@@ -1,11 +1,13 @@
 """Figures as SVG and PNG, byte-identical when drawn again: fixed ids, no dates. matplotlib is imported on first use."""
 
 import io
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from harness.analyse.cost import UNIT_WORDS
+from harness.analyse.labels import Label, place
 from harness.analyse.trend import months
 from harness.analyse.words import short_title
 from harness.record.files import write_atomic
@@ -49,10 +51,12 @@ def save(figure: Any, folder: Path, name: str) -> list[Path]:
 
 
 def draw_trend(document: dict[str, Any], folder: Path, name: str = "trend") -> list[Path]:
-    """Cost to target by publication date: frontier coloured, the rest grey, misses as arrows, the fit, Moore's law."""
+    """Cost to target by publication date: frontier coloured, the rest grey, misses red, the fit, Moore's law."""
     figure, axes = new_axes()
     rows = [r for r in document["rows"] if r["in_trend"]]
-    trend = document["trend"]
+    trend, target, data = document["trend"], document["target"], document["dataset"]
+    usual = Counter(r["n"] for r in rows).most_common(1)[0][0]
+    labels = []
     for r in rows:
         x = _year(months(r["published"]))
         missed = r["cost"] is None
@@ -60,25 +64,26 @@ def draw_trend(document: dict[str, Any], folder: Path, name: str = "trend") -> l
         if not value:
             continue  # a miss that spent nothing has no place on a logarithmic axis; the table names it
         colour = MISSED if missed else FRONTIER if r["on_frontier"] else GREY
-        axes.plot(x, value, "^" if missed else "o", color=colour, markersize=6, zorder=3)
-        if missed:
-            axes.annotate("", (x, value * 1.6), (x, value), arrowprops={"arrowstyle": "->", "color": colour})
         low, high = r["cost_interval"]
-        if not missed and low and high:
-            axes.vlines(x, low, high, color=colour, linewidth=1.2, zorder=2)
-        label = f"{short_title(r['title'])}, n = {r['n']}"  # an arrow says that it missed
-        axes.annotate(label, (x, value), (5, 4), textcoords="offset points", fontsize=7, color=colour)
+        low = value if missed or not low else low
+        if high is None:  # nothing bounds it from above
+            high = value * 1.6
+            axes.annotate("", (x, high), (x, value), arrowprops={"arrowstyle": "->", "color": colour})
+        axes.plot(x, value, "^" if missed else "o", color=colour, markersize=6, zorder=3)
+        axes.vlines(x, low, value if r["cost_interval"][1] is None else high, color=colour, linewidth=1.2, zorder=2)
+        seeds = "" if r["n"] == usual else f", n = {r['n']}"
+        labels.append(Label(x, value, short_title(r["title"]) + seeds, colour, low, high))
     if trend["reason"] is None:
         _lines(axes, rows, trend)
-    target, data = document["target"], document["dataset"]
     axes.set_yscale("log")
     axes.set_ylabel(f"training cost to target, {UNIT_WORDS[document['unit']]}")
     axes.set_xlabel("first publication")
-    axes.margins(y=0.12)  # room for the arrows
-    axes.set_title(
-        f"{data['name']}{' (subset)' if data['subset'] else ''}: cost to {target['metric']} {target['value']:.1%}",
-        loc="left", fontsize=10,
-    )  # fmt: skip
+    axes.margins(x=0.08, y=0.12)  # room for labels and arrows
+    subset = " (subset)" if data["subset"] else ""
+    level = f"cost to {target['metric']} {target['value']:.1%}"
+    legend = f"n = {usual} unless said; arrow: no upper bound"
+    axes.set_title(f"{data['name']}{subset}: {level}; {legend}", loc="left", fontsize=10)
+    place(figure, axes, labels)
     return save(figure, folder, name)
 
 

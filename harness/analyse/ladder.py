@@ -9,17 +9,22 @@ import numpy as np
 from harness.analyse.cost import UNITS, Cost, Costs, cost_at
 from harness.analyse.curves import Crossing, crossing
 from harness.analyse.groups import Group
-from harness.analyse.trials import Plan, Trial
+from harness.analyse.plans import Plan, told_apart
+from harness.analyse.trials import Trial
 
 REFERENCE = "alexnet"
 
 
 @dataclass(frozen=True, eq=False)
 class Rung:
-    """An architecture under one plan: its runs in order of seed. Crossings and costs are read once and kept."""
+    """An architecture under one plan: its runs in order of seed. Crossings and costs are read once and kept.
+
+    apart: what sets the plan's settings apart from the architecture's other plans, in words; mostly empty.
+    """
 
     plan: Plan
     trials: list[Trial]
+    apart: str = ""
     _crossings: dict[tuple[str, float, int], list[Crossing | None]] = field(default_factory=dict, repr=False)
     _costs: dict[tuple[str, float, str, int], Costs] = field(default_factory=dict, repr=False)
 
@@ -60,7 +65,11 @@ def ladder(group: Group, recipe: str | None = None) -> tuple[list[Rung], list[Ru
     for t in group.measured:
         if recipe is None or t.plan.recipe == recipe:
             plans.setdefault(t.plan, []).append(t)
-    rungs = [Rung(plan, sorted(trials, key=lambda t: (t.seed, t.path))) for plan, trials in plans.items()]
+    apart = told_apart(list(plans))
+    rungs = [
+        Rung(plan, sorted(trials, key=lambda t: (t.seed, t.path)), words)
+        for (plan, trials), words in zip(plans.items(), apart, strict=True)
+    ]
     shared = Counter(name for name, _ in {(r.plan.recipe, r.model) for r in rungs})
 
     def preference(r: Rung) -> tuple[object, ...]:
@@ -77,17 +86,11 @@ def ladder(group: Group, recipe: str | None = None) -> tuple[list[Rung], list[Ru
     notes = []
     for model in sorted({r.model for r in beside}):
         used = chosen[model]
+        words = f"{used.plan}, {used.apart}" if used.apart else str(used.plan)
         count = 1 + sum(r.model == model for r in beside)
-        notes.append(f"{model} was run under {count} plans: the trend uses {plan_words(used.plan)}")
+        notes.append(f"{model} was run under {count} plans: the trend uses {words}")
     by_date = sorted(chosen.values(), key=lambda r: (r.published, r.model))
     return by_date, sorted(beside, key=lambda r: (r.published, r.model, repr(r.plan))), notes
-
-
-def plan_words(plan: Plan) -> str:
-    """One phrase for a plan."""
-    batch = plan.batch_size or "unknown"
-    words = f"recipe {plan.recipe}, {plan.planned_epochs} epochs, batch {batch}, {plan.resolution} px"
-    return words if plan.kind == "measured" else f"{words}, {plan.kind}"
 
 
 def reference_of(rungs: list[Rung]) -> Rung:

@@ -124,7 +124,7 @@ def found(root: Path) -> str:
         f"* Halving every {number(trend['halving_months'])} months {interval(trend['halving_interval'])} by bootstrap "
         f"over {trend['covers']}, {interval(trend['halving_interval_ols'])} by least squares; published "
         f"{number(published['halving_months'])} {interval(published['halving_interval_ols'])}.",
-        *([f"* {note.strip()}"] if (note := reference_note(trend)) else []),
+        *([f"* {note.strip()}"] if (note := reference_note(group)) else []),
         f"* {len(rows) - len(missed)} of {len(rows)} architectures reach the level"
         + (f"; missed within the plan, and kept as lower bounds: {', '.join(missed)}." if missed else "."),
         *order_against_published(rows),

@@ -153,7 +153,7 @@ def headline(group: dict[str, Any], published: dict[str, Any]) -> str:
     formula = ": 3 × forward MACs × images / 10<sup>15</sup>" if group["unit"] == "paper_pflop" else ""
     return (
         f'<dl class="cards">{html}</dl><p class="soft">Unit: {escape(UNIT_WORDS[group["unit"]])}{formula}. '
-        f"Bootstrap of {trend['draws']:,} draws over {escape(trend['covers'])}. {escape(reference_note(trend))}"
+        f"Bootstrap of {trend['draws']:,} draws over {escape(trend['covers'])}. {escape(reference_note(group))}"
         "Published: ImageNet, top-5 79.1 %, so compare slopes, not levels, where the data set differs.</p>"
     )
 
@@ -173,11 +173,12 @@ def reproduce(group: dict[str, Any], sources: list[Source]) -> str:
     """One block a row: the command, and the run folders that hold its numbers."""
     blocks = []
     for row in group["rows"]:
-        runs = sources_of(row, group["dataset"]["fingerprint"], sources)
+        runs = sources_of(row, sources)
         lines = commands(row, runs)
         folders = "".join(f"<li><code>{escape(s.folder)}</code> (seed {s.seed})</li>" for s in runs)
         body = f"<pre tabindex='0'>{escape(chr(10).join(lines))}</pre>" if lines else "<p>Imported, not run here.</p>"
-        words = f"recipe {row['recipe']}, {row['planned_epochs']} epochs planned, n = {row['n']}"
+        apart = f", {row['apart']}" if row["apart"] else ""
+        words = f"recipe {row['recipe']}, {row['planned_epochs']} epochs planned{apart}, n = {row['n']}"
         blocks.append(
             f"<h3>{escape(row['title'])} <span class='soft'>{escape(words)}</span></h3>{body}"
             f"<details class='soft'><summary>its run folders</summary><ul>{folders}</ul></details>"
@@ -192,7 +193,7 @@ def reproduce(group: dict[str, Any], sources: list[Source]) -> str:
 def provenance(group: dict[str, Any], sources: list[Source]) -> str:
     """Code, versions and machines; data identity, target and protocol."""
     data, target = group["dataset"], group["target"]
-    mine = [s for row in group["rows"] for s in sources_of(row, data["fingerprint"], sources)]
+    mine = [s for row in group["rows"] for s in sources_of(row, sources)]
     facts = [
         ("comparability key", group["key"]),
         ("data set", f"{data['name']}, {data['train_images']:,} training and {data['evaluation_images']:,} evaluation "

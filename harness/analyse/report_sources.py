@@ -11,21 +11,14 @@ from harness.record.folder import PROVENANCE, find_run_folders, is_finished, rea
 
 @dataclass(frozen=True)
 class Source:
-    """One finished run as its provenance tells it. `identity` matches a row of the aggregate's document."""
+    """One finished run as its provenance tells it; a row of the aggregate's document names it by `run_id`."""
 
-    identity: tuple[Any, ...]
-    seed: int
     run_id: str
+    seed: int
     folder: str
     overrides: tuple[str, ...]
     target: dict[str, Any] | None = None
     segments: tuple[dict[str, Any], ...] = field(default_factory=tuple)
-
-
-def identity_of_row(row: dict[str, Any], fingerprint: str) -> tuple[Any, ...]:
-    """What a row and the runs behind it share."""
-    plan = (row["recipe"], row["planned_epochs"], row["batch_size"], row["resolution"], row["kind"])
-    return (fingerprint, row["model"], *plan)
 
 
 def read_sources(root: Path) -> list[Source]:
@@ -36,13 +29,10 @@ def read_sources(root: Path) -> list[Source]:
             continue
         summary = read_summary(folder)
         provenance = json.loads((folder / PROVENANCE).read_text())
-        data = summary["dataset"]
-        row = {**summary, "resolution": data["resolution"]}
         found.append(
             Source(
-                identity=identity_of_row(row, data["fingerprint"]),
-                seed=int(summary["seed"]),
                 run_id=str(summary["run_id"]),
+                seed=int(summary["seed"]),
                 folder=folder.relative_to(root).as_posix(),
                 overrides=tuple(provenance.get("overrides", ())),
                 target=summary["target"],
@@ -52,10 +42,9 @@ def read_sources(root: Path) -> list[Source]:
     return found
 
 
-def sources_of(row: dict[str, Any], fingerprint: str, sources: list[Source]) -> list[Source]:
+def sources_of(row: dict[str, Any], sources: list[Source]) -> list[Source]:
     """The runs behind a row, by seed."""
-    wanted, seeds = identity_of_row(row, fingerprint), set(row["seeds"])
-    return sorted((s for s in sources if s.identity == wanted and s.seed in seeds), key=lambda s: (s.seed, s.run_id))
+    return sorted((s for s in sources if s.run_id in row["runs"]), key=lambda s: (s.seed, s.run_id))
 
 
 def commands(row: dict[str, Any], sources: list[Source]) -> list[str]:

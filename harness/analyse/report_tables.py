@@ -1,17 +1,18 @@
 """The report's tables as accessible HTML: captions, header cells, flags spelled out."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from harness.analyse.cost import UNIT_WORDS
 from harness.analyse.rows import FLAGS
-from harness.analyse.table import COLUMNS, cells, rows_by_cost
+from harness.analyse.table import COLUMNS, LEDGER_COLUMNS, cells, ledger_lines, rows_by_cost
 from harness.analyse.words import MISSING, number
 
 
 def html_table(
     caption: str,
-    header: list[str],
+    header: Sequence[str],
     rows: list[list[str]],
     classes: list[str] | None = None,
     words: tuple[int, ...] = (),
@@ -69,11 +70,9 @@ def flags(codes: list[str]) -> str:
 
 def ledger_table(group: dict[str, Any]) -> str:
     """The exact integers of each middle run."""
-    names = ("images", "train_forward_macs", "spent_macs", "evaluation_macs", "lost_macs")
-    header = ["architecture", "images", "train forward MACs", "spent MACs (train)", "evaluation MACs", "lost MACs"]
-    rows = [[escape(r["title"]), *(f"{r[n]:,}" for n in names)] for r in rows_by_cost(group)]
+    rows = [[escape(cell) for cell in line] for line in ledger_lines(group)]
     caption = "Each middle run's ledger at its crossing or, where it missed, at its end. Spent = forward + backward."
-    table = html_table(caption, header, rows)
+    table = html_table(caption, LEDGER_COLUMNS, rows)
     return f"<details><summary>The exact ledger behind the table</summary>{table}</details>"
 
 

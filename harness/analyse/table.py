@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.analyse.cost import UNIT_WORDS
 from harness.analyse.rows import FLAGS
-from harness.analyse.words import MISSING, TERMINAL_COLUMNS, grid, interval, number
+from harness.analyse.words import MISSING, TERMINAL_COLUMNS, grid, interval, number, short_title
 
 CSV_COLUMNS = (
     "key", "dataset", "model", "title", "published", "kind", "recipe", "planned_epochs", "batch_size", "resolution",
@@ -16,7 +16,7 @@ CSV_COLUMNS = (
     "unit", "cost", "cost_low", "cost_high", "cost_above", "interval_kind", "paper_pflop", "images",
     "train_forward_macs",
     "spent_macs", "evaluation_macs", "lost_macs", "factor", "factor_low", "factor_high", "epochs_factor",
-    "macs_per_epoch_factor", "flags",
+    "macs_per_epoch_factor", "flags", "middle_run", "runs",
 )  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def csv_text(documents: list[dict[str, Any]]) -> str:
                 r
                 | {"key": d["key"], "dataset": d["dataset"]["name"], "unit": d["unit"]}
                 | {"outcomes": counts(r["outcomes"]), "missed": counts(r["missed"]), "flags": " ".join(r["flags"])}
+                | {"runs": " ".join(r["runs"])}
                 | {"epochs_low": r["epochs_interval"][0], "cost_low": low, "cost_high": high}
                 | {"factor_low": f_low, "factor_high": f_high}
             )
@@ -111,7 +112,8 @@ def terminal_table(document: dict[str, Any]) -> str:
 
 def _with_plan(name: str, row: dict[str, Any]) -> str:
     """The architecture's name, and what sets its row apart from those of the trend."""
-    plan = "" if row["in_trend"] else f" ({row['recipe']}, {row['planned_epochs']} epochs)"
+    words = ", ".join(filter(None, (row["recipe"], f"{row['planned_epochs']} epochs", row["apart"])))
+    plan = "" if row["in_trend"] else f" ({words})"
     return name + plan + ("" if row["kind"] == "measured" else f" [{row['kind']}]")
 
 
@@ -123,12 +125,18 @@ def _pflop(row: dict[str, Any], unit: str) -> str:
     return _cost(row) if unit == "paper_pflop" else number(row["paper_pflop"])
 
 
-def ledger_table(document: dict[str, Any], *, markdown: bool) -> str:
-    """The exact integers behind the main table, of each architecture's middle run."""
-    header = ["architecture", "images", "train forward MACs", "spent MACs (train)", "evaluation MACs", "lost MACs"]
+LEDGER_COLUMNS = (
+    "architecture", "images", "train forward MACs", "spent MACs (train)", "evaluation MACs", "lost MACs", "run",
+)  # fmt: skip
+
+
+def ledger_lines(document: dict[str, Any]) -> list[list[str]]:
+    """The exact integers behind the main table and the run they stand in: each architecture's middle one."""
     names = ("images", "train_forward_macs", "spent_macs", "evaluation_macs", "lost_macs")
-    lines = [[r["title"], *(f"{r[name]:,}" for name in names)] for r in rows_by_cost(document)]
-    return grid(header, lines, markdown=markdown)
+    return [
+        [_with_plan(r["title"], r), *(f"{r[name]:,}" for name in names), r["middle_run"]]
+        for r in rows_by_cost(document)
+    ]
 
 
 def _times(factor: float | None) -> str:
@@ -151,18 +159,20 @@ def headline(document: dict[str, Any], published: dict[str, Any], *, markdown: b
     header = ["", "here", "95 % bootstrap", "95 % least squares", "published (ImageNet, top-5)"]
     return (
         grid(header, rows, markdown=markdown)
-        + f"\n\nBootstrap: {trend['draws']:,} draws, covers {trend['covers']}. {reference_note(trend)}"
+        + f"\n\nBootstrap: {trend['draws']:,} draws, covers {trend['covers']}. {reference_note(document)}"
         + f"Frontier: {', '.join(trend['frontier'])}."
     )
 
 
-def reference_note(trend: dict[str, Any]) -> str:
+def reference_note(document: dict[str, Any]) -> str:
     """What a reference that misses the target, always or in some draws, does to the factors; empty where it reaches."""
+    trend = document["trend"]
+    name = next((short_title(r["title"]) for r in document["rows"] if r["model"] == trend["reference"]), "")
     if trend["reference_censored"]:
-        return f"{trend['reference']} did not reach the target: factors are at least. "
+        return f"{name} did not reach the target: factors are at least. "
     if trend["reference_open"]:
         return (
-            f"In {trend['reference_censored_share']:.0%} of the draws {trend['reference']} does not reach the target: "
+            f"In {trend['reference_censored_share']:.0%} of the draws {name} does not reach the target: "
             "nothing bounds its cost from above there, and those ends of the intervals are open. "
         )
     return ""
@@ -222,9 +232,10 @@ def markdown(document: dict[str, Any], published: dict[str, Any]) -> str:
         "seeds; a missed run counts as above its budget (>). Intervals: [ ] bootstrap over seeds and the evaluation "
         "grid; ( ] with n = 1, the evaluation grid only. factor = (epochs factor) x (MACs-per-epoch factor)."
         + ("".join(f" `{code}`: {FLAGS[code][2]}." for code in FLAGS if code in used)),
-        ledger_table(document, markdown=True),
-        "The middle run's ledger at its crossing (at its end where it missed): spent = forward + backward, exactly; "
-        "evaluation and lost (done, then lost to an interruption) stand beside the headline, not in it.",
+        grid(LEDGER_COLUMNS, ledger_lines(document), markdown=True),
+        "The ledger of the middle run, named last, at its crossing (at its end where it missed): spent = forward + "
+        "backward, exactly; evaluation and lost (done, then lost to an interruption) stand beside the headline, "
+        "not in it.",
     ]
     if document["rows"]:
         parts += [

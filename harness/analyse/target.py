@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
 
 def full_runs(roots: list[Path]) -> "list[Run]":
     """AlexNet's finished full-schedule runs below the folders, by seed; raises BadInput where they do not agree."""
-    from harness.analyse.trials import settings_digest
+    from harness.analyse.plans import Plan, recipe_settings, told_apart
     from harness.record.folder import CONFIG, read_runs
 
     found = {run.summary["run_id"]: run for root in roots for run in read_runs(root) if run.model == MODEL}
@@ -59,19 +59,14 @@ def full_runs(roots: list[Path]) -> "list[Run]":
     if len({r.fingerprint for r in usable}) > 1:
         names = sorted({f"{r.summary['dataset']['name']} {r.fingerprint[:12]}" for r in usable})
         raise BadInput(f"the runs are on different data ({', '.join(names)}): give the folders of one data set")
-    plans = {(*_plan_words(r), settings_digest((r.path / CONFIG).read_text())) for r in usable}
+    plans = sorted({Plan.of(r.summary, recipe_settings((r.path / CONFIG).read_text())) for r in usable}, key=repr)
     if len(plans) > 1:
-        raise BadInput(f"the runs follow {len(plans)} plans {sorted(plans)}: give the folders of one plan")
+        words = "; ".join(f"{p}, {apart}".removesuffix(", ") for p, apart in zip(plans, told_apart(plans), strict=True))
+        raise BadInput(f"the runs follow {len(plans)} plans ({words}): give the folders of one plan")
     seeds = [r.seed for r in usable]
     if len(set(seeds)) < len(seeds):
         raise BadInput(f"a seed occurs twice among {sorted(seeds)}: give the folders of one set of seeds")
     return sorted(usable, key=lambda r: (r.seed, r.summary["run_id"]))
-
-
-def _plan_words(run: "Run") -> tuple[str, ...]:
-    s = run.summary
-    size = f"{s['dataset']['resolution']} px"
-    return s["recipe"], f"{s['planned_epochs']} epochs", f"batch {s['batch_size']}", size
 
 
 def target_yaml(runs: "list[Run]", metric: str) -> str:

@@ -1,8 +1,6 @@
 """Finished runs in the compact form the analysis works on: a hundred thousand of them fit in a gigabyte."""
 
-import hashlib
 import os
-import re
 import sys
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analyse.plans import Plan, recipe_settings
 from harness.record.curve import parse_columns
 from harness.record.errors import RecordError
 from harness.record.folder import CONFIG, CURVE, find_run_folders, is_finished, read_sealed, read_summary
@@ -45,23 +44,6 @@ class Dataset:
     classes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What was asked of an architecture, the seed apart: runs of one plan are repetitions of one another.
-
-    settings: digest of the `recipe:` block of config.yaml, so that two learning rates are two plans; the length
-    stands in `planned_epochs`.
-    """
-
-    model: str
-    recipe: str
-    planned_epochs: int
-    batch_size: int | None
-    resolution: int
-    kind: str
-    settings: str
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
     """One finished run. `counters` is (8, evaluations) exact integers in the order of `COUNTERS`, `clocks` is
@@ -69,6 +51,7 @@ class Trial:
     minimum-budget search, how many seeds of a plan had to reach the target."""
 
     path: str
+    run_id: str
     plan: Plan
     dataset: Dataset
     title: str
@@ -116,15 +99,6 @@ def exact(rows: list[list[int]]) -> NDArray[Any]:
         return np.array(rows, dtype=object)
 
 
-def settings_digest(config_text: str) -> str:
-    """Eight hex digits over the `recipe:` block of a resolved config, its length apart; empty where it has none."""
-    block = re.search(r"^recipe:.*\n(?:[ \t#-].*\n|\n)*", config_text + "\n", re.MULTILINE)
-    if block is None:
-        return ""
-    without_length = re.sub(r"(?m)^  epochs:.*\n", "", block[0])
-    return hashlib.sha256(without_length.encode()).hexdigest()[:8]
-
-
 def hardware_label(hardware: dict[str, Any]) -> str:
     """One line that names the hardware as far as time and energy depend on it."""
     parts = [f"{hardware.get('world_size', 1)} x {hardware.get('device_name', 'unknown')}"]
@@ -144,19 +118,11 @@ def trial_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]],
     try:
         data = s["dataset"]
         dataset = Dataset(**{name: data[name] for name in Dataset.__slots__})
-        plan = Plan(
-            model=s["model"],
-            recipe=s["recipe"],
-            planned_epochs=s["planned_epochs"],
-            batch_size=s["batch_size"],
-            resolution=data["resolution"],
-            kind=s["kind"],
-            settings=settings,
-        )
         energy = [np.nan if v is None else v for v in columns["energy_joules"]]
         return Trial(
             path=str(path),
-            plan=_share(plan),
+            run_id=sys.intern(s["run_id"]),
+            plan=_share(Plan.of(s, settings)),
             dataset=_share(dataset),
             title=sys.intern(s["title"]),
             published=sys.intern(str(s["published"])),
@@ -181,7 +147,7 @@ def read_trial(folder: Path) -> Trial:
     summary = read_summary(folder)
     files = read_sealed(folder, summary)
     columns = parse_columns(files[CURVE].decode(), folder / CURVE)
-    return trial_of(folder, summary, columns, settings_digest(files[CONFIG].decode()))
+    return trial_of(folder, summary, columns, recipe_settings(files[CONFIG].decode()))
 
 
 def _readers(records: int) -> Executor:

@@ -8,6 +8,7 @@ import pytest
 from harness import cli
 from harness.analyse import aggregate, trials
 from harness.analyse.groups import Level
+from harness.analyse.table import ledger_lines
 from harness.record.errors import BadInput, RecordError
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run, write_runs
 
@@ -127,7 +128,13 @@ def test_two_learning_rates_are_two_plans(tmp_path):
     document = group(tmp_path)
     assert [r["n"] for r in document["rows"]] == [1, 1]
     assert sum(r["in_trend"] for r in document["rows"]) == 1
-    assert any("2 plans" in note for note in document["notes"])
+    used, beside = document["rows"]
+    assert (used["apart"], beside["apart"]) in [("lr 0.05", "lr 0.09"), ("lr 0.09", "lr 0.05")]
+    assert any("2 plans" in note and note.endswith(used["apart"]) for note in document["notes"])
+    assert [r[0] for r in ledger_lines(document)] == ["Alexnet", f"Alexnet (small, 30 epochs, {beside['apart']})"]
+    assert sorted(used["runs"] + beside["runs"]) == sorted(p.name for p in tmp_path.glob("alexnet/*"))
+    named = [line[-1] for line in ledger_lines(document)]
+    assert named == [used["middle_run"], beside["middle_run"]] == [*used["runs"], *beside["runs"]]
 
 
 def test_one_architecture_gives_a_reason_and_no_trend(tmp_path):

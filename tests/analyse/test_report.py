@@ -154,3 +154,14 @@ def test_in_a_browser(report: Path, tmp_path: Path) -> None:
         asked = [url for url in requests_made(driver) if not url.startswith(("data:", "blob:"))]
         assert set(asked) == {report.as_uri()}
     shutil.rmtree(tmp_path / "profile")
+
+
+def test_two_plans_of_one_architecture_keep_their_runs_apart(tmp_path):
+    """Same recipe, length and seed, two learning rates: each block lists its own run folder."""
+    write_runs(tmp_path, [Made("alexnet", curve_reaching(e), learning_rate=e / 100) for e in (5, 9)])
+    html = page(build(tmp_path, draws=50), read_sources(tmp_path))
+    blocks = html.split("<h3>Alexnet")[1:]
+    folders = [re.findall(r"<li><code>(.*?)</code>", block) for block in blocks]
+    assert [len(f) for f in folders] == [1, 1]
+    assert folders[0] != folders[1]
+    assert sorted(re.findall(r"lr 0\.0\d", block)[0] for block in blocks) == ["lr 0.05", "lr 0.09"]

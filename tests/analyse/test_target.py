@@ -29,10 +29,18 @@ def test_runs_that_stopped_at_a_target_do_not_count(tmp_path, capsys):
     assert not (tmp_path / "t.yaml").exists()
 
 
-@pytest.mark.parametrize("other", [{"fingerprint": "f" * 64}, {"planned_epochs": 90}, {"learning_rate": 0.2}])
-def test_mixed_data_or_plans_are_refused(tmp_path, other):
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"fingerprint": "f" * 64}, "ffff"),
+        ({"planned_epochs": 90}, "90 epochs"),
+        ({"learning_rate": 0.2}, "64 px, lr 0.2"),
+    ],
+)
+def test_mixed_data_or_plans_are_refused(tmp_path, capsys, other, said):
     write_runs(tmp_path, [full(0, 0.5), full(1, 0.5, **other)])
     assert cli.main(["target", str(tmp_path), "--out", str(tmp_path / "t.yaml")]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_one_seed_counts_once(tmp_path, capsys):

@@ -1,0 +1,72 @@
+"""Plans: what was asked of an architecture, and in which words two of them are told apart."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked of an architecture, the seed apart: runs of one plan are repetitions of one another.
+
+    settings: the `recipe:` block of config.yaml, so that two learning rates are two plans; the length stands in
+    `planned_epochs`. Empty where nobody wrote one.
+    """
+
+    model: str
+    recipe: str
+    planned_epochs: int
+    batch_size: int | None
+    resolution: int
+    kind: str
+    settings: str
+
+    @classmethod
+    def of(cls, summary: dict[str, Any], settings: str) -> "Plan":
+        """The plan of a finished run: its run.json and `settings`; raises KeyError where run.json lacks a part."""
+        return cls(
+            model=summary["model"],
+            recipe=summary["recipe"],
+            planned_epochs=summary["planned_epochs"],
+            batch_size=summary["batch_size"],
+            resolution=summary["dataset"]["resolution"],
+            kind=summary["kind"],
+            settings=settings,
+        )
+
+    def __str__(self) -> str:
+        batch = self.batch_size or "unknown"
+        words = f"recipe {self.recipe}, {self.planned_epochs} epochs, batch {batch}, {self.resolution} px"
+        return words if self.kind == "measured" else f"{words}, {self.kind}"
+
+
+def recipe_settings(config_text: str) -> str:
+    """The `recipe:` block of a resolved config, its length apart; empty where it has none."""
+    block = re.search(r"^recipe:.*\n(?:[ \t#-].*\n|\n)*", config_text + "\n", re.MULTILINE)
+    return "" if block is None else re.sub(r"(?m)^  epochs:.*\n", "", block[0])
+
+
+def told_apart(plans: Sequence[Plan]) -> list[str]:
+    """For each plan the settings that the same architecture has otherwise under the same recipe, as in `lr 0.05`.
+
+    Mostly empty. The batch size is left out: `str(plan)` says it.
+    """
+    same: dict[tuple[str, str], list[Plan]] = {}
+    for plan in plans:
+        same.setdefault((plan.model, plan.recipe), []).append(plan)
+    found = []
+    for plan in plans:
+        rivals = {p.settings for p in same[plan.model, plan.recipe]} - {plan.settings}
+        own = _parsed(plan.settings) if rivals else {}
+        others = [_parsed(text) for text in rivals]
+        names = [n for n in own if n != "batch_size" and any(other.get(n) != own[n] for other in others)]
+        found.append(", ".join(f"{name} {own[name]}" for name in names))
+    return found
+
+
+def _parsed(settings: str) -> dict[str, Any]:
+    import yaml
+
+    block: dict[str, Any] = (yaml.safe_load(settings) or {}).get("recipe", {}) if settings else {}
+    return block
