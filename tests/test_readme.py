@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import cli
-from harness.analyse import aggregate, readme
+from harness.analyse import aggregate, findings, readme
 from harness.record.errors import BadInput
 from tests.analyse.synthetic import Made, day, ladder, write_run, write_runs
 
@@ -131,6 +132,7 @@ def tree(tmp_path: Path) -> Path:
     aggregate.write(document, tmp_path / "results" / "synthetic", figures=False)
     (tmp_path / "conf").mkdir()
     shutil.copytree(ROOT / "conf" / "model", tmp_path / "conf" / "model")
+    shutil.copytree(ROOT / "results" / "throughput", tmp_path / "results" / "throughput")
     return tmp_path
 
 
@@ -148,13 +150,21 @@ def test_blocks_show_the_analysed_numbers(tree: Path) -> None:
 
 def test_order_against_the_published_table(tmp_path: Path) -> None:
     published = [("resnet18", 8), ("vgg11", 30), ("mobilenet_v2", 4), ("densenet121", 6)]
-    rows = [{"model": m, "title": m, "cost": float(c)} for m, c in published]
+    rows: list[dict[str, Any]] = [
+        {"model": m, "title": m, "cost": float(c), "epochs": e, "forward_macs": c}
+        for (m, c), e in zip(published, (15, 7, 16, 12), strict=True)
+    ]
     # published PFLOP: vgg11 367.7, resnet18 97.9, densenet121 82.9, mobilenet_v2 20.2: the same order
-    assert "rank correlation 1.00 over 4" in readme.order_against_published(rows)[0]
+    cost, epochs = findings.order_against_published(rows)
+    assert "rank correlation 1.00 over the 4" in cost
+    # epochs here 15, 7, 16, 12 rank 3, 1, 4, 2; published 15, 12, 16, 8 rank 3, 2, 4, 1: 1 - 6 x 2 / (4 x 15)
+    assert "the rank correlation is 0.80" in epochs
+    assert "cheapest there" not in cost
     rows[1]["cost"] = 1.0
-    (line,) = readme.order_against_published(rows)
-    assert "vgg11 is 1 of 4 here and 4 there" in line
-    assert readme.order_against_published(rows[:2]) == []
+    assert "vgg11 is 1 of 4 here and 4 there" in findings.order_against_published(rows)[0]
+    rows.append({"model": "efficientnet_b0", "title": "EfficientNet-B0", "cost": None})
+    assert "EfficientNet-B0, the cheapest there, missed here" in findings.order_against_published(rows)[0]
+    assert findings.order_against_published(rows[:2]) == []
 
 
 def test_an_unknown_block_is_named() -> None:

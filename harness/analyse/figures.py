@@ -145,9 +145,9 @@ def draw_thresholds(document: dict[str, Any], folder: Path, name: str = "thresho
 
 
 def _band(level: dict[str, Any]) -> tuple[float, float]:
-    """The interval of a level; a bound that is open or on the other side of infinity lies far above the figure."""
+    """The interval of a level; an open upper end, or one on the other side of infinity, lies far above the figure."""
     low, high = level["halving_interval"] or (level["halving_months"], level["halving_months"])
-    return (low if low is not None and low > 0 else 1e4, high if high is not None and high > 0 else 1e4)
+    return (low if low is not None and low >= 0 else 1e4, high if high is not None and high > 0 else 1e4)
 
 
 def draw_curves(document: dict[str, Any], folder: Path, name: str = "curves") -> list[Path]:

@@ -12,9 +12,8 @@ from typing import Any
 
 import yaml
 
-from harness.analyse.published import table as published_table
-from harness.analyse.table import markdown_lines, reference_note, rows_by_cost
-from harness.analyse.words import DATASETS, grid, interval, number, short_title
+from harness.analyse import findings
+from harness.analyse.words import grid, number
 from harness.record.errors import BadInput
 from harness.record.files import write_atomic
 
@@ -52,6 +51,27 @@ def fill(text: str, root: Path) -> str:
     return BLOCK.sub(block, text)
 
 
+def headline(root: Path) -> str:
+    """The measured factor and halving time beside the published ones, and the figure."""
+    shown = measured(root)
+    return NOTHING if shown is None else findings.headline(*shown)
+
+
+def results_table(root: Path) -> str:
+    """The measured table, the columns a reader asks for first."""
+    shown = measured(root)
+    return NOTHING if shown is None else findings.results_table(*shown[:2])
+
+
+def found(root: Path) -> str:
+    """The findings that follow from the numbers."""
+    shown = measured(root)
+    return NOTHING if shown is None else "\n".join(f"* {line}" for line in findings.lines(*shown[1:]))
+
+
+NOTHING = "No measured ladder is committed yet: `make demo` measures a small one on your machine."
+
+
 def measured(root: Path) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
     """Folder name, group and published numbers of the ladder to show first: the one with most training images."""
     found = []
@@ -68,91 +88,22 @@ def measured(root: Path) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
     return name, group, published
 
 
-def headline(root: Path) -> str:
-    """The measured factor and halving time with their intervals, and the figure."""
-    shown = measured(root)
-    if shown is None:
-        return "No measured ladder is committed yet: `make demo` measures a small one on your machine."
-    name, group, published = shown
-    data, target, trend = group["dataset"], group["target"], group["trend"]
-    titles = {r["model"]: short_title(r["title"]) for r in group["rows"]}
-    words = DATASETS.get(data["name"], data["name"])
-    subset = f" (a seeded subset of {data['train_images']:,} training images)" if data["subset"] else ""
-    alt = f"Cost to target by publication date on {words}, with the fitted trend and Moore's law"
-    at_least = "at least " if trend["reference_censored"] else ""
+def loading(root: Path) -> str:
+    """Images a second of one core, from originals and from prepared stores."""
+    measured = json.loads((root / "results" / "throughput" / "loader.json").read_text())
+    rate = {r["name"]: r["median"] for r in measured["one_core"]}
+    originals = rate["originals, end to end, torchcodec"]
+    stores = {
+        "JPEG at 256 px": "prepared jpeg256, end to end",
+        "raw pixels, random resized crop": "prepared raw256, resized crop, end to end",
+        "raw pixels, random crop": "prepared raw256, random crop, end to end",
+    }
+    said = ", ".join(f"{rate[n]:,.0f} ({words}, {rate[n] / originals:.1f}x)" for words, n in stores.items())
     return (
-        f"**Measured on {words}{subset}:** {titles[trend['cheapest']]} reaches AlexNet's "
-        f"{100 * target['value']:.1f} % {target['metric'][:3]}-{target['metric'][3]} with "
-        f"**{at_least}{number(trend['reduction_factor'])}x** less arithmetic than {titles[trend['reference']]} "
-        f"(95 % {interval(trend['reduction_interval'])}); the cost halves every "
-        f"**{number(trend['halving_months'])} months** {interval(trend['halving_interval'])}. "
-        f"Moore's law over the same span: {number(trend['moore_factor'])}x. Published for ImageNet: "
-        f"{number(published['reduction_factor'])}x and {number(published['halving_months'])} months. "
-        f"{group['runs']} runs, {trend['covers']}.\n\n"
-        f"![{alt}](results/{name}/trend.svg)"
+        f"One core ({measured['circumstances']['cpu']}, median of {measured['rounds']} rounds) reads {originals:,.0f} "
+        f"original images a second. `harness prepare` packs the set once into memory-mapped files, with the "
+        f"reference's exact evaluation pixels; from them the same core reads {said}."
     )
-
-
-def results_table(root: Path) -> str:
-    """The measured table, the columns a reader asks for first."""
-    shown = measured(root)
-    if shown is None:
-        return headline(root)
-    name, group, _ = shown
-    header = ["architecture", "date", "n", "reached", "epochs (after, at]", "PFLOP", "95 % or resolution", "factor",
-              "flags"]  # fmt: skip
-    lines = markdown_lines([row for row in rows_by_cost(group) if row["in_trend"]], header)
-    return (
-        grid(header, lines, markdown=True)
-        + "\n\nBold: cheapest so far when published. PFLOP: 3 x forward MACs x images / 10^15, the study's unit. "
-        f"Everything else, with the exact ledger and what the flags mean: [TABLE.md](results/{name}/TABLE.md)."
-    )
-
-
-def found(root: Path) -> str:
-    """The findings that follow from the numbers: intervals, misses, and the order beside ImageNet's."""
-    shown = measured(root)
-    if shown is None:
-        return headline(root)
-    _, group, published = shown
-    trend = group["trend"]
-    rows = [r for r in group["rows"] if r["in_trend"]]
-    missed = [r["title"] for r in rows if r["cost"] is None]
-    lines = [
-        f"* Factor {number(trend['reduction_factor'])}x {interval(trend['reduction_interval'])}; published "
-        f"{number(published['reduction_factor'])}x.",
-        f"* Halving every {number(trend['halving_months'])} months {interval(trend['halving_interval'])} by bootstrap "
-        f"over {trend['covers']}, {interval(trend['halving_interval_ols'])} by least squares; published "
-        f"{number(published['halving_months'])} {interval(published['halving_interval_ols'])}.",
-        *([f"* {note.strip()}"] if (note := reference_note(group)) else []),
-        f"* {len(rows) - len(missed)} of {len(rows)} architectures reach the level"
-        + (f"; missed within the plan, and kept as lower bounds: {', '.join(missed)}." if missed else "."),
-        *order_against_published(rows),
-        f"* Run on: {'; '.join(sorted({h for r in rows for h in r['hardware']}))}.",
-    ]
-    return "\n".join(lines)
-
-
-def order_against_published(rows: list[dict[str, Any]]) -> list[str]:
-    """How far the order of architectures by cost is the published one: rank correlation and the widest moves."""
-    import numpy as np
-
-    theirs = {r["model"]: float(r["printed_compute"]) for r in published_table("hernandez2020_table3.csv")}
-    both = [r for r in rows if r["cost"] is not None and r["model"] in theirs]
-    if len(both) < 3:
-        return []
-    here = np.argsort(np.argsort([r["cost"] for r in both]))
-    there = np.argsort(np.argsort([theirs[r["model"]] for r in both]))
-    correlation = float(np.corrcoef(here, there)[0, 1])
-    moves = sorted(range(len(both)), key=lambda i: (-abs(int(here[i]) - int(there[i])), both[i]["model"]))[:4]
-    words = [
-        f"{both[i]['title']} is {here[i] + 1} of {len(both)} here and {there[i] + 1} there" for i in moves
-        if here[i] != there[i]
-    ]  # fmt: skip
-    return [
-        f"* Order by cost, cheapest first, against the published table: rank correlation {correlation:.2f} over "
-        f"{len(both)} architectures" + (f"; {', '.join(words)}." if words else ".")
-    ]
 
 
 def zoo(root: Path) -> str:
@@ -179,6 +130,7 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "headline": headline,
     "table": results_table,
     "found": found,
+    "loading": loading,
     "zoo": zoo,
     "verbs": verbs,
 }

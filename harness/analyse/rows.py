@@ -62,6 +62,7 @@ def row_of(
         "runs": [t.run_id for t in trials],
         "middle_run": middle.run_id,
         "outcomes": dict(sorted(Counter(t.outcome for t in trials).items())),
+        "best_accuracy": [float(t.accuracy(target.metric).max()) if t.counters.shape[1] else None for t in trials],
         "missed": dict(sorted(Counter(_miss(t) for t, c in zip(trials, costs.censored, strict=True) if c).items())),
         "forward_macs": middle.forward_macs,
         "epochs": finite(epochs.high),

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import numpy as np
+
 from harness.analyse.cost import UNIT_WORDS
 from harness.analyse.headline import median_costs, point
-from harness.analyse.ladder import REFERENCE, Rung
+from harness.analyse.ladder import REFERENCE, Rung, reference_of
+from harness.analyse.words import short_title
 from harness.record.target import Target
 
 STEP = 0.005
@@ -19,15 +22,15 @@ def sensitivity(rungs: list[Rung], target: Target, unit: str) -> list[dict[str, 
     for delta in (-STEP, STEP):
         if 0 < (value := target.value + delta) <= 1:
             changed = point(rungs, median_costs(rungs, target.metric, value, unit))
-            stopped = _stopped(rungs, target.metric, value, unit)
-            items.append(_item(f"target {100 * delta:+.1f} points", changed, rungs, stopped))
+            note = _unanswered(rungs, target.metric, value, unit)
+            items.append(_item(f"target {100 * delta:+.1f} points", changed, rungs, note))
     for other in ("paper_pflop", "spent_macs", "spent_flops"):
         if other != unit:
             changed = point(rungs, median_costs(rungs, target.metric, target.value, other))
             items.append(_item(f"in {UNIT_WORDS[other]}", changed, rungs))
     held = median_costs(rungs, target.metric, target.value, unit, in_a_row=2)
-    stopped = _stopped(rungs, target.metric, target.value, unit, in_a_row=2)
-    items.append(_item("two evaluations in a row at the target", point(rungs, held), rungs, stopped))
+    note = _unanswered(rungs, target.metric, target.value, unit, in_a_row=2)
+    items.append(_item("two evaluations in a row at the target", point(rungs, held), rungs, note))
     for name in headline["frontier"]:
         kept = [(r, c) for r, c in zip(rungs, base, strict=True) if r.model != name]
         if kept:
@@ -38,21 +41,31 @@ def sensitivity(rungs: list[Rung], target: Target, unit: str) -> list[dict[str, 
     return items
 
 
-def _stopped(rungs: list[Rung], metric: str, value: float, unit: str, *, in_a_row: int = 1) -> int:
-    """Runs that ended at their own target, before this question could be answered: they did not miss it."""
-    return sum(
-        trial.outcome == "reached" and bool(missed)
-        for r in rungs
-        for trial, missed in zip(r.trials, r.costs(metric, value, unit, in_a_row=in_a_row).censored, strict=True)
-    )
+def _unanswered(rungs: list[Rung], metric: str, value: float, unit: str, *, in_a_row: int = 1) -> str:
+    """Why a question has no figure: runs that ended at their own target before it was answered did not miss it.
+
+    Empty where every run answers it.
+    """
+    missed = {r.model: r.costs(metric, value, unit, in_a_row=in_a_row).censored for r in rungs}
+    stopped = {r.model: missed[r.model] & np.array([t.outcome == "reached" for t in r.trials]) for r in rungs}
+    if not any(s.any() for s in stopped.values()):
+        return ""
+    number, runs = sum(int(s.sum()) for s in stopped.values()), sum(len(r.trials) for r in rungs)
+    words = f"not measured: {number} of {runs} runs stopped at the target's first crossing"
+    reference = reference_of(rungs)
+    own = missed[reference.model] & ~stopped[reference.model]
+    if own.any():
+        title = short_title(reference.trials[0].title)
+        words += f"; {title} itself misses it in {int(own.sum())} of its {len(own)} runs"
+    return words
 
 
-def _item(words: str, found: dict[str, Any], rungs: list[Rung], stopped: int = 0) -> dict[str, Any]:
-    """One line. Where runs stopped before the question was answered (`stopped`) there is no figure, only the note."""
-    if stopped:
-        runs = sum(len(r.trials) for r in rungs)
-        note = f"not measured: {stopped} of {runs} runs stopped at the target's first crossing"
-        return {"change": words, "reduction_factor": None, "halving_months": None, "frontier": [], "note": note}
+def _item(words: str, found: dict[str, Any], rungs: list[Rung], unanswered: str = "") -> dict[str, Any]:
+    """One line. Where runs stopped before the question was answered there is no figure, only the note that says so."""
+    if unanswered:
+        return {
+            "change": words, "reduction_factor": None, "halving_months": None, "frontier": [], "note": unanswered,
+        }  # fmt: skip
     missing = len(rungs) - found["reached"]
     notes = [f"{missing} of {len(rungs)} architectures do not reach it"] if missing else []
     notes += ["too few left for a trend"] if found["reason"] else []

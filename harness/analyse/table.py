@@ -227,11 +227,11 @@ def markdown(document: dict[str, Any], published: dict[str, Any]) -> str:
         *(["\n".join(f"* {note}" for note in document["notes"])] if document["notes"] else []),
         headline(document, published),
         main_table(document),
-        "PFLOP is the published study's unit, 3 x forward MACs x images / 1e15. Bold: on the frontier when published. "
-        "epochs (after, at]: the level was passed after the first and not after the second. Costs are medians over "
-        "seeds; a missed run counts as above its budget (>). Intervals: [ ] bootstrap over seeds and the evaluation "
-        "grid; ( ] with n = 1, the evaluation grid only. factor = (epochs factor) x (MACs-per-epoch factor)."
-        + ("".join(f" `{code}`: {FLAGS[code][2]}." for code in FLAGS if code in used)),
+        "PFLOP is the published study's unit, 3 x forward MACs x images / 1e15. Bold: on the frontier when published, "
+        "by the medians. epochs (after, at]: the level was passed after the first and not after the second. Costs "
+        "are medians over seeds; a missed run counts as above its budget (>). Intervals: [ ] bootstrap over seeds and "
+        "the evaluation grid; ( ] with n = 1, the evaluation grid only. factor = (epochs factor) x "
+        "(MACs-per-epoch factor)." + ("".join(f" `{code}`: {FLAGS[code][2]}." for code in FLAGS if code in used)),
         grid(LEDGER_COLUMNS, ledger_lines(document), markdown=True),
         "The ledger of the middle run, named last, at its crossing (at its end where it missed): spent = forward + "
         "backward, exactly; evaluation and lost (done, then lost to an interruption) stand beside the headline, "
@@ -243,7 +243,8 @@ def markdown(document: dict[str, Any], published: dict[str, Any]) -> str:
             sensitivity_table(document, markdown=True),
             "## Time and energy to target, by hardware",
             hardware_table(document, markdown=True),
-            "Medians over the seeds run on that hardware; not comparable between hardware, nor with the trend above.",
+            "Medians over the seeds run on that hardware, with whatever else the machine had to do; not comparable "
+            "between hardware, nor with the trend above.",
         ]
     if document["searches"]:
         parts += [

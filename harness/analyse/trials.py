@@ -103,7 +103,8 @@ def hardware_label(hardware: dict[str, Any]) -> str:
     """One line that names the hardware as far as time and energy depend on it."""
     parts = [f"{hardware.get('world_size', 1)} x {hardware.get('device_name', 'unknown')}"]
     if hardware.get("device") == "cpu":
-        parts.append(f"{hardware.get('threads')} threads")
+        threads = hardware.get("threads")
+        parts.append(f"{threads} thread{'' if threads == 1 else 's'}")
     parts.append(str(hardware.get("precision", "unknown precision")))
     parts += ["compiled"] if hardware.get("compile") else []
     return ", ".join(parts)

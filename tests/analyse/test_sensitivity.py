@@ -71,7 +71,7 @@ def test_seconds_are_kept_apart_by_hardware_and_missing_joules_stay_missing(tmp_
         Made("net1", [0.3] * 4, published=day(20), device_name="fast", outcome="budget_exhausted"),
     ]
     rows = {(h["hardware"], h["model"]): h for h in study(tmp_path, runs)["hardware"]}
-    slow, fast = "1 x slow, 1 threads, fp32", "1 x fast, 1 threads, fp32"
+    slow, fast = "1 x slow, 1 thread, fp32", "1 x fast, 1 thread, fp32"
     assert rows[slow, "alexnet"]["seconds"] == 120
     assert rows[fast, "alexnet"]["seconds"] == 12
     assert rows[fast, "alexnet"]["joules"] is None
