@@ -1,6 +1,7 @@
 """The machine: device, precision, memory format, malloc, seeds, and what NVML says of energy."""
 
 import ctypes
+import os
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -77,6 +78,8 @@ def prepare(config: Config, local_rank: int) -> Machine:
         torch.set_num_threads(config.threads)
     device = torch.device("cuda", local_rank) if config.device == "cuda" else torch.device("cpu")
     if device.type == "cuda":
+        if config.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first call
         torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = not config.deterministic
         torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"

@@ -23,7 +23,10 @@ class Counts:
 def evaluate(
     model: nn.Module, data: ImageData, machine: Machine, world: World, *, resolution: int, batch_size: int
 ) -> Counts:
-    """Run the evaluation split through `model` once; ties count for the class with the lower index."""
+    """Run the evaluation split through `model` once.
+
+    Equal logits (in bf16 a few images in a thousand have some) are ordered as `torch.topk` does on that device.
+    """
     model.eval()
     top1 = torch.zeros((), dtype=torch.int64, device=machine.device)
     top5 = torch.zeros((), dtype=torch.int64, device=machine.device)

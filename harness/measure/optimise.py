@@ -45,11 +45,12 @@ def build_optimizer(model: nn.Module, recipe: RecipeConfig, *, fused: bool) -> t
     """The recipe's optimiser over all parameters, norm layers and biases undecayed if the recipe says so."""
     groups = _parameter_groups(model, recipe)
     lr, momentum = recipe.lr, recipe.momentum
+    kernel = True if fused else None  # False would ask torch for a loop over parameters, None for its own default
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.999), fused=fused)
+        return torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.999), fused=kernel)
     if recipe.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr=lr, momentum=momentum, alpha=0.9, eps=1e-3)
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=recipe.optimizer == "nesterov", fused=fused)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=recipe.optimizer == "nesterov", fused=kernel)
 
 
 def _parameter_groups(model: nn.Module, recipe: RecipeConfig) -> list[dict[str, object]]:

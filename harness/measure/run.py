@@ -143,7 +143,8 @@ def _assemble(
         model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     network = model
     if config.compile:
-        network = torch.compile(model)  # type: ignore[assignment]
+        torch.compiler.reset()  # a sweep in one process: networks that share a forward() share its recompile limit
+        network = torch.compile(model, dynamic=False)  # type: ignore[assignment]  # the partial last batch apart
     target = target_of(config)
     return Training(
         config=config,

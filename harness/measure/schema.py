@@ -171,3 +171,4 @@ class Config:
     threads: int | None
     log_every_steps: int
     checkpoint_minutes: float
+    checkpoint_at_evaluations: bool

@@ -92,12 +92,13 @@ def test_sigkill_at_random_steps(reference: Reference, tmp_path: Path) -> None:
         root = tmp_path / str(number)
         at = choose.choice([i for i, of in enumerate(reference.step_of) if of == step])
         what = f"killed at step {step}, {reference.events[at]} (event {at})"
-        often = ("checkpoint_minutes=1e-9",) if number % 4 == 0 else ()  # a checkpoint at every step
-        if often:
-            at = choose.randrange(len(reference.events))
-        assert perform_and_wait(order(root, "killed", fault=Fault(at, faults.sigkill), extra=often)) == -9, what
+        # a checkpoint at every step, none at all, at evaluations
+        saves = {0: ("checkpoint_minutes=1e-9",), 1: ("checkpoint_at_evaluations=false",)}.get(number % 4, ())
+        if saves:
+            at = choose.randrange(len(reference.events) // (number % 4 + 1))
+        assert perform_and_wait(order(root, "killed", fault=Fault(at, faults.sigkill), extra=saves)) == -9, what
         lost = lost_macs(events(root, "killed"))
-        assert perform_and_wait(order(root, "resumed", extra=often)) == 0, what
+        assert perform_and_wait(order(root, "resumed", extra=saves)) == 0, what
         attempt = "resumed" if (root / "resumed" / "weights0").exists() else "killed"  # sealed already, when killed
         assert left(root, attempt) == reference.result, what
         assert read_run(folder_of(root)).summary["totals"]["lost_macs"] == lost, what

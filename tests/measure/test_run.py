@@ -1,12 +1,15 @@
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import models
 from harness.measure import run as run_module
+from harness.measure import train
 from harness.measure.data import steps_per_epoch
 from harness.measure.flops import bill
 from harness.measure.interrupt import StopFlag
@@ -117,8 +120,6 @@ def test_what_a_crash_lost_stands_on_its_own_line(
             raise ValueError("boom")
         return original(*arguments)
 
-    from harness.measure import train
-
     original = train.optimise_step
     with monkeypatch.context() as patch:
         patch.setattr(train, "optimise_step", dies)
@@ -130,6 +131,28 @@ def test_what_a_crash_lost_stands_on_its_own_line(
     per_step = 32 * (resumed.summary["bill"]["forward_macs"] + resumed.summary["bill"]["weight_gradient_macs"])
     assert last.lost_macs == 3 * (per_step + 32 * resumed.summary["bill"]["input_gradient_macs"])
     assert (last.correct_top1, last.loss) == (expected.correct_top1, expected.loss)
+
+
+@pytest.mark.parametrize("when", ["checkpoint_minutes=1e-9", "checkpoint_at_evaluations=true"])
+def test_what_a_checkpoint_takes_is_on_no_clock(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    now, saves = 0.0, 0
+
+    def save(_: object) -> None:
+        nonlocal now, saves
+        now, saves = now + 100.0, saves + 1
+
+    monkeypatch.setattr(train, "time", SimpleNamespace(perf_counter=lambda: now, monotonic=time.monotonic))
+    monkeypatch.setattr(train.resume, "save", save)
+    row = read_run(measure(tiny_config(when)).folder).curve[-1]
+    assert saves >= 2
+    assert (row.train_seconds, row.eval_seconds) == (0, 0)
+
+
+def test_checkpoints_can_be_left_out_at_evaluations(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train.resume, "save", lambda _: pytest.fail("a checkpoint"))
+    assert measure(tiny_config("checkpoint_at_evaluations=false")).outcome == "budget_exhausted"
 
 
 def test_accumulation_and_resolutions_are_billed_as_they_happen(tiny_config: MakeConfig) -> None:
@@ -176,8 +199,6 @@ def test_bad_input_leaves_nothing_behind(tiny_config: MakeConfig, override: str,
 
 
 def test_out_of_memory_is_an_outcome(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.measure import train
-
     def exhausted(*arguments: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("no more")
 
