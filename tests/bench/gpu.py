@@ -1,205 +1,260 @@
-"""The GPU rows: the loop on a GPU from memory, and fed by worker processes from a prepared set.
+"""The training step on a GPU, fed from memory: harness beside bare loop, share of the matmul ceiling, joules an image.
 
-    python -m tests.bench.gpu                      # a GPU machine, 16 cores: about 10 minutes
-    python -m tests.bench.gpu --models resnet18 --images 20000 --pixels raw256
+    python -m tests.bench.gpu                    # a GPU machine: the sixteen architectures at 64 px, about 8 minutes
+    python -m tests.bench.gpu --resolution 224 --batch 256 --models alexnet,resnet50
 
-Makes a set of 224-px JPEGs (a few hundred photographs, repeated), prepares it, and prints images per second of the
-bare loop on one synthetic batch on the device, the same loop fed by the harness's loader, and the whole harness.
-Without a GPU it runs a toy size on the CPU to show that it works: no result is written then, whatever the options.
+First checks on the device that every network gives the CPU's logits, then measures; both loops train one network on
+one batch that lies on the device, with the same precision, memory format, loss, optimiser and clock. After every
+network the result file is written anew, so that a time limit loses only what it cut. Without a GPU it runs a toy size
+on the CPU to show that it works: no result is written then, whatever the options.
 """
 
 import argparse
 import contextlib
-import io
+import json
+import math
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
-from PIL import Image
-from torch import nn
 
 import models
-from harness import cli
 from harness.measure.config import compose
-from harness.measure.data import Batch, build
-from harness.measure.device import prepare, resolve
+from harness.measure.device import Machine, energy_counter, prepare, resolve
+from harness.measure.flops import bill
 from harness.measure.interrupt import StopFlag
+from harness.measure.optimise import TrainingLoss
 from harness.measure.run import run as harness_run
 from harness.measure.schema import Config
-from harness.record.curve import read_curve
-from harness.record.folder import CURVE
-from harness.record.protocol import PROTOCOL_VERSION
+from harness.record.folder import read_run
+from harness.record.units import FLOPS_PER_MAC
 from tests.bench import core
-from tests.bench.images import photograph
+from tests.bench.loop import Feed
 
 NOT_A_GPU = "NOT A GPU RESULT: torch sees no GPU here; toy sizes on the CPU, only to show that the script runs"
+PUBLISHED = (
+    "alexnet,vgg11,googlenet,resnet18,resnet34,resnet50,squeezenet1_1,wide_resnet50_2,densenet121,resnext50_32x4d,"
+    "mobilenet_v1,shufflenet_v1_x1_0,mobilenet_v2,shufflenet_v2_x1_0,shufflenet_v2_x1_5,efficientnet_b0"
+)
+TOLERANCE = 1e-2
+"""Largest difference of a logit between devices in fp32, as a share of the largest: sums differ in their order."""
 
 
-def make_tree(root: Path, images: int, distinct: int) -> Path:
-    """`images` JPEGs of 224 px short side under 10 classes, hard links to `distinct` generated ones."""
-    for split, count in (("train", images), ("val", max(50, images // 50))):
-        for i in range(count):
-            folder = root / split / f"n{i % 10:08d}"
-            folder.mkdir(parents=True, exist_ok=True)
-            path, source = folder / f"{i}.JPEG", root / "distinct" / f"{i % distinct}.JPEG"
-            if not source.exists():
-                source.parent.mkdir(parents=True, exist_ok=True)
-                image = photograph(i % distinct, 256, 341).resize((298, 224), Image.Resampling.BILINEAR)
-                stream = io.BytesIO()
-                image.save(stream, "JPEG", quality=96, subsampling=0)
-                source.write_bytes(stream.getvalue())
-            if not path.exists():
-                os.link(source, path)
-    return root
+class DeviceFeed(Feed):
+    """A batch on the device; a stamp waits for the device, then reads the clock and the joules used (NaN: unknown)."""
+
+    def __init__(self, steps: int, args: argparse.Namespace, machine: Machine) -> None:
+        super().__init__(steps, args.batch, args.resolution, warm_up=args.warm_up)
+        images, labels = self.batch
+        self.batch = (images.to(machine.device, memory_format=machine.memory_format), labels.to(machine.device))
+        self._machine, self._energy = machine, energy_counter(machine.device)
+
+    def stamp(self) -> tuple[float, float]:
+        self._machine.synchronise()
+        joules = self._energy() if self._energy else float("nan")
+        return time.perf_counter(), joules
+
+    def per_image(self) -> tuple[float, float]:
+        """Seconds and joules an image of the timed part."""
+        (start, joules), (end, joules_end) = self.stamps
+        images = self.steps * len(self.batch[0])
+        return (end - start) / images, (joules_end - joules) / images
 
 
-def configured(args: argparse.Namespace, name: str, root: Path, out: Path) -> Config:
-    """The config of a run as a user would start it."""
+def configured(args: argparse.Namespace, name: str) -> Config:
+    """The config of a run as a user would start it, on this machine."""
     return resolve(compose([
-        "data=prepared", f"data.root={root}", f"data.pixels={args.pixels}", f"data.resolution={args.resolution}",
-        f"model={name}", "target=none", f"recipe.batch_size={args.batch}", f"budget.epochs={args.epochs + 1}",
-        f"out={out}", f"data.workers={args.workers}", f"compile={str(args.compile).lower()}",
+        "data=fake", f"model={name}", "target=none", "budget.epochs=1", f"data.resolution={args.resolution}",
+        f"recipe.batch_size={args.batch}", f"compile={str(args.compile).lower()}", "checkpoint_at_evaluations=false",
     ]))  # fmt: skip
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer, machine: Any, batch: Batch) -> None:
-    with machine.autocast():
-        loss = nn.functional.cross_entropy(model(batch[0]), batch[1])
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-
-
-def bare(config: Config, batches: Iterator[Batch], warm: int) -> float:
-    """Images per second of the plainest loop with the run's own precision and memory format."""
-    machine = prepare(config, 0)
+def bare_step(config: Config) -> tuple[Machine, Callable[[torch.Tensor, torch.Tensor], None]]:
+    """The plainest training step with the run's own network, precision, memory format, loss and optimiser."""
+    machine, recipe = prepare(config, 0), config.recipe
     torch.manual_seed(0)
     model = models.build(config.model.name, classes=10, **config.model.kwargs)
     model = model.to(machine.device).to(memory_format=machine.memory_format).train()
-    network = torch.compile(model) if config.compile else model
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=machine.fused_optimizer or None)
-    images, start = 0, 0.0
-    for number, batch in enumerate(batches):
-        if number == warm:
-            machine.synchronise()
-            images, start = 0, time.perf_counter()
-        _step(network, optimizer, machine, batch)  # type: ignore[arg-type]
-        images += len(batch[1])
-    machine.synchronise()
-    return images / (time.perf_counter() - start)
+    if config.compile:
+        torch.compiler.reset()
+    network = torch.compile(model, dynamic=False) if config.compile else model
+    loss_of = TrainingLoss(label_smoothing=0.0, auxiliary_weight=config.model.auxiliary_weight)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=1e-3, momentum=recipe.momentum, weight_decay=recipe.weight_decay,
+        fused=True if machine.fused_optimizer else None,
+    )  # fmt: skip
+
+    def step(images: torch.Tensor, labels: torch.Tensor) -> None:
+        with machine.autocast():
+            loss = loss_of(network(images), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return machine, step
 
 
-def synthetic(config: Config, steps: int) -> Iterator[Batch]:
-    """One batch on the device, over and over: what no loader can pass."""
-    machine = prepare(config, 0)
-    side, batch = config.data.resolution, config.recipe.batch_size
-    images = torch.randn(batch, 3, side, side, device=machine.device).to(memory_format=machine.memory_format)
-    labels = torch.arange(batch, device=machine.device) % 10
-    for _ in range(steps):
-        yield images, labels
+def bare(config: Config, feed: DeviceFeed) -> None:
+    """A loop around the step and nothing else."""
+    _, step = bare_step(config)
+    for images, labels in feed:
+        step(images, labels)
 
 
-def fed(config: Config, epochs: int) -> tuple[float, float]:
-    """Images per second with the harness's loader, and with the loader alone."""
-    machine = prepare(config, 0)
-    data = build(config.data, config.recipe, machine.device)
-
-    def walk() -> Iterator[Batch]:
-        for epoch in range(epochs):
-            yield from data.train_batches(
-                seed=0, epoch=epoch, batch_size=config.recipe.batch_size, start_batch=0,
-                resolution=config.data.resolution, rank=0, world_size=1,
-            )  # fmt: skip
-
-    rate = bare(config, walk(), warm=3)
-    machine.synchronise()
-    start = time.perf_counter()
-    seen = sum(len(labels) for _, labels in walk())
-    machine.synchronise()
-    alone = seen / (time.perf_counter() - start)
-    data.close()
-    return rate, alone
+def harness(config: Config, feed: DeviceFeed) -> None:
+    """The whole of run.py on the same batch: record, journal, bill, progress, schedule, stop flag, data clock."""
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as silent, contextlib.redirect_stderr(silent):
+        config = replace(config, out=folder, recipe=replace(config.recipe, lr=1e-3))
+        with mock.patch("harness.measure.run.build", return_value=feed):
+            result = harness_run(config, overrides=[], stop=StopFlag())
+        totals = read_run(result.folder).summary["totals"]
+    assert result.outcome == "budget_exhausted", result.outcome
+    assert totals["images"] == feed.train_images, "the ledger counts other images than were fed"
 
 
-def whole(config: Config) -> tuple[float, float]:
-    """Images per second and the share of time waiting for data of `harness train`, its first epoch left out."""
-    with contextlib.redirect_stderr(io.StringIO()):
-        result = harness_run(config, overrides=[], stop=StopFlag())
-    rows = read_curve(result.folder / CURVE)
-    first, last = rows[0], rows[-1]
-    seconds = last.train_seconds - first.train_seconds
-    return (last.images - first.images) / seconds, (last.data_wait_seconds - first.data_wait_seconds) / seconds
+LOOPS: dict[str, Callable[[Config, DeviceFeed], None]] = {"bare": bare, "harness": harness}
 
 
-def measure(args: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
-    """One entry per model: medians over rounds, interleaved."""
-    tree = make_tree(scratch / f"tree-{args.images}", args.images, args.distinct)
-    store = scratch / f"{args.pixels}-{args.images}-{args.resolution}"
-    encoding, side = ("raw", args.pixels[3:]) if args.pixels.startswith("raw") else ("jpeg", args.pixels[4:])
-    with contextlib.redirect_stdout(sys.stderr):
-        code = cli.main(["prepare", f"data.root={tree}", f"out={store}", f"format={encoding}",
-                         f"short_side={side.removesuffix('square')}", f"data.resolution={args.resolution}",
-                         f"square={str(side.endswith('square')).lower()}"])  # fmt: skip
-    if code:
-        raise SystemExit(code)
-    found = []
-    for name in args.models.split(","):
-        rounds: dict[str, list[float]] = {"bare": [], "fed": [], "loader_alone": [], "harness": [], "waiting": []}
-        for turn in range(args.rounds):
-            with tempfile.TemporaryDirectory() as out:
-                config = configured(args, name, store, Path(out))
-                rounds["bare"].append(bare(config, synthetic(config, args.steps), warm=min(20, args.steps // 3)))
-                rate, alone = fed(config, args.epochs)
-                rounds["fed"].append(rate)
-                rounds["loader_alone"].append(alone)
-                rate, waiting = whole(config)
-                rounds["harness"].append(rate)
-                rounds["waiting"].append(waiting)
-            print(f"{name}: round {turn + 1} of {args.rounds} done", file=sys.stderr)
-        middle = {key: statistics.median(values) for key, values in rounds.items()}
-        print(
-            f"{name:20} bare {middle['bare']:9,.0f}  fed {middle['fed']:9,.0f} ({middle['fed'] / middle['bare']:.2f})  "
-            f"harness {middle['harness']:9,.0f} ({middle['harness'] / middle['bare']:.2f}, waiting "
-            f"{middle['waiting']:.0%})  loader alone {middle['loader_alone']:9,.0f} images/s"
-        )
-        found.append({"model": name, "precision": config.precision, "rounds": rounds, "medians": middle})
-    return found
+def difference(config: Config, side: int) -> float:
+    """Largest difference of the evaluation logits between device and CPU in fp32, as a share of the largest."""
+    torch.manual_seed(0)
+    model = models.build(config.model.name, classes=10, **config.model.kwargs).eval()
+    images = torch.randn(4, 3, side, side)
+    device = prepare(replace(config, precision="fp32"), 0).device
+    with torch.inference_mode():
+        expected = model(images)
+        found = model.to(device)(images.to(device)).cpu()
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def ceiling(side: int, seconds: float, device: torch.device) -> float:
+    """Multiply-adds of a bf16 matrix product of random numbers, in FLOP/s: the most that any network could use."""
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+
+    def rate(products: int) -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        start = time.perf_counter()
+        for _ in range(products):
+            torch.mm(a, b)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return products * side**3 * FLOPS_PER_MAC / (time.perf_counter() - start)
+
+    rate(3)
+    products = max(1, round(seconds * rate(10) / (side**3 * FLOPS_PER_MAC)))
+    return statistics.median(rate(products) for _ in range(3))
+
+
+def steps_for(config: Config, args: argparse.Namespace) -> int:
+    """As many steps as take the asked time in the bare loop."""
+    trial = DeviceFeed(10, args, prepare(config, 0))
+    bare(config, trial)
+    seconds, _ = trial.per_image()
+    return min(5000, max(10, round(args.seconds / (seconds * args.batch))))
+
+
+def measure(args: argparse.Namespace, name: str, matmul_flops_per_second: float) -> dict[str, Any]:
+    """One network: medians over rounds, the two loops taking turns at being first."""
+    config = configured(args, name)
+    apart = difference(config, args.resolution)
+    assert apart < TOLERANCE, f"{name}: logits differ from the CPU's by {apart:.1%} of the largest"
+    counted = bill(models.build(name, classes=10, **config.model.kwargs), resolution=args.resolution)
+    flops = FLOPS_PER_MAC * (counted.forward_macs + counted.backward_macs)
+    steps = steps_for(config, args)
+    rounds: dict[str, list[tuple[float, float]]] = {loop: [] for loop in LOOPS}
+    for turn in range(args.rounds):
+        for loop in sorted(LOOPS, reverse=bool(turn % 2)):
+            feed = DeviceFeed(steps, args, prepare(config, 0))
+            LOOPS[loop](config, feed)
+            rounds[loop].append(feed.per_image())
+    rate = {loop: 1 / statistics.median(s for s, _ in found) for loop, found in rounds.items()}
+    ratios = [b / h for (b, _), (h, _) in zip(rounds["bare"], rounds["harness"], strict=True)]
+    joules = statistics.median(j for _, j in rounds["harness"])
+    return {
+        "model": name, "precision": config.precision, "steps": steps, "spent_flops_per_image": flops,
+        "images_per_second": rate, "ratio": statistics.median(ratios), "ratio_rounds": ratios,
+        "share_of_matmul_ceiling": rate["harness"] * flops / matmul_flops_per_second,
+        "joules_per_image": None if math.isnan(joules) else joules, "logits_apart_from_cpu": apart,
+        "seconds_per_image_rounds": {loop: [s for s, _ in found] for loop, found in rounds.items()},
+    }  # fmt: skip
+
+
+def gpu_facts() -> dict[str, Any]:
+    """CUDA and cuDNN, and where NVML is at hand the driver and the power limit; empty without a GPU."""
+    if not torch.cuda.is_available():
+        return {}
+    facts: dict[str, Any] = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    with contextlib.suppress(Exception):
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+        facts["driver"] = pynvml.nvmlSystemGetDriverVersion()
+        facts["power_limit_watts"] = pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+    return facts
+
+
+def line(row: dict[str, Any]) -> str:
+    """One row of the table."""
+    if "failure" in row:
+        return f"{row['model']:20} {row['failure']}"
+    rate, joules = row["images_per_second"], row["joules_per_image"]
+    energy = "-" if joules is None else f"{1000 * joules:.2f}"
+    return (
+        f"{row['model']:20} {rate['bare']:12,.0f} {rate['harness']:12,.0f} {row['ratio']:8.3f} "
+        f"{row['share_of_matmul_ceiling']:10.2%} {energy:>12}"
+    )
 
 
 def main() -> None:
     """Measure on a GPU, or show at a toy size that the script runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     gpu = torch.cuda.is_available()
-    parser.add_argument("--models", default="alexnet,resnet18,shufflenet_v2_x1_0,mobilenet_v2" if gpu else "resnet18")
-    parser.add_argument("--pixels", default="jpeg224" if gpu else "jpeg64", help="jpegN, rawN, rawNsquare")
-    parser.add_argument("--resolution", type=int, default=224 if gpu else 64)
-    parser.add_argument("--images", type=int, default=50_000 if gpu else 200)
-    parser.add_argument("--distinct", type=int, default=500 if gpu else 10)
-    parser.add_argument("--batch", type=int, default=512 if gpu else 20)
-    parser.add_argument("--steps", type=int, default=150 if gpu else 4)
-    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--models", default=PUBLISHED if gpu else "googlenet,shufflenet_v2_x1_0")
+    parser.add_argument("--resolution", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=128 if gpu else 4)
+    parser.add_argument("--seconds", type=float, default=2.0 if gpu else 0.1, help="timed part of a round, a loop")
+    parser.add_argument("--warm-up", type=int, default=10 if gpu else 1, help="steps before the clock starts")
     parser.add_argument("--rounds", type=int, default=3 if gpu else 1)
-    parser.add_argument("--workers", default="null", help="loader processes; null as many as the harness takes")
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "harness-bench-gpu")
     parser.add_argument("--out", type=Path, default=core.RESULTS)
     args = parser.parse_args()
     if not gpu:
         print(NOT_A_GPU)
-    facts = core.circumstances()
-    found = measure(args, args.scratch)
-    if not gpu:
-        print(NOT_A_GPU)
-        return
-    settings = {key: str(value) for key, value in vars(args).items() if key not in ("scratch", "out")}
-    document = {"circumstances": facts, "protocol": PROTOCOL_VERSION, "settings": settings, "models": found}
-    core.write(f"gpu-{torch.cuda.get_device_name().replace(' ', '-').lower()}-{args.pixels}", document, args.out)
+    facts = core.circumstances() | gpu_facts()
+    device = torch.device("cuda" if gpu else "cpu")
+    most = ceiling(8192 if gpu else 256, 1.0 if gpu else 0.05, device)
+    settings = {key: str(value) for key, value in vars(args).items() if key != "out"}
+    document = {"circumstances": facts, "settings": settings, "matmul_bf16_flops_per_second": most, "networks": []}
+    path = args.out / f"gpu_step_{args.resolution}px{'_compiled' if args.compile else ''}.json"
+    for name in args.models.split(","):
+        try:
+            row = measure(args, name, most)
+        except Exception as error:  # noqa: BLE001  (the other networks are measured all the same)
+            row = {"model": name, "failure": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
+        document["networks"].append(row)
+        print(line(row), file=sys.stderr)
+        if gpu:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(document, indent=1) + "\n")
+    print(
+        f"\nbatch {args.batch}, {args.resolution} px, medians of {args.rounds}; bf16 matmul {most / 1e12:.1f} TFLOP/s"
+    )
+    print(f"{'images/s':20} {'bare':>12} {'harness':>12} {'ratio':>8} {'of ceiling':>10} {'mJ/image':>12}")
+    for row in document["networks"]:
+        print(line(row))
+    print(f"written: {path}" if gpu else NOT_A_GPU)
+    if any("failure" in row for row in document["networks"]):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

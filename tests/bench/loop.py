@@ -52,19 +52,24 @@ class Feed:
     name, classes, fingerprint, subset = "bench", 10, "0" * 64, True
     notes: dict[str, str | int] = {}  # noqa: RUF012  (the protocol's name)
 
-    def __init__(self, steps: int, batch: int, side: int) -> None:
+    def __init__(self, steps: int, batch: int, side: int, warm_up: int = WARM_UP) -> None:
         generator = torch.Generator().manual_seed(0)
         images = torch.randn(batch, 3, side, side, generator=generator)
         self.batch = (images.contiguous(memory_format=torch.channels_last), torch.arange(batch) % 10)
-        self.steps = steps
-        self.train_images, self.evaluation_images = (steps + WARM_UP + 1) * batch, batch
+        self.steps, self.warm_up = steps, warm_up
+        self.train_images, self.evaluation_images = (steps + warm_up + 1) * batch, batch
         self.stamps: list[tuple[float, float]] = []
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for step in range(WARM_UP + self.steps + 1):  # the last one is not timed: evaluation and checkpoint follow it
-            if step in (WARM_UP, WARM_UP + self.steps):
-                self.stamps.append((time.perf_counter(), time.process_time()))
+        first, last = self.warm_up, self.warm_up + self.steps
+        for step in range(last + 1):  # the last one is not timed: evaluation and checkpoint follow it
+            if step in (first, last):
+                self.stamps.append(self.stamp())
             yield self.batch
+
+    def stamp(self) -> tuple[float, float]:
+        """Wall seconds and CPU-seconds since some origin."""
+        return time.perf_counter(), time.process_time()
 
     def train_batches(self, **_: object) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         return iter(self)

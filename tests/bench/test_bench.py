@@ -1,6 +1,7 @@
 """The benchmarks measure what they say, and a machine without a GPU makes no GPU result."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 import models
 from harness.measure.data import decode
-from tests.bench import core, gpu, images, loop
+from tests.bench import core, gpu, gpu_feed, images, loop
 
 
 def test_rates_are_medians_over_rounds_beside_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,8 +61,35 @@ def test_without_a_gpu_nothing_is_called_a_gpu_result(
         assert args.resolution == 64
         return []
 
-    monkeypatch.setattr(gpu, "measure", toy)
-    monkeypatch.setattr(sys, "argv", ["gpu", "--out", str(tmp_path / "out")])
-    gpu.main()
+    monkeypatch.setattr(gpu_feed, "measure", toy)
+    monkeypatch.setattr(sys, "argv", ["gpu_feed", "--out", str(tmp_path / "out")])
+    gpu_feed.main()
     assert capsys.readouterr().out.count("NOT A GPU RESULT") == 2
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_the_step_of_a_gpu_is_measured_like_for_like(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both loops on one batch at toy size, with auxiliary heads; a network that fails is a row and an exit code."""
+    command = ["gpu", "--models", "googlenet,absent", "--seconds", "0.01", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    out = capsys.readouterr().out
+    assert ended.value.code == 1
+    measured = next(row for row in out.splitlines() if row.startswith("googlenet"))
+    _, *figures, joules = measured.replace("%", "").replace(",", "").split()
+    assert len(figures) == 4
+    assert min(map(float, figures)) > 0
+    assert joules == "-", "no counter, no joules"
+    assert re.search(r"^absent +BadInput", out, re.MULTILINE)
+    assert out.count("NOT A GPU RESULT") == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_matrix_product_is_counted_as_two_flops_a_multiply_add(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(1000))
+    monkeypatch.setattr(gpu.time, "perf_counter", lambda: float(next(ticks)))  # every look is a second later
+    assert gpu.ceiling(16, 1e-9, torch.device("cpu")) == 2 * 16**3
