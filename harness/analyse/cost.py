@@ -29,7 +29,7 @@ UNIT_WORDS = {
     "spent_flops": "exact spent FLOPs",
     "epochs": "epochs",
     "seconds": "training seconds",
-    "joules": "joules",
+    "joules": "joules, evaluation included",
 }
 
 

@@ -30,8 +30,7 @@ def headline(folder: str, group: dict[str, Any], published: dict[str, Any]) -> s
         f"({_two_intervals(trend)}). {against_moore(trend)} {runs} runs in the trend; the bootstrap covers "
         f"{trend['covers']}.\n\n"
         f"The study, rebuilt from its constants (ImageNet, {100 * claims()['target_top5']:.1f} % top-5): "
-        f"{number(published['reduction_factor'])}x with EfficientNet-B0, {published_factor(trend['cheapest'], titles)}"
-        f"{number(published['halving_months'])} months.\n\n"
+        f"{_published_factors(trend['cheapest'], titles, published)}, {number(published['halving_months'])} months.\n\n"
         f"![{alt}](results/{folder}/trend.svg)"
     )
 
@@ -58,8 +57,7 @@ def lines(group: dict[str, Any], published: dict[str, Any]) -> list[str]:
     missed = [f"{short_title(r['title'])} ({best(r)})" for r in rows if r["cost"] is None]
     return [
         f"Factor {number(trend['reduction_factor'])}x {interval(trend['reduction_interval'])} with "
-        f"{titles[trend['cheapest']]}; the study has {published_factor(trend['cheapest'], titles)}"
-        f"and {number(published['reduction_factor'])}x with EfficientNet-B0.",
+        f"{titles[trend['cheapest']]}; the study has {_published_factors(trend['cheapest'], titles, published)}.",
         *made_of(cheapest),
         f"Halving every {number(trend['halving_months'])} months ({_two_intervals(trend)}); the study's constants give "
         f"{number(published['halving_months'])} {interval(published['halving_interval_ols'])} by least squares. "
@@ -103,12 +101,18 @@ def _two_intervals(trend: dict[str, Any]) -> str:
     )
 
 
-def published_factor(model: str, titles: dict[str, str]) -> str:
-    """The study's own factor for the architecture that is the cheapest here, as the beginning of a list."""
+def published_factor(model: str) -> float | None:
+    """The study's own factor for one architecture; None where it has none."""
     theirs = _printed("printed_compute")
-    if model not in theirs or model == "efficientnet_b0":
-        return ""
-    return f"{number(theirs[REFERENCE] / theirs[model])}x with {titles[model]}, "
+    return theirs[REFERENCE] / theirs[model] if model in theirs else None
+
+
+def _published_factors(cheapest: str, titles: dict[str, str], published: dict[str, Any]) -> str:
+    whole = f"{number(published['reduction_factor'])}x with EfficientNet-B0"
+    same = published_factor(cheapest)
+    if same is None or cheapest == "efficientnet_b0":
+        return whole
+    return f"{number(same)}x with {titles[cheapest]} and {whole}"
 
 
 def made_of(row: dict[str, Any]) -> list[str]:

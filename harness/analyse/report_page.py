@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.analyse.cost import UNIT_WORDS
+from harness.analyse.findings import against_moore, published_factor
 from harness.analyse.report_figures import as_json, curves_figure, thresholds_figure, trend_figure
 from harness.analyse.report_sources import Source, code_and_hardware, commands, sources_of
 from harness.analyse.report_tables import hardware_table, ledger_table, main_table, sensitivity_table
@@ -133,11 +134,13 @@ def headline(group: dict[str, Any], published: dict[str, Any]) -> str:
     if trend["reason"]:
         return f"<p>No trend: {escape(trend['reason'])}.</p>"
     titles = {r["model"]: r["title"] for r in group["rows"]}
+    same = published_factor(trend["cheapest"])
     cards = (
         (f"Less arithmetic than {short_title(titles[trend['reference']])}, "
          f"with {short_title(titles[trend['cheapest']])}",
          f"{number(trend['reduction_factor'])}×", f"95 % {interval(trend['reduction_interval'])}",
-         f"published: {number(published['reduction_factor'])}×"),
+         f"published: {number(published['reduction_factor'])}×"
+         + ("" if same is None else f", {number(same)}× with this network")),
         ("One halving of the cost every", f"{number(trend['halving_months'])} months",
          f"95 % {interval(trend['halving_interval'])}; least squares alone {interval(trend['halving_interval_ols'])}",
          f"published: {number(published['halving_months'])} {interval(published['halving_interval_ols'])}"),
@@ -154,6 +157,7 @@ def headline(group: dict[str, Any], published: dict[str, Any]) -> str:
     return (
         f'<dl class="cards">{html}</dl><p class="soft">Unit: {escape(UNIT_WORDS[group["unit"]])}{formula}. '
         f"Bootstrap of {trend['draws']:,} draws over {escape(trend['covers'])}. {escape(reference_note(group))}"
+        f"{escape(against_moore(trend))} "
         "Published: ImageNet, top-5 79.1 %, so compare slopes, not levels, where the data set differs.</p>"
     )
 

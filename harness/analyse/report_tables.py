@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.analyse.cost import UNIT_WORDS
 from harness.analyse.rows import FLAGS
-from harness.analyse.table import COLUMNS, LEDGER_COLUMNS, cells, ledger_lines, rows_by_cost
+from harness.analyse.table import CLOCK_COLUMNS, COLUMNS, LEDGER_COLUMNS, cells, ledger_lines, rows_by_cost
 from harness.analyse.words import MISSING, number
 
 
@@ -100,4 +100,4 @@ def hardware_table(group: dict[str, Any]) -> str:
         for h in group["hardware"]
     ]
     caption = "Medians over the seeds run on that hardware; not comparable between hardware, nor with the trend."
-    return html_table(caption, ["architecture", "hardware", "n", "training seconds", "joules"], rows, words=(1,))
+    return html_table(caption, ["architecture", "hardware", "n", *CLOCK_COLUMNS], rows, words=(1,))

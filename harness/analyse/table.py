@@ -196,7 +196,11 @@ def hardware_table(document: dict[str, Any], *, markdown: bool) -> str:
             above = h[f"{unit}_above"]
             figures.append(number(h[unit]) if above is None else f"> {number(above)}")
         rows.append([h["hardware"], h["title"], str(h["n"]), *figures])
-    return grid(["hardware", "architecture", "n", "training seconds", "joules"], rows, markdown=markdown, left=(0, 1))
+    return grid(["hardware", "architecture", "n", *CLOCK_COLUMNS], rows, markdown=markdown, left=(0, 1))
+
+
+CLOCK_COLUMNS = ("training seconds", "joules, evaluation included")
+"""The energy counter runs on while a run evaluates; the clock of training does not."""
 
 
 def search_table(document: dict[str, Any], *, markdown: bool) -> str:

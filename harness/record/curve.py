@@ -22,7 +22,7 @@ class Evaluation:
     step: optimiser steps done; epoch: epochs done (a fraction between whole ones); images: training images seen;
     loss: mean training loss since the previous evaluation; lr: the learning rate of the last step;
     train_seconds, eval_seconds, data_wait_seconds: cumulative over the run, train_seconds includes the waiting;
-    energy_joules: cumulative, None where the hardware gives none.
+    energy_joules: cumulative, evaluation included, None where the hardware gives none.
     """
 
     step: int
