@@ -111,4 +111,5 @@ def covers(sizes: list[int]) -> str:
         return "n = 1: the resolution of the evaluation grid only, no variation between seeds"
     if min(sizes) == 1:
         return f"seeds and resolution; {sizes.count(1)} of {len(sizes)} architectures have n = 1: resolution only"
-    return f"seeds (n = {min(sizes)} to {max(sizes)}) and resolution"
+    seeds = str(max(sizes)) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+    return f"seeds (n = {seeds}) and resolution"
