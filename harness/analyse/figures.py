@@ -92,7 +92,8 @@ def _lines(axes: Any, rows: list[dict[str, Any]], trend: dict[str, Any]) -> None
     first, last = months(chosen[0]["published"]), months(chosen[-1]["published"])
     start, end = (2 ** (trend["intercept"] + trend["slope"] * m) for m in (first, last))
     halving = trend["halving_months"]
-    words = "costs level" if halving is None else f"{halving:.1f} months a halving"
+    at_most = "≤ " if trend["reference_censored"] else ""
+    words = "costs level" if halving is None else f"{at_most}{halving:.1f} months a halving"
     axes.plot([_year(first), _year(last)], [start, end], color=FRONTIER, linewidth=1.5, label=f"fit: {words}")
     axes.plot(
         [_year(first), _year(last)], [start, start * 2 ** (-(last - first) / MOORE_DOUBLING_MONTHS)],

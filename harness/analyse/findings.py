@@ -7,7 +7,7 @@ import numpy as np
 from harness.analyse.ladder import REFERENCE
 from harness.analyse.published import claims
 from harness.analyse.published import table as published_table
-from harness.analyse.table import markdown_lines, reference_note, rows_by_cost
+from harness.analyse.table import halving, markdown_lines, reference_note, rows_by_cost, times
 from harness.analyse.words import DATASETS, grid, interval, number, short_title
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
@@ -19,16 +19,16 @@ def headline(folder: str, group: dict[str, Any], published: dict[str, Any]) -> s
     words = DATASETS.get(data["name"], data["name"])
     subset = f" (a seeded subset of {data['train_images']:,} training images)" if data["subset"] else ""
     alt = f"Cost to target by publication date on {words}, with the fitted trend and Moore's law"
-    at_least = "at least " if trend["reference_censored"] else ""
+    at_least, at_most = ("at least ", "at most ") if trend["reference_censored"] else ("", "")
     runs = sum(r["n"] for r in group["rows"] if r["in_trend"])
     return (
         f"**Measured on {words}{subset}:** {titles[trend['cheapest']]} reaches AlexNet's "
         f"{100 * target['value']:.1f} % {_metric(target['metric'])} with "
         f"**{at_least}{number(trend['reduction_factor'])}x** less arithmetic than {titles[trend['reference']]} "
         f"(95 % {interval(trend['reduction_interval'])}); over the {len(trend['frontier'])} architectures that were "
-        f"the cheapest so far when published, the cost halves every **{number(trend['halving_months'])} months** "
-        f"({_two_intervals(trend)}). {against_moore(trend)} {runs} runs in the trend; the bootstrap covers "
-        f"{trend['covers']}.\n\n"
+        "the cheapest so far when published, the cost halves every "
+        f"**{at_most}{number(trend['halving_months'])} months** ({_two_intervals(trend)}). {against_moore(trend)} "
+        f"{runs} runs in the trend; the bootstrap covers {trend['covers']}.\n\n"
         f"The study, rebuilt from its constants (ImageNet, {100 * claims()['target_top5']:.1f} % top-5): "
         f"{_published_factors(trend['cheapest'], titles, published)}, {number(published['halving_months'])} months.\n\n"
         f"![{alt}](results/{folder}/trend.svg)"
@@ -52,17 +52,19 @@ def lines(group: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """The findings that follow from the numbers: intervals, misses, what the gain is made of, the order of ImageNet."""
     trend = group["trend"]
     rows = [r for r in group["rows"] if r["in_trend"]]
+    bound = trend["reference_censored"]
     titles = {r["model"]: short_title(r["title"]) for r in rows}
     cheapest = next(r for r in rows if r["model"] == trend["cheapest"])
     missed = [f"{short_title(r['title'])} ({best(r)})" for r in rows if r["cost"] is None]
     return [
-        f"Factor {number(trend['reduction_factor'])}x {interval(trend['reduction_interval'])} with "
+        f"Factor {times(trend['reduction_factor'], at_least=bound)} {interval(trend['reduction_interval'])} with "
         f"{titles[trend['cheapest']]}; the study has {_published_factors(trend['cheapest'], titles, published)}.",
         *made_of(cheapest),
-        f"Halving every {number(trend['halving_months'])} months ({_two_intervals(trend)}); the study's constants give "
-        f"{number(published['halving_months'])} {interval(published['halving_interval_ols'])} by least squares. "
-        f"{against_moore(trend)}",
+        f"Halving every {halving(trend['halving_months'], at_most=bound)} months ({_two_intervals(trend)}); "
+        f"the study's constants give {number(published['halving_months'])} "
+        f"{interval(published['halving_interval_ols'])} by least squares. {against_moore(trend)}",
         *([note.strip()] if (note := reference_note(group)) else []),
+        *at_a_level_reached(group),
         f"{len(rows) - len(missed)} of {len(rows)} architectures reach the level in their median run"
         + (f"; missed within the plan (best accuracy of each seed): {', '.join(missed)}." if missed else "."),
         *order_against_published(rows),
@@ -122,7 +124,21 @@ def made_of(row: dict[str, Any]) -> list[str]:
     per_epoch, epochs = row["macs_per_epoch_factor"], row["epochs_factor"]
     return [
         f"Of its {number(row['factor'])}x, {number(per_epoch)}x is fewer MACs an image, which was known before any "
-        f"training, and {number(epochs)}x fewer epochs."
+        f"training, and {times(epochs, at_least=row['factor_at_least'])} fewer epochs."
+    ]
+
+
+def at_a_level_reached(group: dict[str, Any]) -> list[str]:
+    """Where the reference's median run misses the target: the same figures at the highest level that it reaches."""
+    metric = group["target"]["metric"]
+    reached = [t for t in group["thresholds"] if t["metric"] == metric and not t["reference_censored"]]
+    if not group["trend"]["reference_censored"] or not reached:
+        return []
+    t = max(reached, key=lambda t: t["level"])
+    return [
+        f"At {100 * t['level']:.0f} % {_metric(metric)}, the highest whole percent that its median run reaches: factor "
+        f"{times(t['reduction_factor'])} {interval(t['reduction_interval'])}, halving every "
+        f"{halving(t['halving_months'])} months {interval(t['halving_interval'])}."
     ]
 
 

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from harness.analyse.cost import UNIT_WORDS
-from harness.analyse.table import counts
+from harness.analyse.table import counts, times
 from harness.analyse.trend import months
 from harness.analyse.words import interval, number, short_title
 from harness.record.units import MOORE_DOUBLING_MONTHS
@@ -53,7 +53,7 @@ def row_words(row: dict[str, Any], unit: str) -> str:
         f"cost {cost} {UNIT_WORDS[unit]}",
         f"{'95 %' if row['interval_kind'] == 'bootstrap' else 'resolution'} {interval(row['cost_interval'])}",
         f"n = {row['n']}, {counts(row['outcomes'])}",
-        *([f"factor {number(row['factor'])}x"] if row["factor"] is not None else []),
+        *([f"factor {times(row['factor'], at_least=row['factor_at_least'])}"] if row["factor"] is not None else []),
         *row["hardware"],
         *([f"flags: {' '.join(row['flags'])}"] if row["flags"] else []),
     ]
@@ -155,11 +155,11 @@ def _add_lines(figure: Any, frontier: list[dict[str, Any]], trend: dict[str, Any
     first, last = frontier[0]["published"], frontier[-1]["published"]
     span = months(last) - months(first)
     start, end = (2 ** (trend["intercept"] + trend["slope"] * months(day)) for day in (first, last))
-    halving = trend["halving_months"]
+    halving, at_most = trend["halving_months"], "≤ " if trend["reference_censored"] else ""
     theirs = published["halving_months"]
     moore, paper = start * 2 ** (-span / MOORE_DOUBLING_MONTHS), start * 2 ** (-span / theirs)
     slopes = (
-        ("fit: level" if halving is None else f"fit: {number(halving)} months a halving", end, BLUE, "solid"),
+        ("fit: level" if halving is None else f"fit: {at_most}{number(halving)} months a halving", end, BLUE, "solid"),
         (f"Moore's law: {MOORE_DOUBLING_MONTHS:.0f} months", moore, OCHRE, "dash"),
         (f"published slope: {number(theirs)} months", paper, GREY, "dot"),
     )

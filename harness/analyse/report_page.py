@@ -9,7 +9,7 @@ from harness.analyse.findings import against_moore, published_factor
 from harness.analyse.report_figures import as_json, curves_figure, thresholds_figure, trend_figure
 from harness.analyse.report_sources import Source, code_and_hardware, commands, sources_of
 from harness.analyse.report_tables import hardware_table, ledger_table, main_table, sensitivity_table
-from harness.analyse.table import reference_note
+from harness.analyse.table import halving, reference_note, times
 from harness.analyse.words import DATASETS, interval, number, short_title
 
 HERE = Path(__file__).parent
@@ -134,19 +134,19 @@ def headline(group: dict[str, Any], published: dict[str, Any]) -> str:
     if trend["reason"]:
         return f"<p>No trend: {escape(trend['reason'])}.</p>"
     titles = {r["model"]: r["title"] for r in group["rows"]}
-    same = published_factor(trend["cheapest"])
+    same, bound = published_factor(trend["cheapest"]), trend["reference_censored"]
     cards = (
         (f"Less arithmetic than {short_title(titles[trend['reference']])}, "
          f"with {short_title(titles[trend['cheapest']])}",
-         f"{number(trend['reduction_factor'])}×", f"95 % {interval(trend['reduction_interval'])}",
-         f"published: {number(published['reduction_factor'])}×"
-         + ("" if same is None else f", {number(same)}× with this network")),
-        ("One halving of the cost every", f"{number(trend['halving_months'])} months",
+         times(trend["reduction_factor"], at_least=bound), f"95 % {interval(trend['reduction_interval'])}",
+         f"published: {times(published['reduction_factor'])}"
+         + ("" if same is None else f", {times(same)} with this network")),
+        ("One halving of the cost every", f"{halving(trend['halving_months'], at_most=bound)} months",
          f"95 % {interval(trend['halving_interval'])}; least squares alone {interval(trend['halving_interval_ols'])}",
          f"published: {number(published['halving_months'])} {interval(published['halving_interval_ols'])}"),
-        ("Moore's law over the same span", f"{number(trend['moore_factor'])}×",
+        ("Moore's law over the same span", times(trend["moore_factor"]),
          f"{number(trend['span_months'])} months at one doubling in 24",
-         f"published: {number(published['moore_factor'])}×"),
+         f"published: {times(published['moore_factor'])}"),
     )  # fmt: skip
     html = "".join(
         f'<div class="card"><dt>{escape(name)}</dt><dd><span class="big">{escape(big)}</span><br>{escape(spread)}'

@@ -6,7 +6,16 @@ from typing import Any
 
 from harness.analyse.cost import UNIT_WORDS
 from harness.analyse.rows import FLAGS
-from harness.analyse.table import CLOCK_COLUMNS, COLUMNS, LEDGER_COLUMNS, cells, ledger_lines, rows_by_cost
+from harness.analyse.table import (
+    CLOCK_COLUMNS,
+    COLUMNS,
+    LEDGER_COLUMNS,
+    cells,
+    halving,
+    ledger_lines,
+    rows_by_cost,
+    times,
+)
 from harness.analyse.words import MISSING, number
 
 
@@ -79,8 +88,8 @@ def ledger_table(group: dict[str, Any]) -> str:
 def sensitivity_table(group: dict[str, Any]) -> str:
     """The headline under small changes."""
     rows = [
-        [escape(i["change"]), MISSING if i["reduction_factor"] is None else f"{number(i['reduction_factor'])}×",
-         number(i["halving_months"]), escape(i["note"]) or MISSING]
+        [escape(i["change"]), times(i["reduction_factor"], at_least=i["at_least"]),
+         halving(i["halving_months"], at_most=i["at_least"]), escape(i["note"]) or MISSING]
         for i in group["sensitivity"]
     ]  # fmt: skip
     return html_table(

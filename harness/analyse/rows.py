@@ -77,7 +77,7 @@ def row_of(
     }
     ref_costs = reference.costs(target.metric, target.value, unit)
     ref_epochs = reference.costs(target.metric, target.value, "epochs").median()
-    row |= _factors(costs, ref_costs, draws, ref_draws)
+    row |= _factors(costs, ref_costs, draws, ref_draws) | {"factor_at_least": ref_costs.median().censored}
     if row["factor"] is not None:
         row["epochs_factor"] = known_cost(ref_epochs) / epochs.high
         row["macs_per_epoch_factor"] = row["factor"] / row["epochs_factor"]

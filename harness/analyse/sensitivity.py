@@ -64,16 +64,17 @@ def _item(words: str, found: dict[str, Any], rungs: list[Rung], unanswered: str 
     """One line. Where runs stopped before the question was answered there is no figure, only the note that says so."""
     if unanswered:
         return {
-            "change": words, "reduction_factor": None, "halving_months": None, "frontier": [], "note": unanswered,
+            "change": words, "reduction_factor": None, "halving_months": None, "frontier": [], "at_least": False,
+            "note": unanswered,
         }  # fmt: skip
     missing = len(rungs) - found["reached"]
     notes = [f"{missing} of {len(rungs)} architectures do not reach it"] if missing else []
     notes += ["too few left for a trend"] if found["reason"] else []
-    notes += ["the reference is censored: at least"] if found["reference_censored"] else []
     return {
         "change": words,
         "reduction_factor": found["reduction_factor"],
         "halving_months": found["halving_months"],
         "frontier": found["frontier"],
+        "at_least": found["reference_censored"],
         "note": "; ".join(notes),
     }

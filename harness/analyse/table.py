@@ -59,7 +59,7 @@ def cells(row: dict[str, Any], unit: str = "paper_pflop") -> dict[str, str]:
         f"{row['reached']}/{row['n']}{missed}", number(row["forward_macs"] / 1e9),
         f"> {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]", _pflop(row, unit), _cost(row),
         interval(row["cost_interval"], opening="(" if row["interval_kind"] == "resolution" else "["),
-        _times(row.get("factor")), interval(row.get("factor_interval"), opening="["),
+        times(row.get("factor"), at_least=row["factor_at_least"]), interval(row.get("factor_interval"), opening="["),
         number(row.get("epochs_factor")), number(row.get("macs_per_epoch_factor")), " ".join(row["flags"]) or MISSING,
     )  # fmt: skip
     return dict(zip(COLUMNS, named, strict=True))
@@ -139,8 +139,14 @@ def ledger_lines(document: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def _times(factor: float | None) -> str:
-    return MISSING if factor is None else f"{number(factor)}x"
+def times(factor: float | None, *, at_least: bool = False) -> str:
+    """As in 14.5x; ≥ where the reference is a lower bound."""
+    return MISSING if factor is None else f"{'≥ ' if at_least else ''}{number(factor)}x"
+
+
+def halving(months: float | None, *, at_most: bool = False) -> str:
+    """As in 22.1; ≤ where the reference, the line's first point, is a lower bound."""
+    return MISSING if months is None else f"{'≤ ' if at_most else ''}{number(months)}"
 
 
 def headline(document: dict[str, Any], published: dict[str, Any], *, markdown: bool = True) -> str:
@@ -148,13 +154,15 @@ def headline(document: dict[str, Any], published: dict[str, Any], *, markdown: b
     trend = document["trend"]
     if trend is None or trend["reason"]:
         return f"No trend: {trend['reason'] if trend else 'no runs'}."
+    bound = trend["reference_censored"]
+    factor = times(trend["reduction_factor"], at_least=bound)
     rows = [
-        ["reduction factor", _times(trend["reduction_factor"]), interval(trend["reduction_interval"]), MISSING,
-         _times(published["reduction_factor"])],
-        ["halving, months", number(trend["halving_months"]), interval(trend["halving_interval"]),
+        ["reduction factor", factor, interval(trend["reduction_interval"]), MISSING,
+         times(published["reduction_factor"])],
+        ["halving, months", halving(trend["halving_months"], at_most=bound), interval(trend["halving_interval"]),
          interval(trend["halving_interval_ols"]),
          f"{number(published['halving_months'])} {interval(published['halving_interval_ols'])}"],
-        ["Moore's law", _times(trend["moore_factor"]), MISSING, MISSING, _times(published["moore_factor"])],
+        ["Moore's law", times(trend["moore_factor"]), MISSING, MISSING, times(published["moore_factor"])],
     ]  # fmt: skip
     header = ["", "here", "95 % bootstrap", "95 % least squares", "published (ImageNet, top-5)"]
     return (
@@ -167,9 +175,13 @@ def headline(document: dict[str, Any], published: dict[str, Any], *, markdown: b
 def reference_note(document: dict[str, Any]) -> str:
     """What a reference that misses the target, always or in some draws, does to the factors; empty where it reaches."""
     trend = document["trend"]
-    name = next((short_title(r["title"]) for r in document["rows"] if r["model"] == trend["reference"]), "")
+    row = next(r for r in document["rows"] if r["in_trend"] and r["model"] == trend["reference"])
+    name = short_title(row["title"])
     if trend["reference_censored"]:
-        return f"{name} did not reach the target: factors are at least. "
+        return (
+            f"{name} reached the target in {row['reached']} of {row['n']} runs, so its median cost is known from below "
+            "only: factors are lower bounds (≥), the halving time an upper one (≤). "
+        )
     if trend["reference_open"]:
         return (
             f"In {trend['reference_censored_share']:.0%} of the draws {name} does not reach the target: "
@@ -181,7 +193,12 @@ def reference_note(document: dict[str, Any]) -> str:
 def sensitivity_table(document: dict[str, Any], *, markdown: bool) -> str:
     """What the headline hangs on."""
     rows = [
-        [i["change"], _times(i["reduction_factor"]), number(i["halving_months"]), i["note"] or MISSING]
+        [
+            i["change"],
+            times(i["reduction_factor"], at_least=i["at_least"]),
+            halving(i["halving_months"], at_most=i["at_least"]),
+            i["note"] or MISSING,
+        ]
         for i in document["sensitivity"]
     ]
     return grid(["change", "factor", "halving months", "note"], rows, markdown=markdown, left=(0, 3))

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.analyse import aggregate, trials
+from harness.analyse import aggregate, findings, trials
 from harness.analyse.groups import Level
-from harness.analyse.table import ledger_lines
+from harness.analyse.replay import replay
+from harness.analyse.table import cells, headline, ledger_lines
 from harness.record.errors import BadInput, RecordError
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run, write_runs
 
@@ -135,6 +136,23 @@ def test_two_learning_rates_are_two_plans(tmp_path):
     assert sorted(used["runs"] + beside["runs"]) == sorted(p.name for p in tmp_path.glob("alexnet/*"))
     named = [line[-1] for line in ledger_lines(document)]
     assert named == [used["middle_run"], beside["middle_run"]] == [*used["runs"], *beside["runs"]]
+
+
+def test_a_reference_that_mostly_misses_makes_every_figure_a_bound(tmp_path):
+    runs = [Made("alexnet", [0.2, 0.45, 0.45], seed=seed, outcome="budget_exhausted") for seed in (0, 1)]
+    runs += [Made("alexnet", [0.2, 0.45, 0.5], seed=2)]
+    runs += [Made("net1", [0.2, 0.45, 0.5], day(20), seed, forward_macs=250_000) for seed in range(3)]
+    runs += [Made("net2", [0.45, 0.5], day(40), seed, forward_macs=250_000) for seed in range(3)]
+    document = group(write_runs(tmp_path, runs))
+    cheapest = row(document, "net2")
+    assert cells(cheapest)["factor"] == "≥ 6.00x"  # three epochs at least, of four times the MACs, against two
+    said = headline(document, replay(), markdown=True)
+    assert "≥ 6.00x" in said
+    assert "≤ " in said
+    assert "1 of 3 runs" in said
+    (line,) = findings.at_a_level_reached(document)
+    assert line.startswith("At 45 % top-1")
+    assert "factor 8.00x" in line  # two epochs against one
 
 
 def test_one_architecture_gives_a_reason_and_no_trend(tmp_path):

@@ -46,7 +46,7 @@ def test_page_holds_the_document_and_stays_small(runs: Path, report: Path) -> No
     group = build(runs, draws=200)["groups"][0]
     trend = group["trend"]
     for words in (
-        f"{number(trend['reduction_factor'])}×", interval(trend["reduction_interval"]),
+        f"{number(trend['reduction_factor'])}x", interval(trend["reduction_interval"]),
         f"{number(trend['halving_months'])} months", interval(trend["halving_interval"]), group["key"],
     ):  # fmt: skip
         assert words in html
