@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.record.errors import EXIT_DONE, EXIT_ERROR
 
 if TYPE_CHECKING:
-    from harness.analyse.check import Recount
+    from harness.analyse.evidence.check import Recount
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """One line per defect on stdout; exit code 1 with any, 0 with none."""
-    from harness.analyse.check import check_paths
+    from harness.analyse.evidence.check import check_paths
 
     recount, how = (None, "MACs not counted again (--no-recount)") if args.no_recount else find_recount()
     defects, finished, unfinished = check_paths(args.paths, recount)
@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
 def find_recount() -> "tuple[Recount | None, str]":
     """The counter of the measuring room where its packages can be imported, and a phrase for what was done."""
     try:
-        recount = importlib.import_module("harness.measure.recount").recount
+        recount = importlib.import_module("harness.measure.bill.recount").recount
     except ImportError as error:
         return None, f"MACs not counted again: {error.name or error} cannot be imported here"
     return recount, "MACs counted again"

@@ -17,50 +17,60 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "train": Verb("harness.measure.launch", "measure one run, or a sweep with -m", "harness train model=resnet18"),
-    "plan": Verb("harness.measure.plan", "what a run or a sweep would cost", "harness plan -m +experiment=remeasure"),
-    "status": Verb("harness.analyse.status", "every run of a sweep, finished or not", "harness status results/runs"),
+    "train": Verb(
+        "harness.measure.sweep.launch", "measure one run, or a sweep with -m", "harness train model=resnet18"
+    ),
+    "plan": Verb(
+        "harness.measure.sweep.forecast", "what a run or a sweep would cost", "harness plan -m +experiment=remeasure"
+    ),
+    "status": Verb(
+        "harness.analyse.evidence.status", "every run of a sweep, finished or not", "harness status results/runs"
+    ),
     "target": Verb(
-        "harness.analyse.target",
+        "harness.analyse.evidence.target",
         "AlexNet's level on a data set, from its full runs",
         "harness target results/runs/digits",
     ),
     "count": Verb(
-        "harness.measure.count", "the bill per image of every architecture", "harness count resnet18 alexnet"
+        "harness.measure.bill.report", "the bill per image of every architecture", "harness count resnet18 alexnet"
     ),
     "aggregate": Verb(
-        "harness.analyse.aggregate",
+        "harness.analyse.show.aggregate",
         "records -> table, trend, figure",
         "harness aggregate results/runs/digits --out out",
     ),
     "report": Verb(
-        "harness.analyse.report", "records -> one HTML page to read and attach", "harness report results/runs/digits"
+        "harness.analyse.page.report",
+        "records -> one HTML page to read and attach",
+        "harness report results/runs/digits",
     ),
-    "sync": Verb("harness.measure.sync", "upload finished runs to W&B from their records", "harness sync results/runs"),
+    "sync": Verb(
+        "harness.measure.mirror.sync", "upload finished runs to W&B from their records", "harness sync results/runs"
+    ),
     "prepare": Verb(
-        "harness.measure.prepare",
+        "harness.measure.data.store.prepare",
         "pack an image folder once for fast reading",
         "harness prepare data=imagenet data.root=/path/to/imagenet out=/fast/imagenet-jpeg256",
     ),
     "search": Verb(
-        "harness.measure.search",
+        "harness.measure.sweep.search",
         "the shortest plan that still reaches the target",
         "harness search +experiment=fashion_ladder model=resnet18 target=fashion_ladder",
     ),
     "factors": Verb(
-        "harness.analyse.factors",
+        "harness.analyse.trend.factors",
         "split a gain into recipe and architecture",
         "harness factors results/runs --start alexnet:era --end efficientnet_b0:modern",
     ),
     "import-curves": Verb(
-        "harness.analyse.import_curves",
+        "harness.analyse.evidence.import_curves",
         "foreign learning curves -> records marked imported",
         "harness import-curves curves.csv --out results/runs --source 'arXiv 1512.03385, figure 4'",
     ),
     "check": Verb("harness.check", "audit records: hashes, ledger, target, MACs", "harness check results"),
-    "readme": Verb("harness.analyse.readme", "fill README's tables from results/", "harness readme --check"),
+    "readme": Verb("harness.analyse.show.readme", "fill README's tables from results/", "harness readme --check"),
     "completion": Verb("harness.completion", "completion script for bash or zsh", "harness completion bash"),
-    "replay": Verb("harness.analyse.replay", "the published study, rebuilt from its constants", "harness replay"),
+    "replay": Verb("harness.analyse.show.replay", "the published study, rebuilt from its constants", "harness replay"),
 }
 
 

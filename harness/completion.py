@@ -1,9 +1,8 @@
 """`harness completion SHELL`: verbs, options and overrides (`model=`, `recipe=`, ...) completed in bash or zsh."""
 
 import argparse
-from pathlib import Path
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+from harness.paths import CONF
 
 BASH_WORDS = """
 _harness_overrides() {

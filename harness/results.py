@@ -6,10 +6,11 @@ from io import StringIO
 from pathlib import Path
 
 from harness.cli import main as harness
+from harness.paths import ROOT
 from harness.record.files import write_atomic
 from harness.record.folder import RUN, read_summary
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+RESULTS = ROOT / "results"
 
 
 def main() -> int:

@@ -11,10 +11,10 @@ from typing import Any
 from torch import nn
 from torchvision import models as torchvision_models
 
-from models.alexnet_2012 import AlexNet2012
-from models.googlenet_2014 import GoogLeNet2014
-from models.mobilenet_v1 import MobileNetV1
-from models.shufflenet_v1 import ShuffleNetV1
+from .alexnet_2012 import AlexNet2012
+from .googlenet_2014 import GoogLeNet2014
+from .mobilenet_v1 import MobileNetV1
+from .shufflenet_v1 import ShuffleNetV1
 
 TORCHVISION = (
     "alexnet",

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import VERBS, build_parser, main
-
-ROOT = Path(__file__).resolve().parents[1]
+from harness.paths import ROOT
 
 
 def test_help_fits_a_screen_and_every_verb_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,8 @@ import tarfile
 from pathlib import Path
 
 from harness import cli
+from harness.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 TOY = [
     *("device=cpu", "precision=fp32", "threads=1", "data=fake", "data.resolution=64"),
     *("budget.epochs=1", "recipe.batch_size=40", "evaluations_per_epoch=1"),

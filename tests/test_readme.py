@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.analyse import aggregate, findings, readme
+from harness.analyse.show import aggregate, findings, readme
+from harness.paths import ROOT
 from harness.record.errors import BadInput
 from tests.analyse.synthetic import Made, day, ladder, write_run, write_runs
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ELSEWHERE = ("needs ImageNet", "needs a cluster", "needs a GPU", "needs a W&B account", "run by CI")
 """What a command that no test executes must say about itself."""
@@ -87,7 +87,7 @@ def completed(script: Path, typed: str, word: int) -> list[str]:
 
 def test_commands_of_elsewhere_still_parse() -> None:
     """Commands that need ImageNet, a cluster or an account use verbs, options and overrides that exist."""
-    from harness.measure.config import compose
+    from harness.measure.config.compose import compose
 
     parser = cli.build_parser(None)
     for command, comment in commands():

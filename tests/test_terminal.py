@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.analyse.words import TERMINAL_COLUMNS, grid
+from harness.analyse.show.words import TERMINAL_COLUMNS, grid
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run, write_runs
 
 

@@ -8,21 +8,22 @@ from pathlib import Path
 import torch
 import yaml
 
-import models
-from harness.measure import distributed
-from harness.measure.bills import Bills
-from harness.measure.config import recorded, run_folder, run_id, target_of
-from harness.measure.data import ImageData, build, steps_per_epoch
+from harness.measure.bill.phases import Bills
+from harness.measure.config.compose import recorded, run_folder, run_id, target_of
+from harness.measure.config.schema import Config
 from harness.measure.data.keyed import keyed_seed
-from harness.measure.device import Machine, prepare, resolve, seed_everything
-from harness.measure.interrupt import StopFlag
-from harness.measure.optimise import TrainingLoss, build_average, build_optimizer
-from harness.measure.progress import Display
-from harness.measure.resume import facts, restore
-from harness.measure.schema import Config
-from harness.measure.summary import summarise
-from harness.measure.tracking import Tracker, start
-from harness.measure.train import Diverged, Stopped, Training
+from harness.measure.data.protocol import ImageData, steps_per_epoch
+from harness.measure.data.sources import build
+from harness.measure.machine import distributed
+from harness.measure.machine.device import Machine, prepare, resolve, seed_everything
+from harness.measure.machine.signals import StopFlag
+from harness.measure.mirror.journal import Tracker, start
+from harness.measure.training.loop import Diverged, Stopped, Training
+from harness.measure.training.optimise import TrainingLoss, build_average, build_optimizer
+from harness.measure.training.progress import Display
+from harness.measure.training.resume import facts, restore
+from harness.measure.training.summary import summarise
+from harness.models import build as build_network
 from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput, HarnessError
 from harness.record.folder import is_finished, read_run
 from harness.record.provenance import segment
@@ -69,7 +70,7 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
         data = build(config.data, config.recipe, machine.device)
         cleanup.callback(data.close)
         _check_fits(config, data, world.size)
-        model = models.build(config.model.name, classes=data.classes, **config.model.kwargs)
+        model = build_network(config.model.name, classes=data.classes, **config.model.kwargs)
         bills = Bills(model)
         bill = bills.at(config.data.resolution)
         bills.foresee(config.recipe, config.data.resolution)

@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from harness.paths import ROOT
+
 PACKAGES = ("torch", "torchvision", "fvcore", "hydra-core", "wandb", "numpy", "torchcodec", "pillow")
 
 
@@ -19,7 +21,7 @@ def utc_now() -> str:
 @cache
 def source_commit() -> dict[str, Any]:
     """Commit hash of this source tree and whether it has uncommitted changes; None where git cannot tell."""
-    root = Path(__file__).resolve().parents[2]
+    root = ROOT
 
     def git(*arguments: str) -> str | None:
         try:

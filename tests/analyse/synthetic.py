@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.trials import Trial, trial_of
+from harness.analyse.evidence.trials import Trial, trial_of
 from harness.record import curve, folder
 from harness.record.curve import Evaluation
 from harness.record.protocol import PROTOCOL_VERSION, digest

@@ -17,8 +17,8 @@ from unittest import mock
 
 import numpy as np
 
-from harness.analyse import bootstrap
-from harness.analyse.cost import Costs
+from harness.analyse.evidence.cost import Costs
+from harness.analyse.trend import bootstrap
 from tests.analyse.synthetic import Made, curve_reaching, day, write_run
 
 ARCHITECTURES = 25

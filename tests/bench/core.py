@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from harness.measure.device import tune_malloc
+from harness.measure.machine.device import tune_malloc
 from harness.record.provenance import cpu_model, source_commit, utc_now
 
 RESULTS = Path("results/throughput")

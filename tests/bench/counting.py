@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-import models
-from harness.measure.flops import FlopCountAnalysis, bill
+from harness import models
+from harness.measure.bill.count import FlopCountAnalysis, bill
 from harness.record.ledger import Ledger
 
 MODELS = ("alexnet", "vgg11", "googlenet", "resnet18", "resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0")

@@ -26,14 +26,14 @@ from unittest import mock
 
 import torch
 
-import models
-from harness.measure.config import compose
-from harness.measure.device import Machine, energy_counter, prepare, resolve
-from harness.measure.flops import bill
-from harness.measure.interrupt import StopFlag
-from harness.measure.optimise import TrainingLoss
+from harness import models
+from harness.measure.bill.count import bill
+from harness.measure.config.compose import compose
+from harness.measure.config.schema import Config
+from harness.measure.machine.device import Machine, energy_counter, prepare, resolve
+from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run as harness_run
-from harness.measure.schema import Config
+from harness.measure.training.optimise import TrainingLoss
 from harness.record.folder import read_run
 from harness.record.units import FLOPS_PER_MAC
 from tests.bench import core

@@ -24,12 +24,13 @@ import torch
 from PIL import Image
 
 from harness import cli
-from harness.measure.config import compose
-from harness.measure.data import Batch, build
-from harness.measure.device import prepare, resolve
-from harness.measure.interrupt import StopFlag
+from harness.measure.config.compose import compose
+from harness.measure.config.schema import Config
+from harness.measure.data.protocol import Batch
+from harness.measure.data.sources import build
+from harness.measure.machine.device import prepare, resolve
+from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run as harness_run
-from harness.measure.schema import Config
 from harness.record.curve import read_curve
 from harness.record.folder import CURVE
 from harness.record.protocol import PROTOCOL_VERSION

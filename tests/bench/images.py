@@ -61,7 +61,7 @@ def make_tree(root: Path, *, train_images: int, evaluation_images: int, classes:
 
 def imagenet_sized_manifest(root: Path, cache: Path) -> None:
     """A cached manifest of ImageNet's size; its 2,002 folders exist under root, its 1.33 million files do not."""
-    from harness.measure.data import manifest as module
+    from harness.measure.data.store import manifest as module
 
     classes = [f"n{i:08d}" for i in range(1000)]
     directories: dict[str, int] = {}

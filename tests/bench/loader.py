@@ -26,9 +26,10 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from harness import cli
-from harness.measure.config import compose
-from harness.measure.data import build, decode, sampling
-from harness.measure.data.stream import CHUNK, StreamedData
+from harness.measure.config.compose import compose
+from harness.measure.data.loader import decode, sampling
+from harness.measure.data.loader.stream import CHUNK, StreamedData
+from harness.measure.data.sources import build
 from tests.bench.core import Row, Sample, clocked, measure, table
 from tests.bench.images import imagenet_sized_manifest, make_tree
 
@@ -159,7 +160,7 @@ def reference_workers(root: Path, workers: int) -> Sample:
 def harness_workers(root: Path, pixels: str, workers: int, repeats: int) -> Sample:
     """Worker processes fill the ring; this process only takes the uint8 pixels, as a GPU's copy engine would."""
     data = harness_data(root, pixels, workers=workers)
-    with mock.patch("harness.measure.data.stream.OnCpu", _Taken):
+    with mock.patch("harness.measure.data.loader.stream.OnCpu", _Taken):
         _walk(_epoch(data, 0))
 
         def walk() -> int:

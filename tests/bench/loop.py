@@ -22,9 +22,9 @@ from unittest import mock
 import torch
 from torch import nn
 
-import models
-from harness.measure.config import compose
-from harness.measure.interrupt import StopFlag
+from harness import models
+from harness.measure.config.compose import compose
+from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run as harness_run
 from tests.bench.core import Row, Sample, measure, median, table
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import models
-from harness.measure.data import decode
+from harness import models
+from harness.measure.data.loader import decode
 from tests.bench import core, gpu, gpu_feed, images, loop
 
 

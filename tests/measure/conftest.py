@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import models
-from harness.measure.config import compose
-from harness.measure.schema import Config
+from harness import models
+from harness.measure.config.compose import compose
+from harness.measure.config.schema import Config
 
 
 @pytest.fixture

@@ -18,10 +18,12 @@ from typing import Any
 import torch
 from torch import nn
 
-import models
-from harness.measure import checkpoint, run, train
-from harness.measure.config import compose
-from harness.measure.interrupt import StopFlag
+from harness import models
+from harness.measure import run
+from harness.measure.config.compose import compose
+from harness.measure.machine.signals import StopFlag
+from harness.measure.training import checkpoint
+from harness.measure.training import loop as train
 from harness.record import writer
 from harness.record.errors import HarnessError
 

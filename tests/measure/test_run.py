@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import models
+from harness import models
 from harness.measure import run as run_module
-from harness.measure import train
-from harness.measure.data import steps_per_epoch
-from harness.measure.flops import bill
-from harness.measure.interrupt import StopFlag
+from harness.measure.bill.count import bill
+from harness.measure.config.schema import Config
+from harness.measure.data.protocol import steps_per_epoch
+from harness.measure.machine.signals import StopFlag
 from harness.measure.run import Result, run
-from harness.measure.schema import Config
+from harness.measure.training import loop as train
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import BadInput
 from harness.record.folder import STATE, read_run

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-import models
-from harness.measure import cards
-from harness.measure.config import compose
-from harness.measure.count import STUDY
+from harness import models
+from harness.measure.bill.report import STUDY
+from harness.measure.config import cards
+from harness.measure.config.compose import compose
 
 GOLDEN = {r["model"]: r for r in json.loads((Path(__file__).parents[1] / "golden" / "complexity.json").read_text())}
 ZOO = sorted(models.ZOO)

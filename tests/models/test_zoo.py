@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torchvision.models.googlenet import GoogLeNetOutputs
 
-import models
-from harness.measure import cards
+from harness import models
+from harness.measure.config import cards
 
 OWN = ["alexnet_2012", "googlenet_2014", "mobilenet_v1", "shufflenet_v1_x1_0"]
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 
-import models
-from harness.analyse.status import Line, survey
-from harness.measure.cluster import pinned, slurm_config, submit
-from harness.measure.config import compose_node
-from harness.measure.flops import bill
+from harness import models
+from harness.analyse.evidence.status import Line, survey
+from harness.measure.bill.count import bill
+from harness.measure.config.compose import compose_node
+from harness.measure.sweep.slurm import pinned, slurm_config, submit
 from harness.record.curve import TIMING_FIELDS
 from harness.record.folder import CURVE, JOURNAL, LOCK, Run, read_run
 from harness.record.lock import read_holder

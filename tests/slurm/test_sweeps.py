@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 
-from harness.analyse.status import survey
-from harness.measure.config import compose
-from harness.measure.launch import plan_jobs
+from harness.analyse.evidence.status import survey
+from harness.measure.config.compose import compose
+from harness.measure.sweep.launch import plan_jobs
 from harness.record.folder import CHECKPOINT, LOCK, find_run_folders, is_finished, read_runs
 from harness.record.lock import read_holder
 from harness.record.sweep import SUBMISSIONS, read_manifests

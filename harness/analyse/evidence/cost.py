@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analyse.curves import Crossing
-from harness.analyse.trials import Trial
+from harness.analyse.evidence.crossings import Crossing
+from harness.analyse.evidence.trials import Trial
 from harness.record import units
 
 UNITS: dict[str, Callable[[Trial], NDArray[np.float64]]] = {

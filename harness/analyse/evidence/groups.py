@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from harness.analyse.plans import Plan
-from harness.analyse.trials import Dataset, Trial
+from harness.analyse.evidence.plans import Plan
+from harness.analyse.evidence.trials import Dataset, Trial
 from harness.record.errors import BadInput
 from harness.record.protocol import comparability_key
 from harness.record.target import Target

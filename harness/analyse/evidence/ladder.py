@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness.analyse.cost import UNITS, Cost, Costs, cost_at
-from harness.analyse.curves import Crossing, crossing
-from harness.analyse.groups import Group
-from harness.analyse.plans import Plan, told_apart
-from harness.analyse.trials import Trial
+from harness.analyse.evidence.cost import UNITS, Cost, Costs, cost_at
+from harness.analyse.evidence.crossings import Crossing, crossing
+from harness.analyse.evidence.groups import Group
+from harness.analyse.evidence.plans import Plan, told_apart
+from harness.analyse.evidence.trials import Trial
 
 REFERENCE = "alexnet"
 

@@ -3,13 +3,13 @@
 import csv
 from pathlib import Path
 
+from harness.paths import PUBLISHED
 from harness.record.errors import BadInput
 
-FOLDER = Path(__file__).resolve().parents[2] / "results" / "published"
 FRONTIER_LEVEL = "alexnet_top5_79.1"
 
 
-def table(name: str, folder: Path = FOLDER) -> list[dict[str, str]]:
+def table(name: str, folder: Path = PUBLISHED) -> list[dict[str, str]]:
     """Rows of one CSV, as text; raises BadInput where the file is missing or empty."""
     path = folder / name
     try:
@@ -24,12 +24,12 @@ def table(name: str, folder: Path = FOLDER) -> list[dict[str, str]]:
     return rows
 
 
-def claims(folder: Path = FOLDER) -> dict[str, float]:
+def claims(folder: Path = PUBLISHED) -> dict[str, float]:
     """Single numbers from the papers' text, by name."""
     return {row["claim"]: float(row["value"]) for row in table("claims.csv", folder)}
 
 
-def frontier_points(folder: Path = FOLDER) -> tuple[list[str], list[str], list[float]]:
+def frontier_points(folder: Path = PUBLISHED) -> tuple[list[str], list[str], list[float]]:
     """Names, dates and tfs-days of the six published points at AlexNet's level."""
     rows = [r for r in table("efficiency_sota.csv", folder) if r["level"] == FRONTIER_LEVEL]
     names, dates = [r["publication"] for r in rows], [r["publication_date"] for r in rows]

@@ -11,7 +11,7 @@ from harness.record.files import cannot_write, write_atomic
 from harness.record.target import METRICS, Target
 
 if TYPE_CHECKING:
-    from harness.analyse.groups import Level
+    from harness.analyse.evidence.groups import Level
     from harness.record.folder import Run
 
 MODEL = "alexnet"
@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
 
 def full_runs(roots: list[Path]) -> "list[Run]":
     """AlexNet's finished full-schedule runs below the folders, by seed; raises BadInput where they do not agree."""
-    from harness.analyse.plans import Plan, recipe_settings, told_apart
+    from harness.analyse.evidence.plans import Plan, recipe_settings, told_apart
     from harness.record.folder import CONFIG, read_runs
 
     found = {run.summary["run_id"]: run for root in roots for run in read_runs(root) if run.model == MODEL}
@@ -98,7 +98,7 @@ def read_target(path: Path) -> "Level":
     """The level of a target file; raises BadInput in one line."""
     import yaml
 
-    from harness.analyse.groups import Level
+    from harness.analyse.evidence.groups import Level
 
     try:
         data: Any = yaml.safe_load(path.read_text())

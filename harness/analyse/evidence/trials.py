@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analyse.plans import Plan, recipe_settings
+from harness.analyse.evidence.plans import Plan, recipe_settings
 from harness.record.curve import parse_columns
 from harness.record.errors import RecordError
 from harness.record.folder import CONFIG, CURVE, find_run_folders, is_finished, read_sealed, read_summary

@@ -7,10 +7,10 @@ import json
 import math
 from typing import Any
 
-from harness.analyse.cost import UNIT_WORDS
-from harness.analyse.table import counts, times
-from harness.analyse.trend import months
-from harness.analyse.words import interval, number, short_title
+from harness.analyse.evidence.cost import UNIT_WORDS
+from harness.analyse.show.table import counts, times
+from harness.analyse.show.words import interval, number, short_title
+from harness.analyse.trend.line import months
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
 # Mid-tones with a contrast of 3 or more on white and on the dark page; no pair is told apart by hue alone.

@@ -7,8 +7,8 @@ and words, it computes nothing.
 import argparse
 from pathlib import Path
 
-from harness.analyse.aggregate import build
-from harness.analyse.arguments import add_records, add_trend, asked_level
+from harness.analyse.show.aggregate import build
+from harness.analyse.show.arguments import add_records, add_trend, asked_level
 from harness.record.files import write_atomic
 
 SIZE_LIMIT_BYTES = 6_000_000
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Build the document and write the page. Raises BadInput in one line for anything that cannot be read."""
-    from harness.analyse.report_page import page
-    from harness.analyse.report_sources import read_sources
+    from harness.analyse.page.page import page
+    from harness.analyse.page.sources import read_sources
 
     level = asked_level(args)
     document = build(args.runs, level, unit=args.unit, draws=args.draws, seed=args.seed, recipe=args.recipe)

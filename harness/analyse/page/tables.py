@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from harness.analyse.cost import UNIT_WORDS
-from harness.analyse.rows import FLAGS
-from harness.analyse.table import (
+from harness.analyse.evidence.cost import UNIT_WORDS
+from harness.analyse.show.table import (
     CLOCK_COLUMNS,
     COLUMNS,
     LEDGER_COLUMNS,
@@ -16,7 +15,8 @@ from harness.analyse.table import (
     rows_by_cost,
     times,
 )
-from harness.analyse.words import MISSING, number
+from harness.analyse.show.words import MISSING, number
+from harness.analyse.trend.rows import FLAGS
 
 
 def html_table(

@@ -7,12 +7,12 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.analyse.arguments import UNITS_OFFERED, add_records, add_trend, asked_level
-from harness.analyse.words import TERMINAL_COLUMNS
+from harness.analyse.show.arguments import UNITS_OFFERED, add_records, add_trend, asked_level
+from harness.analyse.show.words import TERMINAL_COLUMNS
 from harness.record.errors import BadInput
 
 if TYPE_CHECKING:
-    from harness.analyse.groups import Level
+    from harness.analyse.evidence.groups import Level
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,11 +44,11 @@ def build(
     recipe: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """All groups below `root` as one plain document: what --json prints and trend.json holds."""
-    from harness.analyse.groups import group_trials
-    from harness.analyse.replay import replay
-    from harness.analyse.study import Settings, study
-    from harness.analyse.trials import read_trials
-    from harness.analyse.words import rounded
+    from harness.analyse.evidence.groups import group_trials
+    from harness.analyse.evidence.trials import read_trials
+    from harness.analyse.show.replay import replay
+    from harness.analyse.show.words import rounded
+    from harness.analyse.trend.study import Settings, study
 
     trials, unfinished = read_trials(root)
     groups = group_trials(trials, asked)
@@ -70,8 +70,8 @@ def build(
 
 def write(document: dict[str, Any], out: Path, *, figures: bool) -> list[Path]:
     """TABLE.md, table.csv, trend.json and the figures; several groups have their key in the figures' names."""
-    from harness.analyse import table
-    from harness.analyse.figures import draw_curves, draw_thresholds, draw_trend
+    from harness.analyse.show import table
+    from harness.analyse.show.figures import draw_curves, draw_thresholds, draw_trend
     from harness.record.files import cannot_write, write_atomic
 
     try:
@@ -113,7 +113,7 @@ def preface(document: dict[str, Any]) -> str:
 
 def text(document: dict[str, Any]) -> str:
     """The short form for a terminal."""
-    from harness.analyse import table
+    from harness.analyse.show import table
 
     parts = [preface(document).strip()]
     for g in document["groups"]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.record.errors import BadInput
 
 if TYPE_CHECKING:
-    from harness.analyse.groups import Level
+    from harness.analyse.evidence.groups import Level
 
 UNITS_OFFERED = ("paper_pflop", "spent_macs")
 
@@ -30,8 +30,8 @@ def add_trend(parser: argparse.ArgumentParser) -> None:
 
 def asked_level(args: argparse.Namespace) -> "Level | None":
     """The level of --target or of --metric and --value; None where neither is given. Raises BadInput."""
-    from harness.analyse.groups import Level
-    from harness.analyse.target import read_target
+    from harness.analyse.evidence.groups import Level
+    from harness.analyse.evidence.target import read_target
 
     if args.draws < 1:
         raise BadInput(f"--draws is {args.draws}: use 1 or more")

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.analyse.ladder import REFERENCE
-from harness.analyse.published import claims
-from harness.analyse.published import table as published_table
-from harness.analyse.table import halving, markdown_lines, reference_note, rows_by_cost, times
-from harness.analyse.words import DATASETS, grid, interval, number, short_title
+from harness.analyse.evidence.ladder import REFERENCE
+from harness.analyse.evidence.published import claims
+from harness.analyse.evidence.published import table as published_table
+from harness.analyse.show.table import halving, markdown_lines, reference_note, rows_by_cost, times
+from harness.analyse.show.words import DATASETS, grid, interval, number, short_title
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import yaml
 
-from harness.analyse import findings
-from harness.analyse.words import grid, number
+from harness.analyse.show import findings
+from harness.analyse.show.words import grid, number
+from harness.paths import ROOT
 from harness.record.errors import BadInput
 from harness.record.files import write_atomic
 
-ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

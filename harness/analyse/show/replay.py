@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.published import FOLDER, claims, frontier_points, table
-from harness.analyse.trend import fit, frontier, months, moore_factor
-from harness.analyse.words import grid, interval, number, rounded
+from harness.analyse.evidence.published import PUBLISHED, claims, frontier_points, table
+from harness.analyse.show.words import grid, interval, number, rounded
+from harness.analyse.trend.line import fit, frontier, months, moore_factor
 from harness.record.units import paper_pflop, paper_tfs_days
 
 
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
     parser.add_argument(
-        "--published", type=Path, default=FOLDER, metavar="DIR", help="folder of the published constants"
+        "--published", type=Path, default=PUBLISHED, metavar="DIR", help="folder of the published constants"
     )
 
 
@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def replay(folder: Path = FOLDER) -> dict[str, Any]:
+def replay(folder: Path = PUBLISHED) -> dict[str, Any]:
     """The study as plain data: rows, the headline and every item of its fragility, computed."""
     said = claims(folder)
     rows = [_row(r, said["training_images"]) for r in table("hernandez2020_table3.csv", folder)]
@@ -68,7 +68,7 @@ def _row(r: dict[str, str], images_per_epoch: float) -> dict[str, Any]:
     }
 
 
-def fragility(folder: Path = FOLDER) -> list[dict[str, Any]]:
+def fragility(folder: Path = PUBLISHED) -> list[dict[str, Any]]:
     """What the headline hangs on: name, what it does to the factor or the halving months, and in words."""
     said = claims(folder)
     epochs = {r["model"]: int(r["epochs"]) for r in table("hernandez2020_table3.csv", folder)}

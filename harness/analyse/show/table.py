@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from harness.analyse.cost import UNIT_WORDS
-from harness.analyse.rows import FLAGS
-from harness.analyse.words import MISSING, TERMINAL_COLUMNS, grid, interval, number, short_title
+from harness.analyse.evidence.cost import UNIT_WORDS
+from harness.analyse.show.words import MISSING, TERMINAL_COLUMNS, grid, interval, number, short_title
+from harness.analyse.trend.rows import FLAGS
 
 CSV_COLUMNS = (
     "key", "dataset", "model", "title", "published", "kind", "recipe", "planned_epochs", "batch_size", "resolution",

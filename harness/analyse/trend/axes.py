@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.analyse.cost import UNITS
-from harness.analyse.curves import crossing
-from harness.analyse.ladder import Rung
-from harness.analyse.rows import finite
-from harness.analyse.trials import Trial
+from harness.analyse.evidence.cost import UNITS
+from harness.analyse.evidence.crossings import crossing
+from harness.analyse.evidence.ladder import Rung
+from harness.analyse.evidence.trials import Trial
+from harness.analyse.trend.rows import finite
 from harness.record.target import Target
 
 

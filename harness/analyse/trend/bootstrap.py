@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analyse.cost import Costs
-from harness.analyse.trend import frontier_slopes, halving_interval
+from harness.analyse.evidence.cost import Costs
+from harness.analyse.trend.line import frontier_slopes, halving_interval
 
 DRAWS = 10_000
 CONFIDENCE = 0.95

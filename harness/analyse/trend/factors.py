@@ -5,11 +5,11 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from harness.analyse.arguments import add_records, asked_level
+from harness.analyse.show.arguments import add_records, asked_level
 from harness.record.errors import BadInput
 
 if TYPE_CHECKING:
-    from harness.analyse.ladder import Rung
+    from harness.analyse.evidence.ladder import Rung
 
 Point = tuple[str, str]
 """(model, recipe)."""
@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print every split; exit code 0."""
-    from harness.analyse.groups import group_trials
-    from harness.analyse.trials import read_trials
+    from harness.analyse.evidence.groups import group_trials
+    from harness.analyse.evidence.trials import read_trials
 
     asked = asked_level(args)
     if (args.start is None) != (args.end is None):
@@ -59,7 +59,7 @@ def _point(word: str) -> Point:
 
 def cells_of(trials: list[Any]) -> "dict[Point, Rung]":
     """One rung a (model, recipe): of several plans the one with most runs, then the longest."""
-    from harness.analyse.ladder import Rung
+    from harness.analyse.evidence.ladder import Rung
 
     plans: dict[Any, list[Any]] = {}
     for t in trials:
@@ -91,8 +91,8 @@ def split(
     """
     import numpy as np
 
-    from harness.analyse import bootstrap
-    from harness.analyse.rows import containing
+    from harness.analyse.trend import bootstrap
+    from harness.analyse.trend.rows import containing
 
     corners = [start, (start[0], end[1]), (end[0], start[1]), end]
     result: dict[str, Any] = {
@@ -142,7 +142,7 @@ def parts(start: Any, recipe_only: Any, architecture_only: Any, end: Any) -> dic
 
 def text(found: list[dict[str, Any]]) -> str:
     """The splits for a terminal."""
-    from harness.analyse.words import grid, interval, number
+    from harness.analyse.show.words import grid, interval, number
 
     names = {
         "whole": "the whole",

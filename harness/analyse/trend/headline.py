@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.analyse import bootstrap
-from harness.analyse.bootstrap import Floats
-from harness.analyse.cost import Cost, Costs
-from harness.analyse.ladder import Rung, known_cost, reference_of
-from harness.analyse.rows import containing, finite
-from harness.analyse.trend import fit, frontier, months, moore_factor
+from harness.analyse.evidence.cost import Cost, Costs
+from harness.analyse.evidence.ladder import Rung, known_cost, reference_of
+from harness.analyse.trend import bootstrap
+from harness.analyse.trend.bootstrap import Floats
+from harness.analyse.trend.line import fit, frontier, months, moore_factor
+from harness.analyse.trend.rows import containing, finite
 from harness.record.target import Target
 
 _NUMBERS = ("halving_months", "halving_interval_ols", "reduction_factor", "cheapest", "span_months", "moore_factor",

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.analyse.bootstrap import Floats, Interval, percentile
-from harness.analyse.cost import Cost, Costs
-from harness.analyse.curves import crossing
-from harness.analyse.ladder import Rung, known_cost
-from harness.analyse.trials import Trial
+from harness.analyse.evidence.cost import Cost, Costs
+from harness.analyse.evidence.crossings import crossing
+from harness.analyse.evidence.ladder import Rung, known_cost
+from harness.analyse.evidence.trials import Trial
+from harness.analyse.trend.bootstrap import Floats, Interval, percentile
 from harness.record.target import Target
 
 FLAGS = {

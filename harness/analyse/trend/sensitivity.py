@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.analyse.cost import UNIT_WORDS
-from harness.analyse.headline import median_costs, point
-from harness.analyse.ladder import REFERENCE, Rung, reference_of
-from harness.analyse.words import short_title
+from harness.analyse.evidence.cost import UNIT_WORDS
+from harness.analyse.evidence.ladder import REFERENCE, Rung, reference_of
+from harness.analyse.show.words import short_title
+from harness.analyse.trend.headline import median_costs, point
 from harness.record.target import Target
 
 STEP = 0.005

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analyse import bootstrap
-from harness.analyse.axes import hardware_axis, learning_curves, searches
-from harness.analyse.groups import Group
-from harness.analyse.headline import draw_all, with_intervals
-from harness.analyse.ladder import REFERENCE, ladder, reference_of
-from harness.analyse.rows import row_of
-from harness.analyse.sensitivity import sensitivity
-from harness.analyse.thresholds import thresholds
+from harness.analyse.evidence.groups import Group
+from harness.analyse.evidence.ladder import REFERENCE, ladder, reference_of
+from harness.analyse.trend import bootstrap
+from harness.analyse.trend.axes import hardware_axis, learning_curves, searches
+from harness.analyse.trend.headline import draw_all, with_intervals
+from harness.analyse.trend.rows import row_of
+from harness.analyse.trend.sensitivity import sensitivity
+from harness.analyse.trend.thresholds import thresholds
 
 THRESHOLD_DRAWS = 1_000
 """Draws at each of up to 200 levels: enough for a band in a figure, and a tenth of the headline's."""
@@ -18,7 +18,7 @@ THRESHOLD_DRAWS = 1_000
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user chose. unit: a key of `harness.analyse.cost.UNITS`; seed: of the bootstrap."""
+    """What the user chose. unit: a key of `harness.analyse.evidence.cost.UNITS`; seed: of the bootstrap."""
 
     unit: str = "paper_pflop"
     draws: int = bootstrap.DRAWS

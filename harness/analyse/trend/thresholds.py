@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analyse import bootstrap
-from harness.analyse.cost import UNITS, Costs
-from harness.analyse.curves import crossing_indices
-from harness.analyse.headline import intervals_of, point
-from harness.analyse.ladder import Rung, reference_of
+from harness.analyse.evidence.cost import UNITS, Costs
+from harness.analyse.evidence.crossings import crossing_indices
+from harness.analyse.evidence.ladder import Rung, reference_of
+from harness.analyse.trend import bootstrap
+from harness.analyse.trend.headline import intervals_of, point
 from harness.record.target import METRICS, Target
 
 GRID_PERCENT = range(1, 100)

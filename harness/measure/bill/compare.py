@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.measure.cards import read_card, skeleton
-from harness.measure.flops import Bill, bill
+from harness.measure.bill.count import Bill, bill
+from harness.measure.config.cards import read_card, skeleton
 from harness.record.files import write_atomic
 from harness.record.units import FLOPS_PER_MAC, PAPER_PASSES
 

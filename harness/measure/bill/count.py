@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # fvcore scripts a loss function at import, which torch deprecates
     from fvcore.nn import FlopCountAnalysis
 
-from harness.measure import flops_rules as rules
+from harness.measure.bill import rules
 from harness.record.errors import UncountedOperator
 from harness.record.units import FLOPS_PER_MAC
 
@@ -145,7 +145,7 @@ def _trace(shadow: nn.Module, image: Tensor, *, training: bool) -> _Trace:
     hook.remove()
     unknown = sorted(analysis.unsupported_ops())
     if unknown:
-        raise UncountedOperator(f"no rule bills {', '.join(unknown)}: add it to harness/measure/flops_rules.py")
+        raise UncountedOperator(f"no rule bills {', '.join(unknown)}: add it to harness/measure/bill/rules.py")
     lines: dict[str, dict[str, int]] = {
         line: {} for line in (rules.FORWARD, rules.WEIGHT, rules.INPUT, rules.ELEMENTWISE_LINE)
     }

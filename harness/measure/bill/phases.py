@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from harness.measure.flops import Bill, bill
-from harness.measure.optimise import freeze, resolution_at
-from harness.measure.schema import RecipeConfig
+from harness.measure.bill.count import Bill, bill
+from harness.measure.config.schema import RecipeConfig
+from harness.measure.training.optimise import freeze, resolution_at
 
 
 @dataclass

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-import models
-from harness.measure.flops import bill
+from harness.measure.bill.count import bill
+from harness.models import build as build_network
 from harness.record.errors import BadInput
 
 
@@ -20,7 +20,7 @@ def recount(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, 
 @cache
 def _count(name: str, kwargs_json: str, classes: int, resolution: int) -> dict[str, int]:
     try:
-        network = models.build(name, classes=classes, **json.loads(kwargs_json))
+        network = build_network(name, classes=classes, **json.loads(kwargs_json))
     except KeyError as error:
         raise BadInput(f"{name} is not in the zoo of this version") from error
     found = bill(network, resolution=resolution)

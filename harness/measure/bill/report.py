@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from harness.paths import PUBLISHED
 from harness.record.errors import BadInput, HarnessError
 from harness.record.units import macs_to_flops
 
-STUDY = Path(__file__).resolve().parents[2] / "results" / "published" / "hernandez2020_table3.csv"
+STUDY = PUBLISHED / "hernandez2020_table3.csv"
 TABLE_COLUMNS = 100
 
 # fidelity flag of the cards -> letter in the tables, and the value that earns it
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Count and print; raises BadInput for an unknown architecture or a size it cannot take."""
-    from harness.measure.cards import names
+    from harness.measure.config.cards import names
 
     if args.resolution < 1 or args.batch < 1:
         raise BadInput("--resolution and --batch are positive integers")
@@ -44,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput("--out belongs to --compare: harness count --compare --out results/counting")
     chosen = list(dict.fromkeys(args.models)) or names()
     if args.compare:
-        from harness.measure import count_compare
+        from harness.measure.bill import compare as count_compare
 
         return count_compare.main(chosen, resolution=args.resolution, out=args.out, as_json=args.json)
     rows = []
@@ -61,8 +62,8 @@ def main(args: argparse.Namespace) -> int:
 
 def row(name: str, *, resolution: int = 224, batch: int = 1) -> dict[str, Any]:
     """Everything `harness count` knows of one architecture at 1000 classes; MACs are per image unless named `step_`."""
-    from harness.measure import cards
-    from harness.measure.flops import bill
+    from harness.measure.bill.count import bill
+    from harness.measure.config import cards
 
     card = cards.read_card(name, resolution=resolution)
     try:

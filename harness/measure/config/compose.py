@@ -14,13 +14,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.measure.schema import Config
-from harness.measure.validate import validate
+from harness.measure.config.schema import Config
+from harness.measure.config.validate import validate
+from harness.paths import CONF
 from harness.record.errors import BadInput
 from harness.record.protocol import PROTOCOL_VERSION, digest
 from harness.record.target import Target
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
 
 # What decides a run's result, seed aside. Where it runs, who watches and how fast it goes stay out of its identity.
 _SEMANTIC_MODEL = ("name", "kwargs", "auxiliary_weight")

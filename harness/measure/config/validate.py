@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from harness.measure.schema import Config
+from harness.measure.config.schema import Config
 from harness.record.errors import BadInput
 from harness.record.target import Target
 

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.measure.data import decode, pixels
-from harness.measure.data.device_decode import DeviceDecoder
-from harness.measure.data.manifest import Split, open_manifest
-from harness.measure.data.stream import StreamedData, settings_of
+from harness.measure.config.schema import DataConfig, RecipeConfig
+from harness.measure.data.loader import decode, pixels
+from harness.measure.data.loader.device_decode import DeviceDecoder
+from harness.measure.data.loader.stream import StreamedData, settings_of
+from harness.measure.data.store.manifest import Split, open_manifest
 from harness.measure.data.subset import Cut, cut
-from harness.measure.schema import DataConfig, RecipeConfig
 from harness.record.errors import BadInput
 
 REFERENCE_PIXELS = "reference: Pillow resize and centre crop"

@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.measure.data import decode, pixels
-from harness.measure.data.folder import REFERENCE_PIXELS
-from harness.measure.data.store import StoredSplit, read_header, recipe_of
-from harness.measure.data.stream import StreamedData, settings_of
+from harness.measure.config.schema import DataConfig, RecipeConfig
+from harness.measure.data.images import REFERENCE_PIXELS
+from harness.measure.data.loader import decode, pixels
+from harness.measure.data.loader.stream import StreamedData, settings_of
+from harness.measure.data.store.files import StoredSplit, read_header, recipe_of
 from harness.measure.data.subset import cut
-from harness.measure.schema import DataConfig, RecipeConfig
 from harness.record.errors import BadInput
 
 

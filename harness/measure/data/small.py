@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
-from harness.measure.data import Batch, rank_share, steps_per_epoch
+from harness.measure.config.schema import DataConfig, RecipeConfig
 from harness.measure.data.keyed import epoch_order, keyed_generator, keyed_seed
+from harness.measure.data.protocol import Batch, rank_share, steps_per_epoch
 from harness.measure.data.subset import choose_classes, members
-from harness.measure.schema import DataConfig, RecipeConfig
 from harness.record.errors import BadInput
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")

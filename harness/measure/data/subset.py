@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness.measure.config.schema import DataConfig
 from harness.measure.data.keyed import keyed_generator
-from harness.measure.schema import DataConfig
 from harness.record.errors import BadInput
 
 SUBSET_SEED = 20120601

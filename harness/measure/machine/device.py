@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from harness.measure.schema import Config
+from harness.measure.config.schema import Config
 from harness.record.errors import BadInput
 from harness.record.provenance import cpu_model
 

@@ -18,7 +18,8 @@ from datetime import date
 from pathlib import Path
 from typing import IO, Any
 
-from harness.measure.mirror import resolve_mode
+from harness.measure.mirror.wandb_process import resolve_mode
+from harness.paths import ROOT
 from harness.record.curve import Evaluation, read_curve
 from harness.record.errors import HarnessError
 from harness.record.files import write_atomic
@@ -165,7 +166,7 @@ def _spawn_mirror(path: Path, mode: str) -> "tuple[subprocess.Popen[bytes], int]
     try:
         with open(path.with_suffix(".log"), "ab") as log:
             mirror = subprocess.Popen(
-                ["nice", "-n", "10", sys.executable, "-m", "harness.measure.mirror"]
+                ["nice", "-n", "10", sys.executable, "-m", "harness.measure.mirror.wandb_process"]
                 + [str(path), str(os.getpid()), str(writing), mode],
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -179,7 +180,7 @@ def _spawn_mirror(path: Path, mode: str) -> "tuple[subprocess.Popen[bytes], int]
     return mirror, reading
 
 
-_ROOT = str(Path(__file__).resolve().parents[2])
+_ROOT = str(ROOT)
 
 
 def _say(text: str) -> None:

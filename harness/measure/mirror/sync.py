@@ -8,12 +8,13 @@ from typing import Any
 
 import yaml
 
-from harness.measure.mirror import credentials_present, read_head, upload
-from harness.measure.tracking import begin_journal, closing_summary, journal_path, merged_rows
+from harness.measure.mirror.journal import begin_journal, closing_summary, journal_path, merged_rows
+from harness.measure.mirror.wandb_process import credentials_present, read_head, upload
+from harness.paths import CONF
 from harness.record.errors import BadInput, HarnessError
 from harness.record.folder import CONFIG, Run, find_run_folders, is_finished, read_run
 
-DEFAULTS = Path(__file__).resolve().parents[2] / "conf" / "tracking" / "wandb.yaml"
+DEFAULTS = CONF / "tracking" / "wandb.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

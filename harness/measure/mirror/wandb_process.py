@@ -1,7 +1,7 @@
 """The mirror's far side: follows a journal and repeats it to W&B. The only module that imports wandb.
 
-Runs as a process of its own, started by `harness.measure.tracking`. Standard input is a pipe from the trainer whose
-end means that the trainer has ended; a second pipe tells the trainer the state in single words.
+Runs as a process of its own, started by `harness.measure.mirror.journal`. Standard input is a pipe from the trainer
+whose end means that the trainer has ended; a second pipe tells the trainer the state in single words.
 
 W&B cannot resume an offline run: a second offline run of the same id starts again at step 0, and uploading both makes
 one overwrite the other. So every offline segment written here is complete from the first image on, and the segments it
@@ -227,7 +227,7 @@ def _start_again_offline() -> None:
 
     wandb.teardown()
     environment = {name: value for name, value in os.environ.items() if name not in KEYS}
-    arguments = [sys.executable, "-m", "harness.measure.mirror", *sys.argv[1:4], "offline", "locked"]
+    arguments = [sys.executable, "-m", "harness.measure.mirror.wandb_process", *sys.argv[1:4], "offline", "locked"]
     os.execve(sys.executable, arguments, environment)
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import torch
 
-import models
-from harness.measure.config import compose, run_folder, run_id, target_of
-from harness.measure.data import ImageData, build
-from harness.measure.device import resolve
-from harness.measure.flops import bill
-from harness.measure.launch import add_overrides, plan_jobs
-from harness.measure.schema import Config, DataConfig
+from harness.measure.bill.count import bill
+from harness.measure.config.compose import compose, run_folder, run_id, target_of
+from harness.measure.config.schema import Config, DataConfig
+from harness.measure.data.protocol import ImageData
+from harness.measure.data.sources import build
+from harness.measure.machine.device import resolve
+from harness.measure.sweep.launch import add_overrides, plan_jobs
+from harness.models import build as build_network
 from harness.record.errors import EXIT_BAD_INPUT, EXIT_DONE, BadInput, RecordError
 from harness.record.folder import Run, find_run_folders, is_finished, read_run
 from harness.record.sweep import queue
@@ -113,7 +114,7 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
         images, resolution = sets[str(config.data)], config.data.resolution
         key = (config.model.name, str(config.model.kwargs), images.classes, resolution)
         if key not in bills:
-            model = models.build(config.model.name, classes=images.classes, **config.model.kwargs)
+            model = build_network(config.model.name, classes=images.classes, **config.model.kwargs)
             bills[key] = bill(model, resolution=resolution)
         found = bills[key]
         folder = run_folder(config).parent

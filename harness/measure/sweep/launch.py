@@ -9,14 +9,14 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.measure.interrupt import StopFlag
+from harness.measure.machine.signals import StopFlag
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput, HarnessError
 from harness.record.folder import is_finished, read_summary
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from harness.measure.schema import Config
+    from harness.measure.config.schema import Config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run what was asked; the exit code of a sweep is that of its first run that did not end with 0."""
     stop = StopFlag().install()  # before torch is imported, which takes seconds
-    from harness.measure.config import compose, recorded
+    from harness.measure.config.compose import compose, recorded
 
     jobs, launcher = plan_jobs(args.overrides, multirun=args.multirun)
     configs = [compose(job) for job in jobs]  # all of them before the first starts
@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
 def run_alone(job: list[str]) -> int:
     """One run in a process of its own, as a Slurm job starts it; returns the exit code."""
     stop = StopFlag().install()
-    from harness.measure.config import compose
+    from harness.measure.config.compose import compose
     from harness.measure.run import run
 
     try:
@@ -66,7 +66,7 @@ def run_alone(job: list[str]) -> int:
 
 def plan_jobs(overrides: list[str], *, multirun: bool) -> "tuple[list[list[str]], DictConfig]":
     """The overrides of every run that was asked for, and the launcher's config node."""
-    from harness.measure.config import compose_node, take_target_file
+    from harness.measure.config.compose import compose_node, take_target_file
 
     parsed = _parse(overrides)
     fixed = [text for override, text in zip(parsed, overrides, strict=True) if not override.is_sweep_override()]
@@ -138,8 +138,8 @@ def _on_slurm(jobs: list[list[str]], launcher: "DictConfig", stop: StopFlag, *, 
     A signal before the submission prevents it, one during it is obeyed at its end (jobs not noted down would be
     submitted twice), one after it ends the waiting; what is submitted goes on.
     """
-    from harness.measure import cluster
-    from harness.measure.config import run_folder
+    from harness.measure.config.compose import run_folder
+    from harness.measure.sweep import slurm as cluster
 
     runs = [cluster.pinned(job) for job in jobs]
     if stop.signal_name is not None:
@@ -176,6 +176,6 @@ def _print_summaries(folders: list[Path], *, single: bool) -> None:
 def _respect_cap(configs: "list[Config]") -> None:
     """Refuse a sweep whose forecast is above budget.max_gpu_hours."""
     if any(config.budget.max_gpu_hours is not None for config in configs):
-        from harness.measure.plan import forecast, respect_cap
+        from harness.measure.sweep.forecast import forecast, respect_cap
 
         respect_cap(configs, forecast(configs))

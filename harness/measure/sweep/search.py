@@ -13,15 +13,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.measure.bisection import Ask, Outcome, Rule, next_step
-from harness.measure.interrupt import StopFlag
+from harness.measure.machine.signals import StopFlag
+from harness.measure.sweep.bisection import Ask, Outcome, Rule, next_step
 from harness.record.errors import EXIT_DONE, EXIT_INTERRUPTED, BadInput, HarnessError
 from harness.record.folder import read_summary
 from harness.record.ledger import LEDGER_LINES
 from harness.record.units import paper_pflop
 
 if TYPE_CHECKING:
-    from harness.measure.schema import Config
+    from harness.measure.config.schema import Config
 
 FOLDER = "search"
 
@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
     """Search; exit code 0 also when no plan succeeds (that is a result), 75 when interrupted."""
     rule = Rule(args.seeds, args.seeds // 2 + 1 if args.needed is None else args.needed)
     stop = StopFlag().install()
-    from harness.measure.config import compose
+    from harness.measure.config.compose import compose
 
     config = compose(args.overrides)
     compose([*args.overrides, f"budget.epochs={args.min_epochs}"])  # the shortest plan must be a valid one too

@@ -1,7 +1,7 @@
 """Sweeps on Slurm: one job array through submitit, one run an element.
 
 submitit writes the script, submits it and starts `element` in each task. Stopping, saving and requeueing are the
-run's own affair (`harness.measure.interrupt`): the first thing an element does is to replace submitit's handlers.
+run's own affair (`harness.measure.machine.signals`): the first thing an element does is to replace submitit's handlers.
 """
 
 import math
@@ -17,8 +17,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.measure.config import compose, run_folder
-from harness.measure.schema import Config, ResourcesConfig
+from harness.measure.config.compose import compose, run_folder
+from harness.measure.config.schema import Config, ResourcesConfig
 from harness.record.errors import BadInput
 from harness.record.folder import is_finished
 from harness.record.sweep import SUBMISSIONS, Submission, queue, read_manifests, write_manifest
@@ -144,7 +144,7 @@ def parameters(resources: ResourcesConfig, slurm: SlurmConfig) -> dict[str, Any]
 
 def element(job: list[str]) -> None:
     """One run, inside its job; anything but success ends the process, so that Slurm says FAILED."""
-    from harness.measure.launch import run_alone
+    from harness.measure.sweep.launch import run_alone
 
     if code := run_alone(job):
         sys.exit(code)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from harness.measure.data import ImageData
-from harness.measure.device import Machine
-from harness.measure.distributed import World, sum_integers
+from harness.measure.data.protocol import ImageData
+from harness.measure.machine.device import Machine
+from harness.measure.machine.distributed import World, sum_integers
 
 
 @dataclass(frozen=True)

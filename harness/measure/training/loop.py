@@ -10,18 +10,26 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from harness.measure import resume
-from harness.measure.bills import Bills
-from harness.measure.data import Batch, ImageData, steps_per_epoch
-from harness.measure.device import Machine, energy_counter
-from harness.measure.distributed import World, any_true, gather_objects, mean, parallel, share_buffers, sum_integers
-from harness.measure.evaluate import evaluate
-from harness.measure.interrupt import StopFlag
-from harness.measure.optimise import TrainingLoss, freeze, learning_rate, resolution_at
-from harness.measure.progress import Display
-from harness.measure.schema import Config
-from harness.measure.step import optimise_step
-from harness.measure.tracking import Tracker
+from harness.measure.bill.phases import Bills
+from harness.measure.config.schema import Config
+from harness.measure.data.protocol import Batch, ImageData, steps_per_epoch
+from harness.measure.machine.device import Machine, energy_counter
+from harness.measure.machine.distributed import (
+    World,
+    any_true,
+    gather_objects,
+    mean,
+    parallel,
+    share_buffers,
+    sum_integers,
+)
+from harness.measure.machine.signals import StopFlag
+from harness.measure.mirror.journal import Tracker
+from harness.measure.training import resume
+from harness.measure.training.evaluate import evaluate
+from harness.measure.training.optimise import TrainingLoss, freeze, learning_rate, resolution_at
+from harness.measure.training.progress import Display
+from harness.measure.training.step import optimise_step
 from harness.record.curve import Evaluation
 from harness.record.ledger import Ledger
 from harness.record.target import Target, reached

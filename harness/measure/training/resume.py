@@ -3,14 +3,14 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from harness.measure import checkpoint
-from harness.measure.distributed import gather_objects
+from harness.measure.machine.distributed import gather_objects
+from harness.measure.training import checkpoint
 from harness.record.errors import BadInput
 from harness.record.folder import CHECKPOINT
 from harness.record.ledger import Ledger
 
 if TYPE_CHECKING:
-    from harness.measure.train import Training
+    from harness.measure.training.loop import Training
 
 
 def save(training: "Training") -> None:
@@ -37,7 +37,7 @@ def save(training: "Training") -> None:
 
 def restore(training: "Training") -> None:
     """Go on from the checkpoint, if there is one; what was done after it is billed as lost."""
-    from harness.measure.train import Position
+    from harness.measure.training.loop import Position
 
     state = checkpoint.load(training.folder / CHECKPOINT)
     if state is not None:

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.measure.data import Batch
 from harness.measure.data.keyed import keyed_seed
-from harness.measure.distributed import gradients_shared
-from harness.measure.optimise import set_learning_rate
+from harness.measure.data.protocol import Batch
+from harness.measure.machine.distributed import gradients_shared
+from harness.measure.training.optimise import set_learning_rate
 
 if TYPE_CHECKING:
-    from harness.measure.train import Training
+    from harness.measure.training.loop import Training
 
 
 def optimise_step(

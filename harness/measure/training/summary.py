@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness.measure.config import run_id
-from harness.measure.flops import Bill
+from harness.measure.bill.count import Bill
+from harness.measure.config.compose import run_id
 from harness.record.protocol import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
-    from harness.measure.train import Training
+    from harness.measure.training.loop import Training
 
 
 def summarise(training: "Training", bill: Bill, *, outcome: str, diverged_at_step: int | None) -> dict[str, Any]:

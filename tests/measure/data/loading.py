@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from harness.measure.config import compose
-from harness.measure.data import Batch, build
-from harness.measure.data.stream import StreamedData
-from harness.measure.schema import Config
+from harness.measure.config.compose import compose
+from harness.measure.config.schema import Config
+from harness.measure.data.loader.stream import StreamedData
+from harness.measure.data.protocol import Batch
+from harness.measure.data.sources import build
 
 SIDE = 56
 

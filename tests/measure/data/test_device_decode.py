@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.measure.data import decode
-from harness.measure.data.device_decode import DeviceDecoder, is_plain
-from harness.measure.data.stream import StreamedData
+from harness.measure.data.loader import decode
+from harness.measure.data.loader.device_decode import DeviceDecoder, is_plain
+from harness.measure.data.loader.stream import StreamedData
 from harness.record.errors import BadInput
 from tests.measure.data.conftest import WNIDS, encoded, odd_files, picture
 from tests.measure.data.loading import digest, load, train

@@ -12,7 +12,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional
 
-from harness.measure.data import decode, pixels, sampling
+from harness.measure.data.loader import decode, pixels, sampling
 from harness.record.errors import BadInput, HarnessError
 from tests.measure.data.conftest import WNIDS, encoded, odd_files, picture, write_tree
 from tests.measure.data.loading import SIDE, digest, evaluation, load, train

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from torchvision.datasets import ImageFolder
 
-from harness.measure.data import manifest as module
-from harness.measure.data.manifest import cache_path, open_manifest
+from harness.measure.data.store import manifest as module
+from harness.measure.data.store.manifest import cache_path, open_manifest
 from harness.record.errors import BadInput
 from tests.bench.images import imagenet_sized_manifest
 from tests.measure.data.conftest import WNIDS, encoded, picture, write_tree

@@ -13,7 +13,8 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional
 
 from harness import cli
-from harness.measure.data import pixels, sampling, store
+from harness.measure.data.loader import pixels, sampling
+from harness.measure.data.store import files as store
 from harness.record.errors import BadInput
 from tests.measure.data.conftest import WNIDS, encoded
 from tests.measure.data.loading import SIDE, digest, evaluation, load, train

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.measure.data import Batch
-from harness.measure.data.pixels import Normaliser
+from harness.measure.data.loader.pixels import Normaliser
+from harness.measure.data.protocol import Batch
 
 
 class Buffers:

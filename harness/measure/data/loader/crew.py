@@ -22,7 +22,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from harness.measure.device import tune_malloc
+from harness.measure.machine.device import tune_malloc
 from harness.record.errors import BadInput, HarnessError
 
 log = logging.getLogger(__name__)

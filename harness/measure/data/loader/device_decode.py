@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.measure.data import decode, pixels
+from harness.measure.data.loader import decode, pixels
 from harness.record.errors import BadInput
 
 READERS = 16  # threads

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.measure.data import sampling
-from harness.measure.data.crew import Report
+from harness.measure.data.loader import sampling
+from harness.measure.data.loader.crew import Report
 
 
 class Images(Protocol):

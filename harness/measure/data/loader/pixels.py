@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from harness.measure.data import sampling
+from harness.measure.data.loader import sampling
 
 RANDOM_CROP_NUMERATOR, RANDOM_CROP_DENOMINATOR = 8, 7  # short side 256 for a 224 crop, as AlexNet and VGG did
 

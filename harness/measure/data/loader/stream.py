@@ -18,14 +18,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.measure.data import Batch, rank_share, sampling, steps_per_epoch
-from harness.measure.data.assembly import Buffers, OnCpu, OnCuda
-from harness.measure.data.crew import Crew, Report, settle
-from harness.measure.data.device_decode import DeviceDecoder, Share
-from harness.measure.data.fill import Fill, Images, StreamTask, randaugment
+from harness.measure.config.schema import DataConfig, RecipeConfig
 from harness.measure.data.keyed import epoch_order
-from harness.measure.data.pixels import Normaliser
-from harness.measure.schema import DataConfig, RecipeConfig
+from harness.measure.data.loader import sampling
+from harness.measure.data.loader.assembly import Buffers, OnCpu, OnCuda
+from harness.measure.data.loader.crew import Crew, Report, settle
+from harness.measure.data.loader.device_decode import DeviceDecoder, Share
+from harness.measure.data.loader.fill import Fill, Images, StreamTask, randaugment
+from harness.measure.data.loader.pixels import Normaliser
+from harness.measure.data.protocol import Batch, rank_share, steps_per_epoch
 from harness.record.errors import HarnessError
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure.data.scan import Folder, scan_split, split_folders
+from harness.measure.data.store.scan import Folder, scan_split, split_folders
 
 log = logging.getLogger(__name__)
 

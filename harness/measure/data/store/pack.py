@@ -18,12 +18,13 @@ import numpy as np
 import PIL
 from PIL import Image, features
 
-from harness.measure.config import compose
-from harness.measure.data import decode, pixels, store
-from harness.measure.data.crew import enter_worker
-from harness.measure.data.folder import FolderImages, select
-from harness.measure.data.store import SPLITS, Recipe
-from harness.measure.data.stream import default_workers
+from harness.measure.config.compose import compose
+from harness.measure.data.images import FolderImages, select
+from harness.measure.data.loader import decode, pixels
+from harness.measure.data.loader.crew import enter_worker
+from harness.measure.data.loader.stream import default_workers
+from harness.measure.data.store import files as store
+from harness.measure.data.store.files import SPLITS, Recipe
 from harness.record.errors import BadInput, HarnessError
 
 PLAN = "prepare.json"  # what an unfinished store is to become

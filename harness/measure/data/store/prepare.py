@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Prepares, or verifies with verify=true. Raises BadInput for wrong options, trees and files."""
     options, overrides = parse(args.overrides)
-    from harness.measure.data import pack, store
+    from harness.measure.data.store import files as store
+    from harness.measure.data.store import pack
 
     out = Path(options.out).expanduser()
     if options.verify:

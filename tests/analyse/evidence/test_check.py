@@ -1,0 +1,126 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import check, cli
+from harness.analyse.evidence.check import check_record
+from harness.record import folder
+from harness.record.protocol import digest
+from tests.analyse.synthetic import Made, curve_reaching, ladder, write_run, write_runs
+
+
+def edit(path: Path, **changes: object) -> None:
+    """Change run.json and seal it again, as a careless writer (not a forger) would."""
+    summary = json.loads((path / "run.json").read_text()) | changes
+    del summary["self_sha256"]
+    (path / "run.json").write_text(json.dumps(summary | {"self_sha256": digest(summary)}))
+
+
+def rewrite_curve(path: Path, old: str, new: str) -> None:
+    """Change the curve and seal the record again."""
+    text = (path / folder.CURVE).read_text()
+    assert old in text
+    (path / folder.CURVE).write_text(text.replace(old, new))
+    summary = json.loads((path / "run.json").read_text())
+    del summary["sha256"], summary["self_sha256"]
+    folder.seal(path, summary)
+
+
+@pytest.fixture
+def record(tmp_path):
+    return write_run(tmp_path, Made("alexnet", curve_reaching(5)))
+
+
+def test_sound_records_pass(tmp_path, capsys):
+    runs = [*ladder(), Made("late", [0.3] * 9, outcome="budget_exhausted"), Made("nan", [], outcome="diverged")]
+    write_runs(tmp_path, [*runs, Made("alexnet", [0.6, 0.5], target=None, outcome="budget_exhausted", seed=9)])
+    assert cli.main(["check", str(tmp_path), "--no-recount"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "18 records, 0 defects" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"outcome": "budget_exhausted"}, "outcome budget_exhausted"),
+        ({"target": None}, "without a target"),
+        ({"protocol_version": 99}, "protocol version 99"),
+        ({"run_id": "0" * 12}, "run_id"),
+        ({"kind": "guessed"}, "kind"),
+        ({"seed": 5}, "seed"),
+        ({"model": "resnet18"}, "model"),
+        ({"dataset": {}}, "dataset lacks"),
+        ({"hardware": None}, "misstates a field"),
+        ({"evaluations_per_epoch": 4}, "evaluations_per_epoch"),
+    ],
+)
+def test_inconsistent_summaries_are_found(record, changes, words):
+    edit(record, **changes)
+    assert any(words in defect for defect in check_record(record, None))
+
+
+def test_a_ledger_that_falls_or_does_not_add_up_is_found(record):
+    rewrite_curve(record, '"train_forward_macs": 3000000000', '"train_forward_macs": 1')
+    assert any("train_forward_macs falls" in defect for defect in check_record(record, None))
+    rewrite_curve(record, '"train_forward_macs": 1,', '"train_forward_macs": 3000000001,')
+    assert any("images x MACs per image" in defect for defect in check_record(record, None))
+
+
+def test_a_run_that_went_on_after_its_target_is_found(tmp_path):
+    path = write_run(tmp_path, Made("alexnet", curve_reaching(5, after=2)))
+    assert any("the run went on" in defect for defect in check_record(path, None))
+
+
+def test_hand_edited_files_and_truncation_are_found(record):
+    path = record / "provenance.json"
+    path.write_text(path.read_text() + " ")
+    assert "hash mismatch" in check_record(record, None)[0]
+    (record / "run.json").write_text("{")
+    assert "truncated" in check_record(record, None)[0]
+
+
+def test_a_host_name_in_the_provenance_is_found(record):
+    (record / "provenance.json").write_text('{"segments": [], "hostname": "x"}')
+    edit(record)
+    summary = json.loads((record / "run.json").read_text())
+    del summary["sha256"], summary["self_sha256"]
+    folder.seal(record, summary)
+    assert any("hostname" in defect for defect in check_record(record, None))
+
+
+def test_the_recount_is_compared(record):
+    true = json.loads((record / "run.json").read_text())["bill"]
+    assert check_record(record, lambda config, summary: true) == []
+    wrong = check_record(record, lambda config, summary: true | {"forward_macs": 7})
+    assert wrong == ["bill.forward_macs is 1000000, counted again 7"]
+
+
+def test_defects_are_one_line_each_and_exit_1(tmp_path, record, capsys):
+    edit(record, run_id="0" * 12)
+    assert cli.main(["check", str(tmp_path), "--no-recount"]) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_an_audit_of_nothing_does_not_pass(tmp_path, capsys):
+    assert cli.main(["check", str(tmp_path)]) == 2
+    assert "no finished record" in capsys.readouterr().err
+
+
+def test_without_torch_it_says_that_nothing_was_recounted(monkeypatch):
+    def absent(name: str) -> None:
+        raise ImportError(name="torch")
+
+    monkeypatch.setattr(check.importlib, "import_module", absent)
+    recount, how = check.find_recount()
+    assert recount is None
+    assert "torch cannot be imported" in how
+
+
+def test_a_real_model_is_counted_again():
+    recount, how = check.find_recount()
+    assert how == "MACs counted again"
+    config = {"model": {"name": "shufflenet_v2_x1_0", "kwargs": {}}, "data": {"resolution": 224}}
+    bill = recount(config, {"dataset": {"classes": 1000}})
+    assert bill["forward_macs"] == pytest.approx(0.1449e9, rel=1e-3)

@@ -1,0 +1,56 @@
+import pytest
+import yaml
+
+from harness import cli
+from harness.analyse.evidence.target import read_target
+from harness.record.errors import BadInput
+from tests.analyse.synthetic import Made, write_runs
+
+
+def full(seed: int, final: float, **other: object) -> Made:
+    return Made("alexnet", [0.2, 0.9, final], seed=seed, target=None, outcome="budget_exhausted", **other)
+
+
+def test_the_level_is_the_median_of_the_final_not_the_best_accuracies(tmp_path):
+    write_runs(tmp_path / "runs", [full(0, 0.61), full(1, 0.55), full(2, 0.58), Made("net1", [0.99], target=None)])
+    out = tmp_path / "conf" / "synthetic.yaml"
+    assert cli.main(["target", str(tmp_path / "runs"), "--out", str(out)]) == 0
+    data = yaml.safe_load(out.read_text())
+    assert sorted(data) == ["metric", "source", "split", "value"]
+    assert data["value"] == 0.58
+    assert all(f"{value:.6f}" in data["source"] for value in (0.61, 0.55, 0.58))
+    assert read_target(out).value == 0.58
+
+
+def test_runs_that_stopped_at_a_target_do_not_count(tmp_path, capsys):
+    write_runs(tmp_path, [Made("alexnet", [0.5])])
+    assert cli.main(["target", str(tmp_path), "--out", str(tmp_path / "t.yaml")]) == 2
+    assert "target=none" in capsys.readouterr().err
+    assert not (tmp_path / "t.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"fingerprint": "f" * 64}, "ffff"),
+        ({"planned_epochs": 90}, "90 epochs"),
+        ({"learning_rate": 0.2}, "64 px, lr 0.2"),
+    ],
+)
+def test_mixed_data_or_plans_are_refused(tmp_path, capsys, other, said):
+    write_runs(tmp_path, [full(0, 0.5), full(1, 0.5, **other)])
+    assert cli.main(["target", str(tmp_path), "--out", str(tmp_path / "t.yaml")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_one_seed_counts_once(tmp_path, capsys):
+    write_runs(tmp_path, [full(0, 0.5), full(0, 0.6)])
+    assert cli.main(["target", str(tmp_path), "--out", str(tmp_path / "t.yaml")]) == 2
+    assert "a seed occurs twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["value: 0.5\n", "[", "metric: top1\nvalue: 56.5\nsplit: validation\nsource: x\n"])
+def test_a_file_that_is_no_target_is_refused(tmp_path, text):
+    (tmp_path / "t.yaml").write_text(text)
+    with pytest.raises(BadInput):
+        read_target(tmp_path / "t.yaml")

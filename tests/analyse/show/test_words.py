@@ -1,0 +1,29 @@
+import math
+
+import pytest
+
+from harness.analyse.show.words import grid, interval, number, rounded
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, "—"), (math.nan, "—"), (math.inf, "∞"), (0, "0"), (44.42, "44.4"), (0.0691, "0.0691"), (999.9, "1000"),
+     (123456, "123000"), (1.5e12, "1.50e+12"), (-3.14159, "-3.14")],
+)  # fmt: skip
+def test_numbers(value, expected):
+    assert number(value) == expected
+
+
+def test_an_open_end_is_infinite_and_no_interval_is_a_dash():
+    assert interval([1.0, None]) == "[1.00, ∞]"
+    assert interval(None) == "—"
+
+
+def test_columns_line_up():
+    plain = grid(["a", "b"], [["x", "1"], ["longer", "22"]], markdown=False).splitlines()
+    assert len({len(line) for line in plain}) == 1
+    assert grid(["a"], [["x"]], markdown=True).splitlines()[1] == "| --- |"
+
+
+def test_rounding_hides_the_last_digits_only():
+    assert rounded({"a": [0.1 + 0.2, 10**20, True, None, "x"]}) == {"a": [0.3, 10**20, True, None, "x"]}

@@ -1,0 +1,87 @@
+import pytest
+
+from harness.analyse.show import aggregate
+from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_runs
+
+
+def study(tmp_path, runs) -> dict:
+    (group,) = aggregate.build(write_runs(tmp_path, runs), draws=200)["groups"]
+    return group
+
+
+def item(group: dict, change: str) -> dict:
+    return next(i for i in group["sensitivity"] if i["change"] == change)
+
+
+def full_ladder(steps: int = 4) -> list[Made]:
+    """Runs that go on for six epochs after the target: every nearby level can be judged."""
+    return [
+        Made(m.model, curve_reaching(20, after=6), m.published, m.seed, m.forward_macs)
+        for m in ladder(steps=steps, seeds=2)
+    ]
+
+
+def test_leaving_one_out_changes_what_it_must(tmp_path):
+    group = study(tmp_path, full_ladder())
+    assert item(group, "as measured")["reduction_factor"] == pytest.approx(8)
+    assert item(group, "without net3")["reduction_factor"] == pytest.approx(4)
+    assert item(group, "without net1")["reduction_factor"] == pytest.approx(8)
+    assert item(group, "without alexnet")["reduction_factor"] is None
+    assert item(group, "without alexnet")["halving_months"] == pytest.approx(16, abs=0.05)
+
+
+def test_a_nearby_target_and_two_in_a_row_are_judged_where_the_runs_go_on(tmp_path):
+    group = study(tmp_path, full_ladder())
+    for change in ("target -0.5 points", "target +0.5 points", "two evaluations in a row at the target"):
+        assert item(group, change)["halving_months"] == pytest.approx(16, abs=0.05), change
+        assert item(group, change)["note"] == ""
+
+
+def test_runs_that_stopped_at_the_target_cannot_answer_and_say_so(tmp_path):
+    group = study(tmp_path, ladder(steps=3))
+    for change in ("target +0.5 points", "two evaluations in a row at the target"):
+        assert item(group, change)["reduction_factor"] is None
+        assert item(group, change)["note"] == "not measured: 9 of 9 runs stopped at the target's first crossing"
+    assert max(t["level"] for t in group["thresholds"] if t["metric"] == "top1") <= 0.5
+
+
+def test_macs_and_flops_give_one_factor_and_the_exact_backward_another(tmp_path):
+    group = study(tmp_path, full_ladder())
+    macs, flops = item(group, "in exact spent MACs"), item(group, "in exact spent FLOPs")
+    assert macs["reduction_factor"] == flops["reduction_factor"]
+    assert macs["reduction_factor"] != item(group, "as measured")["reduction_factor"]
+
+
+def test_every_level_has_its_frontier_factor_and_halving_time(tmp_path):
+    group = study(tmp_path, full_ladder())
+    top1 = {t["level"]: t for t in group["thresholds"] if t["metric"] == "top1"}
+    assert top1[0.5]["halving_months"] == pytest.approx(group["trend"]["halving_months"])
+    assert top1[0.4]["frontier"] == ["alexnet", "net1", "net2", "net3"]
+    low, high = top1[0.4]["halving_interval"]
+    assert low <= top1[0.4]["halving_months"] <= high
+    assert 0.6 not in top1, "no run gets there"
+    top5 = {t["level"]: t for t in group["thresholds"] if t["metric"] == "top5"}
+    assert top5[0.75]["reduction_factor"] == pytest.approx(8)
+
+
+def test_seconds_are_kept_apart_by_hardware_and_missing_joules_stay_missing(tmp_path):
+    runs = [
+        Made("alexnet", curve_reaching(4), seed=0, device_name="slow", seconds_per_epoch=30),
+        Made("alexnet", curve_reaching(4), seed=1, device_name="fast", seconds_per_epoch=3),
+        Made("net1", [0.3] * 4, published=day(20), device_name="fast", outcome="budget_exhausted"),
+    ]
+    rows = {(h["hardware"], h["model"]): h for h in study(tmp_path, runs)["hardware"]}
+    slow, fast = "1 x slow, 1 thread, fp32", "1 x fast, 1 thread, fp32"
+    assert rows[slow, "alexnet"]["seconds"] == 120
+    assert rows[fast, "alexnet"]["seconds"] == 12
+    assert rows[fast, "alexnet"]["joules"] is None
+    assert rows[fast, "net1"]["seconds"] is None
+    assert rows[fast, "net1"]["seconds_above"] == 40
+
+
+def test_learning_curves_are_those_of_the_middle_run(tmp_path):
+    group = study(tmp_path, [Made("alexnet", curve_reaching(e), seed=e) for e in (4, 9, 25)])
+    (curve,) = group["curves"]
+    assert curve["seed"] == 9
+    assert curve["accuracy"][-1] == 0.5
+    assert curve["paper_pflop"] == sorted(curve["paper_pflop"])

@@ -1,0 +1,119 @@
+"""`harness count`: the table, the JSON and what it says of bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.measure.bill import compare as count_compare
+from harness.measure.bill import report as count
+from harness.paths import ROOT
+from harness.record.units import FLOPS_PER_MAC
+
+COMPARISON = ROOT / "results" / "counting" / "counting.json"
+
+
+def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+def test_json_is_one_document_and_nothing_else() -> None:
+    done = harness("count", "squeezenet1_1", "googlenet_2014", "--json")
+    assert done.returncode == 0
+    rows = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert [r["model"] for r in rows] == ["squeezenet1_1", "googlenet_2014"]
+    for r in rows:
+        assert r["spent_macs"] == r["forward_macs"] + r["weight_gradient_macs"] + r["input_gradient_macs"]
+        assert r["spent_flops"] == FLOPS_PER_MAC * r["spent_macs"]
+        assert r["spent_per_forward"] == pytest.approx(r["spent_macs"] / r["forward_macs"], abs=1e-6)
+        assert r["forward_macs"] == sum(r["by_operator"].values())
+    assert rows[0]["auxiliary_params"] == 0
+    assert rows[1]["auxiliary_params"] > 6_000_000
+    assert rows[1]["forward_macs"] > rows[1]["evaluation_macs"]
+
+
+def test_table_is_plain_and_narrow(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["count", "alexnet", "googlenet", "mobilenet_v1", "vit_b_16"]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert captured.err == ""
+    assert max(len(text) for text in lines) <= 100
+    assert captured.out.isascii()
+    header = lines[0]
+    starts = [header.index(word) for word in ("model", "published")]
+    googlenet = next(text for text in lines if text.startswith("googlenet"))
+    assert [googlenet[start:].split()[0] for start in starts] == ["googlenet", "2014-09-17"]
+    assert googlenet.split()[-1] == "EBKAD"
+    assert "B BatchNorm in a net from before 2015" in captured.out
+    assert next(text for text in lines if text.startswith("mobilenet_v1")).split()[2:4] == ["4.23", "0.5687"]
+
+
+def test_batch_and_resolution(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["count", "resnet18", "--batch", "256", "--resolution", "64", "--json"]) == 0
+    (at_64,) = json.loads(capsys.readouterr().out)
+    assert at_64["resolution"] == 64
+    assert at_64["step_spent_macs"] == 256 * at_64["spent_macs"]
+    assert cli.main(["count", "resnet18", "--resolution", "128", "--json"]) == 0
+    (at_128,) = json.loads(capsys.readouterr().out)
+    linear = 512 * 1000  # the classifier alone does not grow with the map
+    assert at_128["forward_macs"] - linear == 4 * (at_64["forward_macs"] - linear)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["alexne"], ["alexne", "alexnet"]),
+        (["resnet19"], ["resnet18"]),
+        (["nothing like it"], ["swin_t", "vgg11"]),
+        (["alexnet", "--resolution", "20"], ["alexnet", "20 pixels", "63"]),
+        (["vit_b_16", "--resolution", "100"], ["vit_b_16", "patch"]),
+        (["alexnet", "--resolution", "0"], ["positive"]),
+        (["alexnet", "--batch", "-1"], ["positive"]),
+        (["alexnet", "--out", "x"], ["--compare"]),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["count", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert all(word in captured.err for word in words)
+
+
+def test_comparison_of_one_net(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """MobileNet v1: FlopCounterMode ignores its groups backward; fvcore adds norms; 3x bills the stem's input."""
+    assert cli.main(["count", "mobilenet_v1", "alexnet", "--compare", "--out", str(tmp_path)]) == 0
+    document = json.loads((tmp_path / "counting.json").read_text())
+    mobilenet, alexnet = document["models"]
+    assert alexnet["flop_counter_mode_over_spent"] == 1.0
+    assert alexnet["flop_counter_mode_macs"] == alexnet["spent_macs"]
+    assert mobilenet["flop_counter_mode_over_spent"] > 3
+    assert 1.02 < mobilenet["fvcore_over_forward"] < 1.1
+    stem_input = 64 * 3 * 121 * 55 * 55  # what 3x bills too much for AlexNet
+    assert alexnet["three_times_forward_macs"] - alexnet["spent_macs"] == stem_input
+    assert (tmp_path / "TABLE.md").read_text().count("\n| alexnet |") == 1
+    capsys.readouterr()
+    assert cli.main(["count", "alexnet", "--compare", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["models"][0] == alexnet
+
+
+def test_committed_comparison_is_current() -> None:
+    """Its exact columns are the golden ones and its page is what the numbers give; remake with the command in it."""
+    document = json.loads(COMPARISON.read_text())
+    golden = {r["model"]: r for r in json.loads((ROOT / "tests" / "golden" / "complexity.json").read_text())}
+    assert [r["model"] for r in document["models"]] == list(golden)
+    for r in document["models"]:
+        exact = golden[r["model"]]
+        assert (r["forward_macs"], r["spent_macs"]) == (exact["forward_macs"], exact["spent_macs"])
+    assert count_compare.markdown(document) == COMPARISON.with_name("TABLE.md").read_text()
+
+
+def test_every_flag_has_a_letter_of_its_own() -> None:
+    letters = [letter for letter, _, _ in count.FLAGS.values()]
+    assert len(set(letters)) == len(letters)
+    assert count.flags(dict.fromkeys(count.FLAGS)) == ""

@@ -1,0 +1,149 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.measure.config.compose import CONF, compose, options, recorded, run_id, target_of
+from harness.record.errors import BadInput
+
+
+@pytest.mark.parametrize("recipe", options("recipe"))
+def test_every_model_composes_with_every_recipe(recipe: str) -> None:
+    names = options("model")
+    assert len(names) >= 16
+    for name in names:
+        config = compose([f"model={name}", "data=imagenet", f"recipe={recipe}", "data.resolution=224"])
+        assert (config.model.name, config.recipe.name) == (name, recipe)
+
+
+@pytest.mark.parametrize("data", options("data"))
+def test_every_data_set_composes_with_every_recipe_and_target(data: str) -> None:
+    for group in ("recipe", "target"):
+        for name in options(group):
+            config = compose([f"data={data}", f"{group}={name}", "data.resolution=224"])
+            assert config.data.name == {"prepared": "imagenet"}.get(data, data)  # a store of the same images
+
+
+@pytest.mark.parametrize("group", ["target", "tracking", "hydra/launcher", "experiment"])
+def test_every_other_option_composes(group: str) -> None:
+    found = options(group)
+    assert found
+    for name in found:
+        compose([f"{'+' if group == 'experiment' else ''}{group}={name}", "data.resolution=224"])
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONF)))
+def test_every_key_has_a_comment(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    bare = [
+        line
+        for before, line in zip(["", *lines], lines, strict=False)
+        if line.strip()
+        and not line.lstrip().startswith(("#", "-"))
+        and "#" not in line
+        and not before.lstrip().startswith("#")
+        and not line.rstrip().endswith(":")
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=resnet19"], "no such model; did you mean resnet18"),
+        (["modle=resnet18"], "modle: no such config key; did you mean model"),
+        (["recipe.batchsize=3"], "recipe.batchsize: no such config key; did you mean recipe.batch_size"),
+        (["+recipe.batchsize=3"], "no such config key"),
+        (["+surprise=3"], "surprise: no such config key"),
+        (["target.metric=top1", "target.value=56.5"], "did you mean 0.565"),
+        (["target.metric=top1", "target.value=1.5"], "fraction"),
+        (["target=none", "target.value=0.5"], "both target.metric and target.value"),
+        (["target.metric=accuracy", "target.value=0.5"], "top1, top5"),
+        (["recipe.batch_size=0"], "recipe.batch_size=0: it must be above 0"),
+        (["recipe.batch_size=-4"], "recipe.batch_size=-4: it must be above 0"),
+        (["budget.epochs=0"], "budget.epochs=0: it must be above 0"),
+        (["budget.epochs=abc"], "budget.epochs: Value 'abc'"),
+        (["data.resolution=0"], "data.resolution=0: it must be above 0"),
+        (["data.resolution=-1"], "data.resolution=-1: it must be above 0"),
+        (["model=alexnet", "data.resolution=62"], "too small for alexnet, which needs 63 or more"),
+        (
+            ["recipe.resolution_schedule=[{from_epoch: 0, resolution: 2}]", "model=alexnet"],
+            "resolution_schedule=2: too small",
+        ),
+        (["seed=-1"], "seed=-1: it must not be negative"),
+        (["recipe.momentum=1"], "recipe.momentum=1.0: it must be below 1"),
+        (["recipe.momentum=-0.1"], "recipe.momentum=-0.1: it must not be negative"),
+        (["recipe.ema_decay=1.5"], "recipe.ema_decay=1.5: it must be below 1"),
+        (["recipe.ema_decay=1"], "recipe.ema_decay=1.0: it must be below 1"),
+        (["recipe.label_smoothing=2"], "recipe.label_smoothing=2.0: it must be at most 1"),
+        (["recipe.label_smoothing=-1"], "recipe.label_smoothing=-1.0: it must not be negative"),
+        (["recipe.label_smoothing=nan"], "recipe.label_smoothing=nan"),
+        (["recipe.optimizer=nesterov", "recipe.momentum=0"], "recipe.optimizer=nesterov needs it above 0"),
+        (["device=tpu"], "device=tpu: use one of auto, cpu, cuda"),
+        (["recipe.optimizer=lion"], "use one of sgd"),
+        (["target=no/such/file.yaml"], "harness target"),
+        (["model="], "model"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(overrides: list[str], message: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        compose(overrides)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_ends_of_what_a_recipe_may_say_compose() -> None:
+    ends = ["recipe.momentum=0", "recipe.ema_decay=0", "recipe.label_smoothing=1"]
+    for optimizer in ("sgd", "rmsprop", "adamw"):
+        assert compose([*ends, f"recipe.optimizer={optimizer}"]).recipe.momentum == 0
+    assert compose(["recipe.optimizer=nesterov", "recipe.momentum=0.01"]).recipe.optimizer == "nesterov"
+
+
+def test_a_target_file_is_read_and_checked(tmp_path: Path) -> None:
+    file = tmp_path / "level.yaml"
+    file.write_text("metric: top1\nvalue: 0.75\nsplit: validation\nsource: three seeds\n")
+    target = target_of(compose([f"target={file}"]))
+    assert target is not None
+    assert (target.metric, target.value, target.source) == ("top1", 0.75, "three seeds")
+    file.write_text("just words")
+    with pytest.raises(BadInput, match="not a target"):
+        compose([f"target={file}"])
+    file.write_text("metric: top1\nvalue: 0.75\nsplit: validation\nsource: x\nextra: 1\n")
+    with pytest.raises(BadInput, match="no such config key"):
+        compose([f"target={file}"])
+
+
+def test_a_level_given_by_hand_says_so() -> None:
+    target = target_of(compose(["target.metric=top5", "target.value=0.9"]))
+    assert target is not None
+    assert target.source == "set on the command line"
+    assert target_of(compose(["target=none"])) is None
+
+
+def test_the_default_level_on_imagenet_is_alexnets_top1() -> None:
+    target = target_of(compose(["data=imagenet", "model=alexnet"]))
+    assert target is not None
+    assert (target.metric, target.value) == ("top1", 0.56522)
+
+
+def test_identity_is_what_decides_the_result() -> None:
+    base = compose(["target=none"])
+    same = ["out=elsewhere", "device=cpu", "data.root=/data", "threads=1", "checkpoint_minutes=1", "compile=true"]
+    assert run_id(compose(["target=none", *same])) == run_id(base)
+    different = ["seed=1", "recipe.lr=0.2", "budget.epochs=3", "data.resolution=96", "precision=bf16", "model=resnet34"]
+    ids = {run_id(compose(["target=none", one])) for one in [*different, "evaluations_per_epoch=2"]}
+    assert len(ids) == len(different) + 1
+    assert run_id(base) not in ids
+
+
+def test_zero_is_a_seed() -> None:
+    assert compose(["seed=0"]).seed == 0
+    assert run_id(compose(["seed=0"])) != run_id(compose(["seed=1"]))
+
+
+def test_the_recorded_config_holds_no_path(tmp_path: Path) -> None:
+    config = replace(compose([f"data.root={tmp_path}"]), out=str(tmp_path))
+    text = recorded(config)
+    assert str(tmp_path) not in text
+    assert yaml.safe_load(text)["recipe"]["lr"] == config.recipe.lr

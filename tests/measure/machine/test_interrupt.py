@@ -1,0 +1,93 @@
+"""Signals become a flag, and Slurm is asked to requeue exactly when nobody else would."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.measure.machine.signals import STOP_SIGNALS, StopFlag
+from harness.record.sweep import job_id
+
+
+@pytest.fixture
+def flag():
+    flag = StopFlag().install()
+    yield flag
+    flag.restore()
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_is_noted_and_the_process_goes_on(flag: StopFlag, number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+    assert flag.signal_name == number.name
+
+
+def test_a_signal_may_come_twice_but_a_second_ctrl_c_stops_at_once(flag: StopFlag) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_handlers_are_given_back() -> None:
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
+    StopFlag().install().restore()
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
+
+
+def test_the_module_loads_without_torch() -> None:
+    code = "import harness.measure.interrupt, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_last_element_of_an_array_is_not_the_array() -> None:
+    assert job_id({"SLURM_JOB_ID": "5", "SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "3"}) == "5_3"
+    assert job_id({"SLURM_JOB_ID": "6"}) == "6"
+    assert job_id({}) is None
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Stand-ins for squeue (answers with $STATE) and scontrol (writes its arguments to a file)."""
+    (tmp_path / "squeue").write_text('#!/bin/sh\necho "$STATE"\n')
+    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    for name in ("squeue", "scontrol"):
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "6")
+    return tmp_path / "asked"
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "asked"),
+    [
+        ("SIGUSR2", "RUNNING", True),
+        ("SIGTERM", "RUNNING", True),
+        ("SIGTERM", "COMPLETING", False),  # cancelled, or already on its way back
+        ("SIGTERM", "", False),
+        ("SIGINT", "RUNNING", False),  # a person
+        (None, "RUNNING", False),
+    ],
+)
+def test_requeue(slurm: Path, monkeypatch: pytest.MonkeyPatch, name: str | None, state: str, asked: bool) -> None:
+    monkeypatch.setenv("STATE", state)
+    flag = StopFlag()
+    flag.signal_name = name
+    assert flag.requeue_if_running() is asked
+    assert slurm.exists() is asked
+    if asked:
+        assert slurm.read_text() == "requeue 6\n"
+
+
+def test_outside_slurm_nothing_is_asked(slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID")
+    flag = StopFlag()
+    flag.signal_name = "SIGTERM"
+    assert not flag.requeue_if_running()
+    assert not slurm.exists()

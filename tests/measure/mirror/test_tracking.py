@@ -1,0 +1,318 @@
+"""The W&B mirror: what its files hold, and that nothing it does reaches the training loop."""
+
+import contextlib
+import fcntl
+import http.server
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.measure.mirror import journal as tracking
+from harness.measure.mirror import wandb_process as mirror
+from harness.paths import ROOT
+from harness.record.curve import read_curve
+from tests.measure.mirror.tracked_run import EVALUATE_EVERY, LOG_EVERY, RUN_ID, evaluation
+from tests.wandb_file import Segment, read_segment
+from tests.wandb_server import wandb_server
+
+KEY = "5ec2e7" * 6 + "beef"  # 40 hex digits, the form of a real key
+
+
+def options(folder: Path, **changes: Any) -> dict[str, Any]:
+    """conf/tracking/wandb.yaml with the interpolations filled in."""
+    config = yaml.safe_load((ROOT / "conf" / "tracking" / "wandb.yaml").read_text())
+    config |= {"group": "digits-small", "run_name": "resnet18-seed0", "tags": ["a", "b"], "dir": str(folder)}
+    return {**config, "system_metrics": False, **changes}
+
+
+def environment(folder: Path, **extra: str) -> dict[str, str]:
+    """The test's environment without any W&B setting of the person who runs it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    return {**kept, "HOME": str(folder), "NETRC": str(folder / "netrc"), "PYTHONPATH": str(ROOT), **extra}
+
+
+def track(folder: Path, first: int, last: int, ending: str, *, env: dict[str, str], **changes: Any) -> dict[str, Any]:
+    """Run the stand-in loop and wait for its mirror to end."""
+    trainer = subprocess.Popen(
+        [sys.executable, "-m", "tests.measure.mirror.tracked_run", str(folder), str(first), str(last), ending,
+         json.dumps(options(folder, **changes))],
+        cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert trainer.stdout is not None
+    line = trainer.stdout.readline()
+    report: dict[str, Any] = json.loads(line) if line else {}
+    _, errors = trainer.communicate(timeout=60)
+    assert report, errors
+    wait_for_end(report["mirror"])
+    return {**report, "said": errors, "returncode": trainer.returncode}
+
+
+def wait_for_end(pid: int | None) -> None:
+    """Block until a process that is not our child has ended."""
+    if pid is None:
+        return
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    assert select.select([descriptor], [], [], 60)[0], "the mirror did not end"
+    os.close(descriptor)
+
+
+def segment_of(folder: Path) -> Segment:
+    """The one live offline segment of the run."""
+    (path,) = list((folder / "wandb").glob(f"offline-run-*-{RUN_ID}/*.wandb")) or [folder / "absent"]
+    if not path.exists():
+        raise IndexError
+    return read_segment(path)
+
+
+def expected_steps(last: int) -> list[int]:
+    """Images seen at every logged step, each once."""
+    return [step * 10 for step in range(1, last + 1) if step % LOG_EVERY == 0]
+
+
+def check_whole(segment: Segment, folder: Path, last: int) -> None:
+    """Every step once, in order; the evaluations those of the record."""
+    assert segment.run_id == RUN_ID
+    assert segment.steps == expected_steps(last)
+    by_step = {row["_step"]: row for row in segment.history}
+    curve = read_curve(folder / "run" / "curve.jsonl")
+    assert [row.step for row in curve] == [s for s in range(1, last + 1) if s % EVALUATE_EVERY == 0]
+    for row in curve:
+        mirrored = by_step[row.images]
+        assert mirrored["top1"] == row.correct_top1 / row.total
+        assert mirrored["spent_pflop"] == pytest.approx(2 * row.train_macs / 1e15, rel=1e-12)
+        assert mirrored["step/loss"] == pytest.approx(1 / row.step)
+
+
+def check_summary(segment: Segment, last: int) -> None:
+    final = evaluation(last)
+    assert segment.summary["outcome"] == "reached"
+    assert segment.summary["total/step"] == last
+    assert segment.summary["top1"] == final.correct_top1 / final.total
+    # 4 correct per step of 1000: the level 0.3 is crossed at step 75, seen at the evaluation of step 80
+    assert segment.summary["crossing/images"] == 800
+    assert segment.summary["crossing/after_images"] == 600
+    assert segment.summary["cost_to_target_pflop"] == pytest.approx(2 * 80 * 3e13 / 1e15)
+    assert segment.summary["cost_to_target_paper_pflop"] == pytest.approx(3 * 80 * 1e13 / 1e15)
+    assert set(segment.artifacts[-1]) == {"config.yaml", "provenance.json", "curve.jsonl", "run.json"}
+
+
+def test_offline_run_holds_every_step_and_the_record(tmp_path: Path) -> None:
+    report = track(tmp_path, 1, 100, "finish", env=environment(tmp_path))
+    assert "harness sync" in report["said"]
+    segment = segment_of(tmp_path)
+    check_whole(segment, tmp_path, 100)
+    check_summary(segment, 100)
+    assert (segment.group, segment.tags, segment.exit_code) == ("digits-small", ["a", "b"], 0)
+    assert segment.config["model"] == {"name": "resnet18"}
+    assert segment.step_metrics["vs_pflop/*"] == "spent_pflop"
+    assert segment.step_metrics["top1"] == "images"
+
+
+@pytest.mark.parametrize(
+    ("ending", "reached_step", "resume_step"),
+    [("interrupt", 43, 43), ("vanish", 57, 40), ("vanish_with_mirror", 57, 40)],
+    ids=["interrupted", "killed", "killed with its mirror"],
+)
+def test_resumed_run_has_no_gap_and_no_double(tmp_path: Path, ending: str, reached_step: int, resume_step: int) -> None:
+    env = environment(tmp_path)
+    track(tmp_path, 1, reached_step, ending, env=env)
+    if ending != "vanish_with_mirror":  # also after a SIGKILL of the trainer, its mirror writes what the journal holds
+        first = segment_of(tmp_path)
+        assert first.steps == expected_steps(reached_step)
+        assert first.exit_code == (0 if ending == "interrupt" else 1)
+    track(tmp_path, resume_step + 1, 100, "finish", env=env)
+    segment = segment_of(tmp_path)
+    check_whole(segment, tmp_path, 100)
+    check_summary(segment, 100)
+    assert len(list((tmp_path / "wandb").glob("superseded-offline-run-*"))) == 1
+
+
+def test_lost_journal_is_rebuilt_from_the_curve(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    track(tmp_path, 1, 60, "interrupt", env=env)
+    tracking.journal_path(tmp_path, RUN_ID).unlink()
+    track(tmp_path, 61, 100, "finish", env=env)
+    evaluated = [s * 10 for s in (20, 40, 60)]
+    assert segment_of(tmp_path).steps == evaluated + [s for s in expected_steps(100) if s > 600]
+
+
+class _Refusing(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_response(500)
+        self.end_headers()
+
+    do_GET = do_POST
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def refusing_server() -> Iterator[str]:
+    """Answers every request with 500."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@contextlib.contextmanager
+def silent_server() -> Iterator[str]:
+    """Accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("server", [refusing_server, silent_server], ids=["answers 500", "never answers"])
+def test_a_broken_server_costs_the_run_nothing(tmp_path: Path, server: Any) -> None:
+    with server() as url:
+        env = environment(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=url)
+        report = track(tmp_path, 1, 100, "finish", env=env, init_timeout_seconds=2)
+    assert report["returncode"] == 0
+    assert report["tracker_seconds"] < 2  # below one time-out: nothing waited for the server
+    assert "not uploaded yet" in report["said"]
+    check_whole(segment_of(tmp_path), tmp_path, 100)  # the mirror gave up and kept everything offline
+    check_summary(segment_of(tmp_path), 100)
+    holding = [p for p in tmp_path.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
+    assert holding == []
+
+
+def test_tracking_that_cannot_start_leaves_the_run_alone(tmp_path: Path) -> None:
+    (tmp_path / "wandb").write_text("a file where the folder should be")
+    report = track(tmp_path, 1, 20, "finish", env=environment(tmp_path))
+    assert report["returncode"] == 0
+    assert "W&B is off for this run" in report["said"]
+    assert len(read_curve(tmp_path / "run" / "curve.jsonl")) == 1
+
+
+def test_other_ranks_do_not_track(tmp_path: Path) -> None:
+    tracker = tracking.start(options(tmp_path), run_id=RUN_ID, folder=tmp_path, config={}, resume_images=0, rank=1)
+    assert type(tracker) is tracking.Tracker
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_offline_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert mirror.resolve_mode("auto") == "offline"
+    (tmp_path / "netrc").write_text(f"machine api.wandb.ai login user password {KEY}\n")
+    (tmp_path / "netrc").chmod(0o600)
+    assert mirror.resolve_mode("auto") == "online"
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert mirror.resolve_mode("auto") == "offline"
+    assert mirror.resolve_mode("online") == "online"
+
+
+def train(folder: Path, *overrides: str, env: dict[str, str]) -> Path:
+    """A real two-epoch run on generated images; returns its run folder."""
+    command = [
+        "train",
+        "data=fake",
+        "model=squeezenet1_1",
+        "data.images_per_class=20",
+        "budget.epochs=2",
+        "target=none",
+        "log_every_steps=2",
+    ]
+    command += ["data.resolution=32", "threads=1", "device=cpu", f"out={folder / 'runs'}", *overrides]
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    (found,) = (folder / "runs").rglob("run.json")
+    return found.parent
+
+
+def test_record_is_the_same_with_and_without_tracking(tmp_path: Path) -> None:
+    """Also the secrets test: a key in the environment, under any name, is in no file of the record or of W&B's."""
+    with silent_server() as url:
+        secrets = {"WANDB_API_KEY": KEY, "MY_TOKEN": "tok-3b1f0c9d2e", "DATABASE_PASSWORD": "hunter2-hunter2"}
+        env = environment(tmp_path, WANDB_BASE_URL=url, **secrets)
+        (tmp_path / "watched").mkdir()
+        watched = train(
+            tmp_path / "watched", "tracking=wandb", f"tracking.dir={tmp_path}", "tracking.init_timeout_seconds=1",
+            env=env,
+        )  # fmt: skip
+        alone = train(tmp_path / "alone", env=env)
+        lock = tracking.journal_path(tmp_path, watched.name).with_suffix(".lock")
+        with open(lock, "a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # the mirror holds it until it has ended
+    assert (watched / "config.yaml").read_bytes() == (alone / "config.yaml").read_bytes()
+    timing = ("train_seconds", "eval_seconds", "data_wait_seconds")
+    curves = [
+        [{k: v for k, v in json.loads(line).items() if k not in timing} for line in text.splitlines()]
+        for text in ((watched / "curve.jsonl").read_text(), (alone / "curve.jsonl").read_text())
+    ]
+    assert curves[0] == curves[1]
+    assert len(curves[0]) == 2
+    journal = tracking.merged_rows(tracking.journal_path(tmp_path, watched.name))
+    assert [row["images"] for row in journal] == sorted({row["images"] for row in journal})
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    for secret in secrets.values():
+        assert [path for path in files if secret.encode() in path.read_bytes()] == []
+
+
+def test_sync_without_a_key_says_how_to_get_one(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    track(tmp_path, 1, 40, "finish", env=env)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "sync", str(tmp_path / "run")],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "wandb login" in done.stderr
+
+
+def test_requeued_run_continues_on_the_server(tmp_path: Path) -> None:
+    """Online: interrupted, then killed, then finished; the server ends with every step once, in order."""
+    with wandb_server() as server:
+        env = environment(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url)
+        track(tmp_path, 1, 40, "interrupt", env=env)  # 40 holds an evaluation: the row at the border is completed later
+        assert [row["_step"] for row in server.history] == expected_steps(40)[:-1]
+        track(tmp_path, 41, 77, "vanish", env=env)
+        assert [row["_step"] for row in server.history] == expected_steps(77)[:-1]
+        track(tmp_path, 61, 100, "finish", env=env)
+        assert [row["_step"] for row in server.history] == expected_steps(100)
+        assert server.overwritten == 0
+        evaluated = {row["_step"]: row["top1"] for row in server.history if "top1" in row}
+        assert evaluated == {e.images: e.correct_top1 / e.total for e in read_curve(tmp_path / "run" / "curve.jsonl")}
+        assert server.summary["outcome"] == "reached"
+        assert server.summary["crossing/images"] == 800
+        assert [a["input"]["artifactCollectionName"] for a in server.artifacts] == [f"record-{RUN_ID}"]
+        assert server.run["groupName"] == "digits-small"
+
+
+def test_sync_uploads_an_offline_resumed_run_once(tmp_path: Path) -> None:
+    """`harness sync` twice: the second time there is nothing new, and nothing is doubled."""
+    offline = environment(tmp_path)
+    track(tmp_path, 1, 43, "interrupt", env=offline)
+    track(tmp_path, 44, 100, "finish", env=offline)
+    with wandb_server() as server:
+        env = environment(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url)
+        command = [sys.executable, "-m", "harness", "sync", str(tmp_path / "run"), "--dir", str(tmp_path)]
+        for _ in range(2):
+            done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+            assert done.returncode == 0, done.stderr
+            assert [row["_step"] for row in server.history] == expected_steps(100)
+        assert server.overwritten == 0
+        assert server.summary["cost_to_target_pflop"] == pytest.approx(2 * 80 * 3e13 / 1e15)
+    assert list((tmp_path / "wandb").glob("offline-run-*")) == []  # set aside: `wandb sync` would upload them again

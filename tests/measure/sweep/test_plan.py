@@ -1,0 +1,125 @@
+"""The forecast: epochs from what was measured or published, cost from the exact bill, and what is missing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import cli, models
+from harness.measure.bill.count import bill
+from harness.measure.config.compose import compose
+from harness.measure.sweep import forecast as plan
+from harness.measure.sweep.forecast import PEAK_FLOPS_PER_SECOND, Forecast, forecast, missing
+from harness.record.errors import BadInput
+from harness.record.folder import find_run_folders, is_finished, read_run, read_summary, seal
+from harness.record.units import macs_to_flops
+
+WORDS = ["data=fake", "model=squeezenet1_1", "threads=1", "device=cpu"]
+
+
+def test_the_whole_plan_costs_what_the_run_then_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*WORDS, f"out={tmp_path}", "budget.epochs=2", "target=none", "evaluations_per_epoch=2"]
+    (row,) = forecast([compose(words)])
+    assert (row.epochs, row.basis) == (2.0, "whole plan")
+    assert row.forward_macs == bill(models.build("squeezenet1_1", classes=10), resolution=32).forward_macs
+    assert row.gpu_hours == pytest.approx(macs_to_flops(row.macs) / (0.2 * PEAK_FLOPS_PER_SECOND["A100"]) / 3600)
+    assert cli.main(["train", *words, "--json"]) == 0
+    totals = json.loads(capsys.readouterr().out)["totals"]
+    assert row.macs == totals["train_forward_macs"] + totals["train_backward_macs"] + totals["evaluation_macs"]
+    (again,) = forecast([compose(words)])
+    assert (again.basis, again.macs, again.disk_bytes) == ("finished", 0, 0)
+
+
+def test_measured_epochs_of_another_seed_come_before_the_whole_plan(tmp_path: Path) -> None:
+    words = [*WORDS, f"out={tmp_path}", "budget.epochs=3", "target.value=0.05", "evaluations_per_epoch=2"]
+    assert cli.main(["train", *words, "seed=3"]) == 0  # a level that the first evaluation passes
+    (row,) = forecast([compose([*words, "seed=4"])])
+    assert (row.epochs, row.basis) == (0.5, "measured, n = 1")
+
+
+def test_every_subset_is_counted_and_billed_for_itself() -> None:
+    def rows(*sweep: str) -> list[Forecast]:
+        return forecast([compose([*WORDS, "target=none", word]) for word in sweep])
+
+    few, many = rows("data.images_per_class=2", "data.images_per_class=20")
+    assert many.forward_macs == few.forward_macs
+    evaluations = few.epochs * 90 * bill(models.build("squeezenet1_1", classes=10), resolution=32).evaluation_macs
+    assert (many.macs - evaluations) == 10 * (few.macs - evaluations)
+    shown = [row.macs for row in rows("data.evaluation_images_per_class=1", "data.evaluation_images_per_class=2")]
+    assert shown[0] < shown[1]
+    heads = [row.forward_macs for row in rows("data.classes=2", "data.classes=10")]
+    assert heads == [bill(models.build("squeezenet1_1", classes=n), resolution=32).forward_macs for n in (2, 10)]
+    assert heads[0] < heads[1]
+
+
+def test_only_runs_alike_are_a_measurement(tmp_path: Path) -> None:
+    words = [*WORDS, f"out={tmp_path}", "budget.epochs=3", "target.value=0.05", "evaluations_per_epoch=2"]
+    assert cli.main(["train", *words, "seed=3"]) == 0
+
+    def basis(*more: str) -> str:
+        return forecast([compose([*words, "seed=4", *more])])[0].basis
+
+    others = ["images_per_class=20", "evaluation_images_per_class=5", "classes=9", "resolution=40"]
+    for word in [*(f"data.{other}" for other in others), "budget.epochs=2", "recipe.name=other", "model=mobilenet_v2"]:
+        assert basis(word) == "whole plan", word
+    assert [
+        row.basis
+        for row in forecast([compose([*words, "data=digits", "target.metric=top1"]), compose([*words, "seed=4"])])
+    ] == [
+        "whole plan",
+        "measured, n = 1",
+    ]
+    (folder,) = (path for path in find_run_folders(tmp_path) if is_finished(path))
+    summary = {key: value for key, value in read_summary(folder).items() if key != "self_sha256"}
+    for change in ({"kind": "search"}, {"kind": "imported"}, {"outcome": "budget_exhausted"}):
+        seal(folder, summary | change)
+        assert read_run(folder).summary.items() >= change.items()
+        assert basis() == "whole plan", change
+    seal(folder, summary)
+    assert basis() == "measured, n = 1"
+
+
+def test_every_place_of_the_data_is_looked_at() -> None:
+    roots = ["/none", "/nowhere"]
+    lines = missing([compose(["data=imagenet", f"data.root={root}"]) for root in [*roots, *roots]], "local")
+    assert [next(root for root in roots if root in line) for line in lines] == roots
+
+
+def test_imagenet_is_forecast_from_published_epochs_where_the_data_is_not() -> None:
+    config = compose(["data=imagenet", "model=resnet18", "recipe=paper2020", "target=paper_top5", "data.root=/none"])
+    (row,) = forecast([config])
+    assert (row.epochs, row.basis) == (15.0, "published")
+    assert row.macs > 15 * 1_281_167 * 2.9 * row.forward_macs
+    assert any(line.startswith("data: ") and "/none" in line for line in missing([config], "local"))
+    with pytest.raises(BadInput):
+        forecast([compose(["data=imagenet", "data.root=/none", "data.classes=10"])])
+    with pytest.raises(BadInput):
+        forecast([compose(["data=imagenet", "data.root=/none", "data.evaluation_images_per_class=10"])])
+
+
+def test_an_unknown_gpu_is_bad_input() -> None:
+    with pytest.raises(BadInput, match="A100"):
+        forecast([compose([*WORDS, "budget.gpu=T1000"])])
+
+
+def test_what_is_missing_is_told_and_ends_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plan.shutil, "which", lambda _: None)
+    monkeypatch.setattr(plan.importlib.util, "find_spec", lambda _: None)
+    words = [*WORDS, f"out={tmp_path}", "seed=0,1", "hydra/launcher=slurm", "tracking=wandb"]
+    assert cli.main(["plan", "-m", *words, "--json"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert [line.split(":")[0] for line in document["problems"]] == ["launcher", "launcher", "tracking"]
+    assert document["problems"][1].endswith("pip install -e '.[slurm]'")  # nothing is published under a name
+    assert len(document["runs"]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_table_fits_and_ends_with_the_sum(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "-m", *WORDS, f"out={tmp_path}", "seed=0,1", "budget.gpu=H100"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert [line.split()[:2] for line in lines[1:-1]] == [["squeezenet1_1", "2"]]
+    assert lines[-1].startswith("2 runs: ")
+    assert "H100-hours at 20% of peak" in lines[-1]
