@@ -1,7 +1,6 @@
 """JPEG trees like ImageNet's: sizes, file sizes and encodings, generated, and a manifest as large as ImageNet's."""
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -61,22 +60,26 @@ def make_tree(root: Path, *, train_images: int, evaluation_images: int, classes:
 
 def imagenet_sized_manifest(root: Path, cache: Path) -> None:
     """A cached manifest of ImageNet's size; its 2,002 folders exist under root, its 1.33 million files do not."""
+    from harness.measure.data.layouts.found import stamp
     from harness.measure.data.store import manifest as module
 
     classes = [f"n{i:08d}" for i in range(1000)]
-    directories: dict[str, int] = {}
+    stamps: dict[str, tuple[int, int]] = {}
     splits = []
     counts = {"train": module.IMAGENET_TRAIN_IMAGES, "val": module.IMAGENET_EVALUATION_IMAGES}
     for folder, images in counts.items():
         for name in ("", *classes):
             (root / folder / name).mkdir(parents=True, exist_ok=True)
         for name in ("", *classes):
-            directories[f"{folder}/{name}".rstrip("/")] = os.stat(root / folder / name).st_mtime_ns
+            stamps[f"{folder}/{name}".rstrip("/")] = stamp(root / folder / name)
         labels = np.sort(np.arange(images, dtype=np.int32) % 1000)
         names = [f"{folder}/{classes[c]}/{classes[c]}_{i:05d}.JPEG".encode() for i, c in enumerate(labels.tolist())]
         ends = np.cumsum([len(name) for name in names])
-        blob = np.frombuffer(b"".join(names), np.uint8)
-        splits.append(module.Split(folder, blob, ends, labels, np.full(images, 110_000, np.int64)))
-    whole = module.Manifest(root, tuple(classes), splits[0], splits[1], "0" * 64, 0)
+        blob, sizes = np.frombuffer(b"".join(names), np.uint8), np.full(images, 110_000, np.int64)
+        none = np.zeros(0, np.int64)
+        ids = np.arange(images, dtype=np.uint64)
+        splits.append(module.Split(blob, ends, labels, sizes, ids, (), none.astype(np.int32), none))
+    words = ("class folders", "the folders' names")
+    whole = module.Manifest(root, *words, tuple(classes), splits[0], splits[1], "0" * 64, 0)
     path = module.cache_path(root)
-    module._write_cache(whole, directories, cache / path.relative_to(path.parents[2]))
+    module.write_cache(whole, stamps, cache / path.relative_to(path.parents[2]))

@@ -233,7 +233,7 @@ def _opening(scratch: Path, tree: Path, rounds: int) -> dict[str, Any]:
     if not root.exists():
         imagenet_sized_manifest(root, cache)
     code = (
-        "import sys, time, tracemalloc; from harness.measure.data.manifest import open_manifest;"
+        "import sys, time, tracemalloc; from harness.measure.data.store.manifest import open_manifest;"
         "t = time.process_time(); open_manifest(sys.argv[1]); seconds = time.process_time() - t;"
         "tracemalloc.start(); open_manifest(sys.argv[1]); print(seconds, tracemalloc.get_traced_memory()[1] / 2**20)"
     )

@@ -49,6 +49,8 @@ def compose(overrides: list[str]) -> Config:
     except OmegaConfBaseException as error:
         raise BadInput(_explain(error, overrides)) from error
     assert isinstance(config, Config)
+    if isinstance(config.data.classes, list):  # their order says nothing: equal choices are one run
+        config.data.classes = sorted(str(name) if isinstance(name, int) else name for name in config.data.classes)
     validate(config)
     return config
 

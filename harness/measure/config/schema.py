@@ -98,13 +98,14 @@ class DataConfig:
     name: str
     root: str | None
     download: bool
-    classes: int | None
+    classes: Any  # int, list[str] or None (validate.py); OmegaConf has no union with a list
     images_per_class: int | None
     evaluation_images_per_class: int | None
     resolution: int
     crop_ratio: float
     mean: list[float]
     std: list[float]
+    in_memory: bool
     workers: int | None
     decoder: str | None
     pixels: str | None

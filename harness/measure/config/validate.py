@@ -43,7 +43,6 @@ NOT_NEGATIVE = [
 ]
 BELOW_ONE = ("recipe.momentum", "recipe.ema_decay")
 POSITIVE_OR_NONE = (
-    "data.classes",
     "data.images_per_class",
     "data.evaluation_images_per_class",
     "threads",
@@ -68,6 +67,7 @@ def validate(config: Config) -> None:
     for name in POSITIVE_OR_NONE:
         if (value := _get(config, name)) is not None and not value > 0:
             raise BadInput(f"{name}={value}: it must be above 0, or null for no limit")
+    _validate_classes(config.data.classes)
     _validate_target(config)
     _validate_resolutions(config)
     if not config.recipe.label_smoothing <= 1:
@@ -85,6 +85,18 @@ def validate(config: Config) -> None:
             raise BadInput(f"data.{name}: give one value, or three (red, green, blue)")
     if min(config.data.std) <= 0:
         raise BadInput("data.std: every value must be above 0")
+
+
+def _validate_classes(wanted: Any) -> None:
+    """A number of classes, a list of their names, or None for all."""
+    if isinstance(wanted, list):
+        if not wanted or not all(isinstance(name, str) for name in wanted):
+            raise BadInput(f"data.classes={wanted}: give class names as [name,name,...], a number, or null for all")
+        twice = sorted({name for name in wanted if wanted.count(name) > 1})
+        if twice:
+            raise BadInput(f"data.classes names {', '.join(twice)} twice: name each class once")
+    elif wanted is not None and (not isinstance(wanted, int) or isinstance(wanted, bool) or wanted <= 0):
+        raise BadInput(f"data.classes={wanted}: give a number above 0, class names as [name,name,...], or null for all")
 
 
 def _get(config: Config, dotted: str) -> Any:

@@ -76,8 +76,7 @@ def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> Strea
     if data.crop_ratio != stored.crop_ratio:
         raise BadInput(f"data.crop_ratio={data.crop_ratio}, but {folder} was prepared with {stored.crop_ratio}")
     splits = [StoredSplit(folder, split, header["files"]) for split in ("train", "evaluation")]
-    train_labels, evaluation_labels = (np.array(split.index[:, 3]) for split in splits)
-    part = cut(stored.classes, stored.fingerprint, train_labels, evaluation_labels, data)
+    part = cut(stored.classes, stored.fingerprint, splits[0].labelled, splits[1].labelled, data)
     decoder = decode.choose(data.decoder or "auto") if stored.encoding == "jpeg" else None
     train = PreparedImages(splits[0], *part.train, decoder=decoder)
     evaluation = PreparedImages(splits[1], *part.evaluation, decoder=None)

@@ -107,8 +107,9 @@ SOURCES: dict[str, Callable[[DataConfig], tuple[Split, Split]]] = {
 
 
 def keep(split: Split, classes: list[int], images_per_class: int | None, *, option: str) -> Split:
-    """The part of a split that subset.py chooses."""
-    indices, labels = members(split.labels.numpy(), classes, images_per_class, option=option)
+    """The part of a split that subset.py chooses; classes are named by their numbers."""
+    names = [str(index) for index in classes]
+    indices, labels = members(split.labels.numpy(), classes, images_per_class, names=names, option=option)
     return Split(split.images[torch.from_numpy(indices)], torch.from_numpy(labels))
 
 
@@ -117,9 +118,9 @@ def load(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> "Small
     train, held_out = SOURCES[data.name](data)
     available = int(train.labels.max()) + 1
     kept = (data.images_per_class, data.evaluation_images_per_class)
-    subset = (data.classes is not None and data.classes != available) or kept != (None, None)
+    classes = choose_classes([str(index) for index in range(available)], data.classes)
+    subset = len(classes) != available or kept != (None, None)
     if subset:
-        classes = choose_classes(available, data.classes)
         train = keep(train, classes, kept[0], option="data.images_per_class")
         held_out = keep(held_out, classes, kept[1], option="data.evaluation_images_per_class")
     return SmallData(data, recipe, train, held_out, subset=subset, device=device)

@@ -15,7 +15,8 @@ from harness.measure.data.store import manifest as module
 from harness.measure.data.store.manifest import cache_path, open_manifest
 from harness.record.errors import BadInput
 from tests.bench.images import imagenet_sized_manifest
-from tests.measure.data.conftest import WNIDS, encoded, picture, write_tree
+from tests.measure.data.conftest import WNIDS, encoded, picture
+from tests.measure.data.loading import load
 
 
 def test_paths_labels_and_classes_are_those_of_image_folder(tree: Path) -> None:
@@ -27,27 +28,27 @@ def test_paths_labels_and_classes_are_those_of_image_folder(tree: Path) -> None:
         assert split.sizes_bytes.tolist() == [os.path.getsize(path) for path, _ in reference.samples]
 
 
-def test_nested_folders_have_the_order_of_image_folder(own_tree: Path) -> None:
+def test_nested_folders_are_read_in_the_order_of_image_names_as_everywhere(own_tree: Path) -> None:
+    """The images of ImageFolder; its order where one folder lies in each class, that of the names where several do."""
     for folder in ("images", "images/deeper", "a b"):
         (own_tree / "train" / WNIDS[1] / folder).mkdir(parents=True, exist_ok=True)
         (own_tree / "train" / WNIDS[1] / folder / "é.JPEG").write_bytes(encoded(picture(1, 20, 20)))
     manifest = open_manifest(own_tree)
     reference = ImageFolder(str(own_tree / "train"))
-    assert [str(own_tree / manifest.train.path(i)) for i in range(len(manifest.train))] == [
-        p for p, _ in reference.imgs
-    ]
+    paths = [str(own_tree / manifest.train.path(i)) for i in range(len(manifest.train))]
+    assert paths == sorted((p for p, _ in reference.imgs), key=lambda p: (p.split("/train/")[1][:9], Path(p).stem, p))
 
 
 def test_second_open_reads_the_cache_and_gives_the_same(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_manifest(tree)
-    monkeypatch.setattr(module, "scan_split", lambda *_: pytest.fail("the tree was scanned again"))
+    monkeypatch.setattr(module, "read", lambda *_: pytest.fail("the tree was read again"))
     second = open_manifest(tree)
     assert (second.fingerprint, second.classes, second.ignored_files) == (
         first.fingerprint, first.classes, first.ignored_files
     )  # fmt: skip
     for one, other in ((first.train, second.train), (first.evaluation, second.evaluation)):
-        assert one.folder == other.folder
-        for field in ("names", "ends", "labels", "sizes_bytes"):
+        assert one.containers == other.containers
+        for field in ("names", "ends", "labels", "sizes_bytes", "ids", "container", "offsets"):
             assert np.array_equal(getattr(one, field), getattr(other, field))
 
 
@@ -67,7 +68,7 @@ def test_fingerprint_depends_on_names_sizes_and_classes_not_on_the_place(own_tre
     assert open_manifest(moved).fingerprint == here
     image = next((moved / "train" / WNIDS[0]).iterdir())
     image.write_bytes(image.read_bytes() + b"\0")
-    os.utime(image.parent)  # a file rewritten in place is outside what the cache notices, as its docstring says
+    os.utime(image.parent)  # a file rewritten in place is noticed when it is read, as the module's docstring says
     assert open_manifest(moved).fingerprint != here
 
 
@@ -121,7 +122,7 @@ def test_an_imagenet_sized_manifest_opens_under_500_mb(imagenet_sized: tuple[Pat
     """In a fresh process; the peak of what Python and numpy allocate for it, libraries not counted."""
     root, cache = imagenet_sized
     code = (
-        "import sys, tracemalloc; from harness.measure.data.manifest import open_manifest; tracemalloc.start();"
+        "import sys, tracemalloc; from harness.measure.data.store.manifest import open_manifest; tracemalloc.start();"
         "m = open_manifest(sys.argv[1]);"
         "print(len(m.train), len(m.evaluation), m.is_full_imagenet, m.train.path(1281166),"
         " tracemalloc.get_traced_memory()[1] // 2**20)"
@@ -161,10 +162,6 @@ def _spoil(root: Path, how: str) -> Path:
     if how == "flat val beside empty classes":
         for image in list(val.rglob("*.JPEG")):
             image.rename(val / image.name)
-    if how == "class missing in val":
-        shutil.rmtree(val / WNIDS[1])
-    if how == "class missing in train":
-        shutil.rmtree(root / "train" / WNIDS[1])
     if how == "class without images":
         for image in (root / "train" / WNIDS[1]).iterdir():
             image.unlink()
@@ -201,11 +198,9 @@ WRONG_TREES = {
     "missing": "does not exist: set data.root to",
     "a file": "is not a folder: set data.root to",
     "empty": "is empty: unpack the images there",
-    "flat val": "val holds 6 images that are not sorted into class folders.*valprep.sh",
-    "flat val beside empty classes": "val holds 6 images that are not sorted into class folders.*valprep.sh",
-    "class missing in val": f"class {WNIDS[1]} is in train/ but missing in val/: unpack it again",
-    "class missing in train": f"class {WNIDS[1]} is in val/ but missing in train/: unpack it again",
-    "class without images": f"train/{WNIDS[1]} holds no image .*unpack that class again",
+    "flat val": "val holds 6 images that are not sorted into class folders",
+    "flat val beside empty classes": "val holds 6 images outside its class folders .*move each into val/<class>/",
+    "class without images": f"train/{WNIDS[1]} holds no image: unpack that class again",
     "no val": "no val/ in it",
     "no train": "no train/ in it .*set data.root to",
     "one split": "this is one split, point data.root at its parent",
@@ -234,9 +229,18 @@ def test_a_root_that_is_not_set_says_so(root: str | None) -> None:
         open_manifest(root)
 
 
-def test_many_missing_classes_are_counted(tmp_path: Path) -> None:
-    root = write_tree(tmp_path / "t", train_images=1, evaluation_images=1, odd=False)
+def test_a_class_of_one_split_alone_is_refused_unless_the_classes_are_named(own_tree: Path) -> None:
+    shutil.rmtree(own_tree / "val" / WNIDS[1])
+    with pytest.raises(BadInput, match=rf"class {WNIDS[1]} has training but no validation images: add them, or name"):
+        load(own_tree)
+    assert load(own_tree, classes=[WNIDS[0], WNIDS[2]]).classes == 2
+    with pytest.raises(BadInput, match=r"add them, or leave them out of data.classes"):
+        load(own_tree, classes=[WNIDS[0], WNIDS[1]])
+
+
+def test_many_missing_classes_are_counted(own_tree: Path) -> None:
     for i in range(5):
-        shutil.copytree(root / "train" / WNIDS[0], root / "train" / f"n1000000{i}")
-    with pytest.raises(BadInput, match=r"5 classes \(n10000000, n10000001, n10000002, \.\.\.\) are in train/"):
-        open_manifest(root)
+        shutil.copytree(own_tree / "val" / WNIDS[0], own_tree / "val" / f"n1000000{i}")
+    message = r"5 classes \(n10000000, n10000001, n10000002, \.\.\.\) have validation but no training images"
+    with pytest.raises(BadInput, match=message):
+        load(own_tree)

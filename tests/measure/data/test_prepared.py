@@ -300,7 +300,7 @@ def _spoil(folder: Path, how: str) -> Path | None:
     ("missing", "nowhere does not exist"),
     ("an image tree", r"is no prepared set \(prepared.json is missing\)"),
     ("damaged header", "prepared.json is damaged .* prepare the set again"),
-    ("other version", "has format 99, this version reads 1"),
+    ("other version", "has format 99, this version reads 2"),
     ("shard missing", "train-001.bin is missing or has another size"),
     ("shard cut", "evaluation-000.bin is missing or has another size"),
     ("index missing", "train.npy is missing or has another size"),

@@ -1,7 +1,7 @@
 """The prepared store: an image set packed once into a few memory-mapped files. This page is the whole format.
 
     prepared.json      the header, written last: a folder without it is an unfinished store
-    train.npy          int64 (n, 4): end of the image in its shard (bytes), height, width, label; row i is image i
+    train.npy          int64 (n, 5): end of the image in its shard (bytes), height, width, label, id; row i is image i
     evaluation.npy     the same for the evaluation split
     train-000.bin      images end to end, shard k holding the rows [k * images_per_shard, (k + 1) * images_per_shard)
     evaluation-000.bin the same
@@ -34,9 +34,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.measure.data.identity import Labelled
 from harness.record.errors import BadInput
 
-FORMAT = 1
+FORMAT = 2
 HEADER = "prepared.json"
 MAX_SHARDS = {"train": 256, "evaluation": 64}  # each stays open in every process: well under 1,024 files
 MIN_IMAGES_PER_SHARD = 64
@@ -139,9 +140,14 @@ class StoredSplit:
     def image(self, row: int) -> tuple[Tensor, int, int]:
         """The stored bytes, uint8 (n,) and read-only, with height and width in pixels."""
         shard, within = divmod(row, self._per_shard)
-        end, height, width, _ = self.index[row].tolist()
+        end, height, width, _, _ = self.index[row].tolist()
         start = int(self.index[row - 1, 0]) if within else 0
         return self._shards[shard][start:end], height, width
+
+    @property
+    def labelled(self) -> Labelled:
+        """Labels and the source images' ids, which make the identity of the set and of any part of it."""
+        return Labelled(np.array(self.index[:, 3]), np.array(self.index[:, 4]).view(np.uint64))
 
     def path(self, row: int) -> str:
         """Where an image lies, for messages."""

@@ -1,65 +1,83 @@
-"""The manifest of an image tree: what is in it, read once, then opened from a compact file in milliseconds.
+"""The manifest of an image tree or archive: what is in it, read once, then opened from a compact file.
 
-ImageFolder walks 1.28 million files at every start of every rank (about 90 s); this walks them once, verifies the
-tree (scan.py), and keeps names, labels and sizes as flat arrays (about 60 MB for ImageNet).
-
-What the fingerprint proves: two trees with one fingerprint hold the same classes and, in each split, the same
-relative paths with the same sizes in bytes. What it does not prove: that the bytes inside are the same (that would
-mean reading 150 GB). The cache is trusted while every folder of the tree keeps its modification time, so files that
-are added, removed or renamed are noticed, and a file rewritten in place is not.
+ImageFolder walks 1.28 million files at every start of every rank (about 90 s); this reads them once (layouts/), and
+keeps names, labels, sizes and places as flat arrays (about 80 MB for ImageNet). Processes that start together, ranks
+or runs of a sweep, wait for the first to read. The cache is trusted while every folder and archive of the source keeps
+its change time and size; a file rewritten in place is noticed when it is read (reader.py).
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import io
 import logging
 import os
+import re
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure.data.store.scan import Folder, scan_split, split_folders
+from harness.measure.data.identity import Labelled, fingerprint, image_ids, image_name
+from harness.measure.data.layouts.found import Found, Stamp, stamp
+from harness.measure.data.layouts.recognise import checked_root, read
+from harness.record.errors import BadInput, HarnessError
+from harness.record.files import write_atomic
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 IMAGENET_CLASSES = 1000
 IMAGENET_TRAIN_IMAGES = 1_281_167
 IMAGENET_EVALUATION_IMAGES = 50_000
+WNID = re.compile(r"n\d{8}")
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split as flat arrays, in ImageFolder's order (classes sorted, then file names sorted).
+    """One split as flat arrays, in the order of (class, image name): ImageFolder's order in plain class folders.
 
-    names: uint8, the relative paths laid end to end; ends: int64 (n,), where each ends; labels: int32 (n,);
-    sizes_bytes: int64 (n,).
+    names: uint8, the paths under the root or in a container laid end to end; ends: int64 (n,), where each ends;
+    labels: int32 (n,); sizes_bytes: int64 (n,); ids: uint64 (n,), see identity.py. containers: files under the root
+    that hold many images, none where each is a file of its own; container: int32 (n,) into them and offsets: int64
+    (n,) in bytes, both (0,) without containers.
     """
 
-    folder: str
     names: NDArray[np.uint8]
     ends: NDArray[np.int64]
     labels: NDArray[np.int32]
     sizes_bytes: NDArray[np.int64]
+    ids: NDArray[np.uint64]
+    containers: tuple[str, ...]
+    container: NDArray[np.int32]
+    offsets: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def labelled(self) -> Labelled:
+        """Labels and ids, which make its identity."""
+        return Labelled(self.labels, self.ids)
+
     def path(self, index: int) -> str:
-        """Path of an image relative to the root of the tree."""
+        """Path of an image relative to the root, or its name in its container."""
         start = int(self.ends[index - 1]) if index else 0
         return os.fsdecode(bytes(self.names[start : int(self.ends[index])]))
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A verified tree: sorted class names, both splits and the identity described at the top of this module."""
+    """A verified source: sorted class names, both splits, its identity, and the words that say what it is."""
 
     root: Path
+    kind: str
+    labels_from: str
     classes: tuple[str, ...]
     train: Split
     evaluation: Split
@@ -76,121 +94,186 @@ class Manifest:
 
     @property
     def looks_like_imagenet(self) -> bool:
-        """The class folders are WordNet ids, n and eight digits: ImageNet or a part of it."""
-        return all(len(name) == 9 and name[0] == "n" and name[1:].isdigit() for name in self.classes)
+        """The classes are WordNet ids, n and eight digits: ImageNet or a part of it."""
+        return all(WNID.fullmatch(name) for name in self.classes)
 
 
 def cache_path(root: Path) -> Path:
-    """The cache file of a tree, under $XDG_CACHE_HOME (default ~/.cache): data.root may be read-only."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """The cache file of a source, under $XDG_CACHE_HOME (default ~/.cache): data.root may be read-only.
+
+    Raises BadInput where there is no home folder.
+    """
+    given = os.environ.get("XDG_CACHE_HOME")
+    try:
+        base = Path(given) if given else Path.home() / ".cache"
+    except RuntimeError as error:
+        raise BadInput("there is no home folder for the manifest of data.root: set XDG_CACHE_HOME") from error
     key = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:20]
     return base / "ai-efficiency" / "manifests" / f"{key}.npz"
 
 
 def open_manifest(root: str | os.PathLike[str] | None) -> Manifest:
-    """The manifest of a tree, from the cache where the tree has not changed, else scanned, verified and cached.
+    """The manifest of a source, from the cache where the source has not changed, else read, verified and cached.
 
-    Raises BadInput, with the remedy, for every wrong tree that scan.py knows.
+    Raises BadInput, with the remedy, for every wrong source that layouts/ knows.
     """
-    path, folders = split_folders(root)
-    cached = _read_cache(path, cache_path(path))
-    if cached is not None:
-        return cached
+    path = checked_root(root)
+    cache = cache_path(path)
+    manifest = _read_cache(path, cache)
+    if manifest is None:
+        with _one_at_a_time(cache):
+            manifest = _read_cache(path, cache)  # what another process has written while this one waited
+            if manifest is None:
+                manifest = _read_source(path, cache)
+    # a warning, so that it is seen
+    log.warning("data.root=%s: %s; labels from %s", path, manifest.kind, manifest.labels_from)
+    return manifest
+
+
+def read_manifest(root: str | os.PathLike[str] | None) -> Manifest:
+    """The same, always read from the source itself and never cached."""
+    path = checked_root(root)
+    return _assemble(path, *_arrange(path))[0]
+
+
+def forget(root: Path) -> None:
+    """Drops the cached manifest of a source that proved to have changed: the next start reads the source again."""
+    with suppress(OSError):
+        cache_path(root).unlink(missing_ok=True)
+
+
+def _read_source(path: Path, cache: Path) -> Manifest:
     # a warning, so that it is seen: on a slow disk this takes minutes
-    log.warning("reading the image tree %s, once; later starts use %s", path, cache_path(path))
-    train, evaluation = (scan_split(path, folder) for folder in folders)
-    manifest, directories = _assemble(path, train, evaluation)
+    log.warning("reading the images under %s, once; later starts use %s", path, cache)
+    manifest, stamps = _assemble(path, *_arrange(path))
     if manifest.looks_like_imagenet and len(manifest.classes) == IMAGENET_CLASSES and not manifest.is_full_imagenet:
         log.warning(
             "%s has all %d classes but %d training and %d validation images where ImageNet has %d and %d: if it was "
             "meant to be complete, unpack it again; its runs are marked as a subset",
-            path, IMAGENET_CLASSES, len(manifest.train), len(manifest.evaluation),
-            IMAGENET_TRAIN_IMAGES, IMAGENET_EVALUATION_IMAGES,
-        )  # fmt: skip
-    _write_cache(manifest, directories, cache_path(path))
+            path,
+            IMAGENET_CLASSES,
+            len(manifest.train),
+            len(manifest.evaluation),
+            IMAGENET_TRAIN_IMAGES,
+            IMAGENET_EVALUATION_IMAGES,
+        )
+    if manifest.ignored_files:
+        log.warning("%s: %d files in class folders are no images and are left out", path, manifest.ignored_files)
+    write_cache(manifest, stamps, cache)
     return manifest
 
 
-def _assemble(root: Path, train: Folder, evaluation: Folder) -> tuple[Manifest, dict[str, int]]:
-    digest = hashlib.sha256(f"manifest {FORMAT}\n".encode())
-    digest.update("".join(f"{name}\n" for name in train.classes).encode())
-    splits = []
-    for role, folder in (("train", train), ("evaluation", evaluation)):
-        digest.update(f"{role} {len(folder.paths)}\n".encode())
-        # the split's folder name stays out: train/ with val/ and train/ with validation/ are one data set
-        lines = (f"{p.split('/', 1)[1]}\t{s}\n" for p, s in zip(folder.paths, folder.sizes_bytes, strict=True))
-        digest.update("".join(lines).encode("utf-8", "surrogateescape"))
-        splits.append(_pack(folder))
+def _arrange(path: Path) -> tuple[str, str, Found, Found]:
+    reading = read(path)
+    return reading.kind, reading.labels_from, reading.train, reading.evaluation
+
+
+def _assemble(
+    root: Path, kind: str, labels_from: str, train: Found, evaluation: Found
+) -> tuple[Manifest, dict[str, Stamp]]:
+    classes = tuple(sorted({*train.labels, *evaluation.labels}))
+    for name in classes:
+        if not name.isprintable():  # the surrogates of a name that is not UTF-8 among them
+            raise BadInput(f"{root}: the class name {name!a} cannot be printed: rename that class in both splits")
+    splits = [_pack(found, classes) for found in (train, evaluation)]
+    identity = fingerprint(classes, [split.labelled for split in splits])
     ignored = train.ignored_files + evaluation.ignored_files
-    if ignored:
-        log.warning("%s: %d files in class folders are no images by their suffix and are left out", root, ignored)
-    manifest = Manifest(root, tuple(train.classes), splits[0], splits[1], digest.hexdigest(), ignored)
-    return manifest, {**train.directories, **evaluation.directories}
+    manifest = Manifest(root, kind, labels_from, classes, splits[0], splits[1], identity, ignored)
+    return manifest, {**train.stamps, **evaluation.stamps}
 
 
-def _pack(folder: Folder) -> Split:
-    encoded = [os.fsencode(path) for path in folder.paths]
-    ends = np.cumsum(np.fromiter((len(e) for e in encoded), np.int64, len(encoded)))
-    names = np.frombuffer(b"".join(encoded), np.uint8)
-    labels, sizes = np.asarray(folder.labels, np.int32), np.asarray(folder.sizes_bytes, np.int64)
-    return Split(folder.name, names, ends, labels, sizes)
+def _pack(found: Found, classes: tuple[str, ...]) -> Split:
+    """Sorted by class, image name, and path where the names are equal."""
+    images = [image_name(path, label) for path, label in zip(found.names, found.labels, strict=True)]
+    order = sorted(range(len(images)), key=lambda i: (found.labels[i], os.fsencode(images[i]), found.names[i]))
+    places = {name: index for index, name in enumerate(classes)}
+    encoded = [os.fsencode(found.names[i]) for i in order]
+    inside = order if found.containers else []
+    return Split(
+        names=np.frombuffer(b"".join(encoded), np.uint8),
+        ends=np.cumsum(np.fromiter((len(e) for e in encoded), np.int64, len(encoded))),
+        labels=np.asarray([places[found.labels[i]] for i in order], np.int32),
+        sizes_bytes=np.asarray([found.sizes_bytes[i] for i in order], np.int64),
+        ids=image_ids((images[i] for i in order), (found.sizes_bytes[i] for i in order)),
+        containers=tuple(found.containers),
+        container=np.asarray([found.container[i] for i in inside], np.int32),
+        offsets=np.asarray([found.offsets[i] for i in inside], np.int64),
+    )
 
 
-def _write_cache(manifest: Manifest, directories: dict[str, int], path: Path) -> None:
-    """Whole and then renamed, so that ranks that start together never read half a file."""
+_ARRAYS = ("names", "ends", "labels", "sizes_bytes", "ids", "container", "offsets")
+
+
+def write_cache(manifest: Manifest, stamps: dict[str, Stamp], path: Path) -> None:
+    """Whole or not at all, so that processes that start together never read half a file."""
     arrays: dict[str, NDArray[np.generic]] = {
         "format": np.asarray(FORMAT),
-        "fingerprint": np.asarray(manifest.fingerprint),
+        "words": np.asarray([manifest.kind, manifest.labels_from, manifest.fingerprint]),
         "ignored_files": np.asarray(manifest.ignored_files),
         "classes": np.asarray(manifest.classes),
-        "directories": np.asarray(list(directories)),
-        "modified_ns": np.asarray(list(directories.values()), np.int64),
+        "stamped": np.asarray([os.fsencode(name) for name in stamps]),
+        "stamps": np.asarray(list(stamps.values()), np.int64),
     }
     for role, split in (("train", manifest.train), ("evaluation", manifest.evaluation)):
-        arrays[f"{role}_folder"] = np.asarray(split.folder)
-        for field in ("names", "ends", "labels", "sizes_bytes"):
+        arrays[f"{role}_containers"] = np.asarray([os.fsencode(name) for name in split.containers], np.bytes_)
+        for field in _ARRAYS:
             arrays[f"{role}_{field}"] = getattr(split, field)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)  # type: ignore[arg-type]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        log.warning("the manifest could not be cached (%s): the tree is read again at the next start", error)
+        write_atomic(path, stream.getvalue())
+    except (OSError, HarnessError) as error:
+        log.warning("the manifest could not be cached (%s): the source is read again at the next start", error)
 
 
 def _read_cache(root: Path, path: Path) -> Manifest | None:
-    """The cached manifest, or None where there is none, it cannot be read, or a folder of the tree has changed."""
+    """The cached manifest, or None where there is none, it cannot be read, or the source has changed."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            if int(stored["format"]) != FORMAT or not _unchanged(root, stored["directories"], stored["modified_ns"]):
+            if int(stored["format"]) != FORMAT or not _unchanged(root, stored["stamped"], stored["stamps"]):
                 return None
             splits = [
                 Split(
-                    str(stored[f"{role}_folder"]),
-                    *(stored[f"{role}_{field}"] for field in ("names", "ends", "labels", "sizes_bytes")),
+                    containers=tuple(os.fsdecode(bytes(name)) for name in stored[f"{role}_containers"]),
+                    **{field: stored[f"{role}_{field}"] for field in _ARRAYS},
                 )
                 for role in ("train", "evaluation")
             ]
+            kind, labels_from, identity = (str(word) for word in stored["words"])
             classes = tuple(str(name) for name in stored["classes"])
             ignored = int(stored["ignored_files"])
-            return Manifest(root, classes, splits[0], splits[1], str(stored["fingerprint"]), ignored)
+            return Manifest(root, kind, labels_from, classes, splits[0], splits[1], identity, ignored)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         # a damaged cache costs a scan, never a wrong set
-        log.warning("the cached manifest %s cannot be read (%s): reading the tree again", path, error)
+        log.warning("the cached manifest %s cannot be read (%s): reading the source again", path, error)
         return None
 
 
-def _unchanged(root: Path, directories: NDArray[np.str_], modified_ns: NDArray[np.int64]) -> bool:
-    for name, modified in zip(directories.tolist(), modified_ns.tolist(), strict=True):
+def _unchanged(root: Path, stamped: NDArray[np.bytes_], stamps: NDArray[np.int64]) -> bool:
+    for name, expected in zip(stamped.tolist(), stamps.tolist(), strict=True):
         try:
-            if os.stat(root / name).st_mtime_ns != modified:
+            if list(stamp(root / os.fsdecode(name))) != expected:
                 return False
         except OSError:
             return False
     return True
+
+
+@contextmanager
+def _one_at_a_time(cache: Path) -> Iterator[None]:
+    """Held while a source is read; a process that comes second waits. Where nothing can be locked, nobody waits."""
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(cache.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.lockf(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)

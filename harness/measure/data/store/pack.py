@@ -10,7 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import PIL
 from PIL import Image, features
 
 from harness.measure.config.compose import compose
-from harness.measure.data.images import FolderImages, select
+from harness.measure.data.images import SourceImages, select
 from harness.measure.data.loader import decode, pixels
 from harness.measure.data.loader.crew import enter_worker
 from harness.measure.data.loader.stream import default_workers
@@ -31,7 +31,7 @@ PLAN = "prepare.json"  # what an unfinished store is to become
 JPEG_BYTES_PER_PIXEL = 0.30  # quality 90, 4:2:0: 26 KB for 341 x 256 pixels; to judge whether the disk is large enough
 ASPECT = 1.36  # mean long side over short side of ImageNet's photographs
 
-Source = dict[str, FolderImages]
+Source = dict[str, SourceImages]
 
 
 def plan(overrides: list[str], *, short_side: int, encoding: str, quality: int, square: bool) -> tuple[Source, Recipe]:
@@ -44,7 +44,7 @@ def plan(overrides: list[str], *, short_side: int, encoding: str, quality: int, 
             f"short_side={short_side} is below data.resolution={data.resolution}: crops would be enlarged; "
             "raise the one or lower the other"
         )
-    chosen = select(data, decoder="pillow")
+    chosen = select(replace(data, in_memory=False), decoder="pillow")
     recipe = Recipe(
         fingerprint=chosen.part.fingerprint, classes=chosen.part.classes, subset=chosen.subset, short_side=short_side,
         encoding=encoding, quality=quality if encoding == "jpeg" else 0, square=square,
@@ -182,7 +182,7 @@ def _write_shard(split: str, shard: int) -> str:
                 stream.write(encoded)
                 digest.update(encoded)
                 end += len(encoded)
-                rows.append((end, height, width, int(images.labels[index])))
+                rows.append((end, height, width, int(images.labels[index]), int(images.ids[index].view(np.int64))))
                 with counter.get_lock():
                     counter.value += 1
             stream.flush()
@@ -199,7 +199,7 @@ def _write_shard(split: str, shard: int) -> str:
     return digest.hexdigest()
 
 
-def _make(images: FolderImages, index: int, split: str, recipe: Recipe) -> tuple[bytes, int, int]:
+def _make(images: SourceImages, index: int, split: str, recipe: Recipe) -> tuple[bytes, int, int]:
     """One stored image: its bytes, height and width."""
     image = decode.pillow_rgb(images.encoded(index), images.path(index))
     if split == "evaluation":
@@ -218,7 +218,7 @@ def _make(images: FolderImages, index: int, split: str, recipe: Recipe) -> tuple
     return stream.getvalue(), image.height, image.width
 
 
-def _merge_index(out: Path, split: str, images: FolderImages) -> str:
+def _merge_index(out: Path, split: str, images: SourceImages) -> str:
     """The split's index from the shards' side files; returns its sha256."""
     shards = -(-len(images.labels) // store.images_per_shard(split, len(images.labels)))
     parts = []

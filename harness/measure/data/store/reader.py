@@ -1,0 +1,61 @@
+"""Reads the encoded bytes of images by (container file, offset, size)."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+from harness.measure.data.store.manifest import Split, forget
+from harness.record.errors import BadInput
+
+
+class Reader:
+    """Reads the images of one split, in any process and thread: pread has no position to share."""
+
+    def __init__(self, root: Path, split: Split) -> None:
+        self._root, self._split = root, split
+        self._open: dict[int, int] = {}  # container -> file descriptor
+        # a source of more archives than may stay open is opened anew for every image
+        self._keep_open = len(split.containers) <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
+
+    def path(self, index: int) -> str:
+        """Where an image lies, for messages."""
+        name = self._split.path(index)
+        if not self._split.containers:
+            return f"{self._root}/{name}"
+        return f"{self._root}/{self._split.containers[int(self._split.container[index])]}:{name}"
+
+    def read(self, index: int) -> bytes:
+        """An image's bytes. Raises BadInput, with its path, where it is gone, unreadable or of another size."""
+        expected = int(self._split.sizes_bytes[index])
+        try:
+            data = self._from_container(index, expected) if self._split.containers else self._own_file(index)
+        except OSError as error:
+            raise BadInput(
+                f"{self.path(index)} cannot be read ({error.strerror}): restore it from its archive"
+            ) from error
+        if len(data) != expected:
+            forget(self._root)
+            raise BadInput(
+                f"{self.path(index)} has {len(data)} bytes and had {expected} when the source was read: it has changed "
+                "since; restore it, or start again, which makes it another data set"
+            )
+        return data
+
+    def _own_file(self, index: int) -> bytes:
+        return Path(self.path(index)).read_bytes()
+
+    def _from_container(self, index: int, size_bytes: int) -> bytes:
+        number, offset = int(self._split.container[index]), int(self._split.offsets[index])
+        file = self._open.get(number)
+        if file is None:
+            file = os.open(self._root / self._split.containers[number], os.O_RDONLY | os.O_CLOEXEC)
+            if not self._keep_open:
+                with os.fdopen(file, "rb") as stream:
+                    return os.pread(stream.fileno(), size_bytes, offset)
+            kept = self._open.setdefault(number, file)
+            if kept != file:  # another thread was quicker
+                os.close(file)
+                file = kept
+        return os.pread(file, size_bytes, offset)
