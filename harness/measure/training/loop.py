@@ -13,16 +13,8 @@ from torch.optim.swa_utils import AveragedModel
 from harness.measure.bill.phases import Bills
 from harness.measure.config.schema import Config
 from harness.measure.data.protocol import Batch, ImageData, steps_per_epoch
+from harness.measure.machine import distributed
 from harness.measure.machine.device import Machine, energy_counter
-from harness.measure.machine.distributed import (
-    World,
-    any_true,
-    gather_objects,
-    mean,
-    parallel,
-    share_buffers,
-    sum_integers,
-)
 from harness.measure.machine.signals import StopFlag
 from harness.measure.mirror.journal import Tracker
 from harness.measure.training import resume
@@ -76,7 +68,7 @@ class Training:
     folder: Path
     target: Target | None
     machine: Machine
-    world: World
+    world: distributed.World
     data: ImageData
     model: nn.Module
     network: nn.Module
@@ -104,7 +96,7 @@ class Training:
 
     def train(self) -> str:
         """Train until the target or the end of the plan; returns the outcome. Raises Diverged or Stopped."""
-        if any_true(self.writer is not None and self._target_reached(self.writer.rows()[-1:]), self.world):
+        if distributed.any_true(self.writer is not None and self._target_reached(self.writer.rows()[-1:]), self.world):
             return "reached"  # stopped between the last evaluation and the seal
         self.display.started(self.position.images)
         while self.position.epoch < self.config.budget.epochs:
@@ -166,14 +158,14 @@ class Training:
     def _agree(self) -> tuple[bool, bool]:
         """Whether to stop and whether a checkpoint is due, the same on every rank: clocks and signals are not."""
         overdue = time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes
-        stopping, saving = sum_integers([self.stop.signal_name is not None, overdue], self.world)
+        stopping, saving = distributed.sum_integers([self.stop.signal_name is not None, overdue], self.world)
         return stopping > 0, saving > 0
 
     def _join_gradients(self) -> None:
         """Average gradients over the ranks, anew whenever the recipe freezes more parameters."""
         trains = tuple(parameter.requires_grad for parameter in self.model.parameters())
         if trains != self._parallel_trains:
-            self.parallel, self._parallel_trains = parallel(self.network, self.world), trains
+            self.parallel, self._parallel_trains = distributed.parallel(self.network, self.world), trains
 
     def _batches(self, resolution: int) -> Iterator[Batch]:
         """The epoch's remaining batches; the time a step waits for one is on the clock of its own."""
@@ -205,7 +197,7 @@ class Training:
             return
         first = self.position.step - len(self._losses) + 1
         pending = torch.stack(self._losses) if len(self._losses) > 1 else self._losses[0].view(1)
-        for offset, value in enumerate(mean(pending, self.world).tolist()):
+        for offset, value in enumerate(distributed.mean(pending, self.world).tolist()):
             if not math.isfinite(value):
                 raise Diverged(first + offset)
             self.position.loss_sum += value
@@ -217,7 +209,7 @@ class Training:
         position, config = self.position, self.config
         started, joules = self._clock()
         network = self.average if self.average is not None else self.network
-        share_buffers(network, self.world)
+        distributed.share_buffers(network, self.world)
         counts = evaluate(
             network,
             self.data, self.machine, self.world,
@@ -294,7 +286,7 @@ class Training:
 
     def _add_energy(self, joules: float | None) -> None:
         if self._energy is not None and joules is not None:
-            used = sum(gather_objects(self._energy() - joules, self.world))
+            used = sum(distributed.gather_objects(self._energy() - joules, self.world))
             self.position.energy_joules = (self.position.energy_joules or 0.0) + used
 
     def _journal(self) -> None:
