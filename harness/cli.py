@@ -35,12 +35,12 @@ VERBS = {
         "harness.measure.bill.report", "the bill per image of every architecture", "harness count resnet18 alexnet"
     ),
     "aggregate": Verb(
-        "harness.analyse.show.aggregate",
+        "harness.verbs.aggregate",
         "records -> table, trend, figure",
         "harness aggregate results/runs/digits --out out",
     ),
     "report": Verb(
-        "harness.analyse.page.report",
+        "harness.verbs.report",
         "records -> one HTML page to read and attach",
         "harness report results/runs/digits",
     ),
@@ -58,7 +58,7 @@ VERBS = {
         "harness search +experiment=fashion_ladder model=resnet18 target=fashion_ladder",
     ),
     "factors": Verb(
-        "harness.analyse.trend.factors",
+        "harness.verbs.factors",
         "split a gain into recipe and architecture",
         "harness factors results/runs --start alexnet:era --end efficientnet_b0:modern",
     ),
@@ -70,7 +70,7 @@ VERBS = {
     "check": Verb("harness.check", "audit records: hashes, ledger, target, MACs", "harness check results"),
     "readme": Verb("harness.analyse.show.readme", "fill README's tables from results/", "harness readme --check"),
     "completion": Verb("harness.completion", "completion script for bash or zsh", "harness completion bash"),
-    "replay": Verb("harness.analyse.show.replay", "the published study, rebuilt from its constants", "harness replay"),
+    "replay": Verb("harness.verbs.replay", "the published study, rebuilt from its constants", "harness replay"),
 }
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.analyse.evidence.cost import UNIT_WORDS
+from harness.analyse.evidence.titles import DATASETS, short_title
 from harness.analyse.page.figures import as_json, curves_figure, thresholds_figure, trend_figure
 from harness.analyse.page.sources import Source, code_and_hardware, commands, sources_of
 from harness.analyse.page.tables import hardware_table, ledger_table, main_table, sensitivity_table
 from harness.analyse.show.findings import against_moore, published_factor
 from harness.analyse.show.table import halving, reference_note, times
-from harness.analyse.show.words import DATASETS, interval, number, short_title
+from harness.analyse.show.words import interval, number
 
 HERE = Path(__file__).parent
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"

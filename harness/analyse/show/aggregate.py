@@ -1,61 +1,34 @@
-"""`harness aggregate`: finished records to table, trend and figures. Needs no torch, no hydra, no wandb."""
+"""Finished records to one document, and the document to table, trend and figures."""
 
-import argparse
 import json
-import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from harness.analyse.show.arguments import UNITS_OFFERED, add_records, add_trend, asked_level
-from harness.analyse.show.words import TERMINAL_COLUMNS
+from harness.analyse.evidence.groups import Level, group_trials
+from harness.analyse.evidence.trials import read_trials
+from harness.analyse.show import table
+from harness.analyse.show.figures import draw_curves, draw_thresholds, draw_trend
+from harness.analyse.show.replay import replay
+from harness.analyse.show.words import TERMINAL_COLUMNS, rounded
+from harness.analyse.trend.study import Settings, study
 from harness.record.errors import BadInput
-
-if TYPE_CHECKING:
-    from harness.analyse.evidence.groups import Level
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
-    add_records(parser)
-    add_trend(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: DIR; with --json: nowhere)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
-    parser.add_argument("--no-figures", action="store_true", help="tables only")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Read, analyse, write; exit code 0. Raises BadInput in one line for anything that cannot be read."""
-    asked = asked_level(args)
-    document = build(args.runs, asked, unit=args.unit, draws=args.draws, seed=args.seed, recipe=args.recipe)
-    out = args.out or (None if args.json else args.runs)
-    paths = [] if out is None else write(document, out, figures=not args.no_figures)
-    if args.json:
-        json.dump(document, sys.stdout, indent=1, allow_nan=False)
-        print()
-    else:
-        print(text(document))
-        print("\n" + "\n".join(f"wrote {path}" for path in paths))
-    return 0
+from harness.record.files import cannot_write, write_atomic
 
 
 def build(
-    root: Path, asked: "Level | None" = None, *, unit: str = UNITS_OFFERED[0], draws: int = 10_000, seed: int = 0,
-    recipe: str | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """All groups below `root` as one plain document: what --json prints and trend.json holds."""
-    from harness.analyse.evidence.groups import group_trials
-    from harness.analyse.evidence.trials import read_trials
-    from harness.analyse.show.replay import replay
-    from harness.analyse.show.words import rounded
-    from harness.analyse.trend.study import Settings, study
+    root: Path, asked: Level | None = None, *, draws: int = 10_000, seed: int = 0, recipe: str | None = None
+) -> dict[str, Any]:
+    """Return all groups below `root` as one plain document: what --json prints and trend.json holds.
 
+    Raises RecordError where a record cannot be read, BadInput where no run has the recipe or no level is known.
+    """
     trials, unfinished = read_trials(root)
     groups = group_trials(trials, asked)
     if recipe is not None and not any(t.plan.recipe == recipe for t in trials):
         names = ", ".join(sorted({t.plan.recipe for t in trials}))
         raise BadInput(f"no run of recipe {recipe!r} in {root}: it has {names}")
-    settings = Settings(unit=unit, draws=draws, seed=seed, recipe=recipe)
+    settings = Settings(draws=draws, seed=seed, recipe=recipe)
     published = replay()
     compared = ("reduction_factor", "halving_months", "halving_interval_ols", "moore_factor", "slope", "intercept")
     document: dict[str, Any] = {
@@ -70,10 +43,6 @@ def build(
 
 def write(document: dict[str, Any], out: Path, *, figures: bool) -> list[Path]:
     """TABLE.md, table.csv, trend.json and the figures; several groups have their key in the figures' names."""
-    from harness.analyse.show import table
-    from harness.analyse.show.figures import draw_curves, draw_thresholds, draw_trend
-    from harness.record.files import cannot_write, write_atomic
-
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -113,8 +82,6 @@ def preface(document: dict[str, Any]) -> str:
 
 def text(document: dict[str, Any]) -> str:
     """The short form for a terminal."""
-    from harness.analyse.show import table
-
     parts = [preface(document).strip()]
     for g in document["groups"]:
         d, t = g["dataset"], g["target"]

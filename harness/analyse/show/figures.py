@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.analyse.evidence.cost import UNIT_WORDS
+from harness.analyse.evidence.titles import short_title
 from harness.analyse.show.labels import Label, place
-from harness.analyse.show.words import short_title
 from harness.analyse.trend.line import months
 from harness.record.files import write_atomic
 from harness.record.units import MOORE_DOUBLING_MONTHS

@@ -7,8 +7,9 @@ import numpy as np
 from harness.analyse.evidence.ladder import REFERENCE
 from harness.analyse.evidence.published import claims
 from harness.analyse.evidence.published import table as published_table
+from harness.analyse.evidence.titles import DATASETS, short_title
 from harness.analyse.show.table import halving, markdown_lines, reference_note, rows_by_cost, times
-from harness.analyse.show.words import DATASETS, grid, interval, number, short_title
+from harness.analyse.show.words import grid, interval, number
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
 

@@ -1,37 +1,19 @@
-"""`harness replay`: the published study (Hernandez & Brown 2020) rebuilt from its constants, and how fragile it is."""
+"""The published study (Hernandez & Brown 2020) rebuilt from its constants, and how fragile it is."""
 
-import argparse
-import json
 import math
-from pathlib import Path
 from typing import Any
 
-from harness.analyse.evidence.published import PUBLISHED, claims, frontier_points, table
-from harness.analyse.show.words import grid, interval, number, rounded
+from harness.analyse.evidence.published import claims, frontier_points, table
+from harness.analyse.show.words import grid, interval, number
 from harness.analyse.trend.line import fit, frontier, months, moore_factor
 from harness.record.units import paper_pflop, paper_tfs_days
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
-    parser.add_argument(
-        "--published", type=Path, default=PUBLISHED, metavar="DIR", help="folder of the published constants"
-    )
-
-
-def main(args: argparse.Namespace) -> int:
-    """Print the replay; exit code 0."""
-    document = rounded(replay(args.published))
-    print(json.dumps(document, indent=1, allow_nan=False) if args.json else text(document))
-    return 0
-
-
-def replay(folder: Path = PUBLISHED) -> dict[str, Any]:
+def replay() -> dict[str, Any]:
     """The study as plain data: rows, the headline and every item of its fragility, computed."""
-    said = claims(folder)
-    rows = [_row(r, said["training_images"]) for r in table("hernandez2020_table3.csv", folder)]
-    names, dates, costs = frontier_points(folder)
+    said = claims()
+    rows = [_row(r, said["training_images"]) for r in table("hernandez2020_table3.csv")]
+    names, dates, costs = frontier_points()
     x = [months(d) for d in dates]
     line = fit(x, costs)
     assert line is not None
@@ -51,7 +33,7 @@ def replay(folder: Path = PUBLISHED) -> dict[str, Any]:
         "frontier": [
             {"publication": n, "published": d, "tfs_days": c} for n, d, c in zip(names, dates, costs, strict=True)
         ],
-        "fragility": fragility(folder),
+        "fragility": fragility(),
     }
 
 
@@ -68,16 +50,16 @@ def _row(r: dict[str, str], images_per_epoch: float) -> dict[str, Any]:
     }
 
 
-def fragility(folder: Path = PUBLISHED) -> list[dict[str, Any]]:
+def fragility() -> list[dict[str, Any]]:
     """What the headline hangs on: name, what it does to the factor or the halving months, and in words."""
-    said = claims(folder)
-    epochs = {r["model"]: int(r["epochs"]) for r in table("hernandez2020_table3.csv", folder)}
-    gmacs = {r["model"]: float(r["gmacs_per_image_used"]) for r in table("hernandez2020_table3.csv", folder)}
-    stock = {r["model"]: float(r["gmacs_per_image"]) for r in table("torchvision_gmacs.csv", folder)}
+    said = claims()
+    epochs = {r["model"]: int(r["epochs"]) for r in table("hernandez2020_table3.csv")}
+    gmacs = {r["model"]: float(r["gmacs_per_image_used"]) for r in table("hernandez2020_table3.csv")}
+    stock = {r["model"]: float(r["gmacs_per_image"]) for r in table("torchvision_gmacs.csv")}
     cost = {m: epochs[m] * gmacs[m] for m in epochs}
     first, last = "alexnet", "efficientnet_b0"
     others = sorted((cost[m], m) for m in cost if m != last)
-    names, dates, points = frontier_points(folder)
+    names, dates, points = frontier_points()
     x = [months(d) for d in dates]
     items = [
         _item("alexnet_early_stop", factor=said["alexnet_early_epochs"] * gmacs[first] / cost[last],

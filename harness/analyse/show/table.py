@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.analyse.evidence.cost import UNIT_WORDS
-from harness.analyse.show.words import MISSING, TERMINAL_COLUMNS, grid, interval, number, short_title
+from harness.analyse.evidence.titles import short_title
+from harness.analyse.show.words import MISSING, TERMINAL_COLUMNS, grid, interval, number
 from harness.analyse.trend.rows import FLAGS
 
 CSV_COLUMNS = (

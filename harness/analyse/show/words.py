@@ -2,7 +2,6 @@
 
 import io
 import math
-import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -46,15 +45,6 @@ def interval(ends: Sequence[float | None] | None, digits: int = 3, opening: str 
         return MISSING
     low, high = ends
     return f"{opening}{number(low, digits)}, {'∞' if high is None else number(high, digits)}]"
-
-
-DATASETS = {"fashion_mnist": "Fashion-MNIST", "digits": "handwritten digits", "imagenet": "ImageNet"}
-"""Data sets as people write them."""
-
-
-def short_title(title: str) -> str:
-    """An architecture's name without what the title explains after a comma or in brackets, for labels."""
-    return re.split(r",| \(", title)[0]
 
 
 TERMINAL_COLUMNS = 100

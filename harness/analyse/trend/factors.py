@@ -1,66 +1,47 @@
-"""`harness factors`: the gain between two points split into recipe and architecture, both orders and their mean."""
+"""The gain between two points split into recipe and architecture, both orders and their mean."""
 
-import argparse
-import json
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from harness.analyse.show.arguments import add_records, asked_level
+import numpy as np
+
+from harness.analyse.evidence.groups import Level, group_trials
+from harness.analyse.evidence.ladder import Rung
+from harness.analyse.evidence.trials import read_trials
+from harness.analyse.trend import bootstrap
+from harness.analyse.trend.rows import containing
 from harness.record.errors import BadInput
-
-if TYPE_CHECKING:
-    from harness.analyse.evidence.ladder import Rung
 
 Point = tuple[str, str]
 """(model, recipe)."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
-    add_records(parser)
-    parser.add_argument("--start", metavar="MODEL:RECIPE", help="e.g. alexnet:era (default: every pair there is)")
-    parser.add_argument("--end", metavar="MODEL:RECIPE", help="e.g. efficientnet_b0:modern")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
+def splits(
+    root: Path, asked: Level | None, pair: tuple[Point, Point] | None, *, draws: int, seed: int
+) -> list[dict[str, Any]]:
+    """Return the split of `pair`, or of every complete pair, in each group below `root`.
 
-
-def main(args: argparse.Namespace) -> int:
-    """Print every split; exit code 0."""
-    from harness.analyse.evidence.groups import group_trials
-    from harness.analyse.evidence.trials import read_trials
-
-    asked = asked_level(args)
-    if (args.start is None) != (args.end is None):
-        raise BadInput("--start and --end belong together, as in --start alexnet:era --end efficientnet_b0:modern")
-    pair = None if args.start is None else (_point(args.start), _point(args.end))
-    trials, _ = read_trials(args.runs)
-    groups = group_trials(trials, asked)
-    found = []
-    for group in groups:
+    Raises BadInput where no two architectures were both run under two recipes, RecordError for an unreadable record.
+    """
+    trials, _ = read_trials(root)
+    results = []
+    for group in group_trials(trials, asked):
         cells = cells_of(group.measured)
-        pairs = [pair] if pair else complete_pairs(cells)
         target = group.target
         about = {"dataset": group.dataset.name, "key": group.key, "target": target.as_dict()}
-        found += [about | split(cells, *p, target.metric, target.value, args.draws, args.seed) for p in pairs]
-    if not found:
+        pairs = [pair] if pair else complete_pairs(cells)
+        results += [about | split(cells, *p, target.metric, target.value, draws, seed) for p in pairs]
+    if not results:
         raise BadInput(
-            f"no two architectures in {args.runs} were both run under two recipes: run the missing corners, as in "
+            f"no two architectures in {root} were both run under two recipes: run the missing corners, as in "
             "`harness train -m model=alexnet,efficientnet_b0 recipe=era,modern`"
         )
-    print(json.dumps({"splits": found}, indent=1, allow_nan=False) if args.json else text(found))
-    return 0
+    return results
 
 
-def _point(word: str) -> Point:
-    model, _, recipe = word.partition(":")
-    if not model or not recipe:
-        raise BadInput(f"{word}: give MODEL:RECIPE, as alexnet:era")
-    return model, recipe
-
-
-def cells_of(trials: list[Any]) -> "dict[Point, Rung]":
+def cells_of(trials: list[Any]) -> dict[Point, Rung]:
     """One rung a (model, recipe): of several plans the one with most runs, then the longest."""
-    from harness.analyse.evidence.ladder import Rung
-
     plans: dict[Any, list[Any]] = {}
     for t in trials:
         plans.setdefault(t.plan, []).append(t)
@@ -71,7 +52,7 @@ def cells_of(trials: list[Any]) -> "dict[Point, Rung]":
     return dict(sorted(cells.items()))
 
 
-def complete_pairs(cells: "dict[Point, Rung]") -> list[tuple[Point, Point]]:
+def complete_pairs(cells: dict[Point, Rung]) -> list[tuple[Point, Point]]:
     """Every pair of points that differ in both and whose two other corners were run; earlier architecture first."""
     order = sorted(cells, key=lambda c: (cells[c].published, c))
     pairs = []
@@ -83,17 +64,12 @@ def complete_pairs(cells: "dict[Point, Rung]") -> list[tuple[Point, Point]]:
 
 
 def split(
-    cells: "dict[Point, Rung]", start: Point, end: Point, metric: str, value: float, draws: int, seed: int
+    cells: dict[Point, Rung], start: Point, end: Point, metric: str, value: float, draws: int, seed: int
 ) -> dict[str, Any]:
     """The gain from `start` to `end` by both orders and their Shapley mean, as factors (paper unit) with intervals.
 
     Logarithms of the parts add up to that of the whole. Null with a reason where a corner is missing or censored.
     """
-    import numpy as np
-
-    from harness.analyse.trend import bootstrap
-    from harness.analyse.trend.rows import containing
-
     corners = [start, (start[0], end[1]), (end[0], start[1]), end]
     result: dict[str, Any] = {
         "start": ":".join(start),
@@ -138,31 +114,3 @@ def parts(start: Any, recipe_only: Any, architecture_only: Any, end: Any) -> dic
         "recipe_shapley": (recipe_first + recipe_last) / 2,
         "architecture_shapley": (architecture_first + architecture_last) / 2,
     }
-
-
-def text(found: list[dict[str, Any]]) -> str:
-    """The splits for a terminal."""
-    from harness.analyse.show.words import grid, interval, number
-
-    names = {
-        "whole": "the whole",
-        "recipe_first": "recipe first",
-        "architecture_last": "  then architecture",
-        "architecture_first": "architecture first",
-        "recipe_last": "  then recipe",
-        "recipe_shapley": "recipe (Shapley mean)",
-        "architecture_shapley": "architecture (Shapley mean)",
-    }
-    blocks = []
-    for s in found:
-        runs = ", ".join(f"{cell} n = {n}" for cell, n in s["n"].items())
-        head = (
-            f"{s['dataset']}: {s['start']} -> {s['end']} at {s['target']['metric']} {s['target']['value']:.2%} ({runs})"
-        )
-        if s["reason"]:
-            blocks.append(f"{head}\n{s['reason']}")
-            continue
-        covers = "95 %" if max(s["n"].values()) > 1 else "grid only, n = 1"
-        rows = [[names[k], f"{number(p['factor'])}x", interval(p["interval"])] for k, p in s["parts"].items()]
-        blocks.append(f"{head}\n{grid(['gain', 'factor', covers], rows, markdown=False)}")
-    return "\n\n".join(blocks)

@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.analyse.evidence.cost import UNIT_WORDS
 from harness.analyse.evidence.ladder import REFERENCE, Rung, reference_of
-from harness.analyse.show.words import short_title
+from harness.analyse.evidence.titles import short_title
 from harness.analyse.trend.headline import median_costs, point
 from harness.record.target import Target
 

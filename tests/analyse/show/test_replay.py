@@ -3,6 +3,7 @@ import json
 import pytest
 
 from harness import cli
+from harness.analyse.evidence import published
 from harness.analyse.show.replay import replay
 from harness.analyse.show.words import rounded
 
@@ -52,6 +53,7 @@ def test_the_command_prints_one_json_document(document, capsys):
     assert "44.4x" in capsys.readouterr().out
 
 
-def test_a_missing_folder_of_constants_is_one_line(tmp_path, capsys):
-    assert cli.main(["replay", "--published", str(tmp_path)]) == 2
+def test_a_missing_folder_of_constants_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(published, "PUBLISHED", tmp_path)
+    assert cli.main(["replay"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

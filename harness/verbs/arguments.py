@@ -2,14 +2,10 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.analyse.evidence.groups import Level
+from harness.analyse.evidence.target import read_target
 from harness.record.errors import BadInput
-
-if TYPE_CHECKING:
-    from harness.analyse.evidence.groups import Level
-
-UNITS_OFFERED = ("paper_pflop", "spent_macs")
 
 
 def add_records(parser: argparse.ArgumentParser) -> None:
@@ -22,17 +18,16 @@ def add_records(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default 0)")
 
 
-def add_trend(parser: argparse.ArgumentParser) -> None:
-    """What goes into the trend, and its unit."""
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Which runs the trend takes."""
     parser.add_argument("--recipe", metavar="NAME", help="only runs of this recipe")
-    parser.add_argument("--unit", choices=UNITS_OFFERED, default=UNITS_OFFERED[0], help="unit of the trend")
 
 
-def asked_level(args: argparse.Namespace) -> "Level | None":
-    """The level of --target or of --metric and --value; None where neither is given. Raises BadInput."""
-    from harness.analyse.evidence.groups import Level
-    from harness.analyse.evidence.target import read_target
+def asked_level(args: argparse.Namespace) -> Level | None:
+    """Return the level of --target or of --metric and --value; None where neither is given.
 
+    Raises BadInput where they do not belong together, or where --draws is below 1.
+    """
     if args.draws < 1:
         raise BadInput(f"--draws is {args.draws}: use 1 or more")
     if args.target is not None:

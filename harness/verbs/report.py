@@ -1,0 +1,21 @@
+"""`harness report`: one self-contained HTML page of a folder of records, to read and to attach."""
+
+import argparse
+from pathlib import Path
+
+from harness.analyse.page.report import write
+from harness.verbs.arguments import add_recipe, add_records, asked_level
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    add_records(parser)
+    add_recipe(parser)
+    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write the page; return 0. Raises BadInput in one line for anything that cannot be read."""
+    size = write(args.runs, args.out, asked_level(args), draws=args.draws, seed=args.seed, recipe=args.recipe)
+    print(f"wrote {args.out} ({size / 1e6:.1f} MB, opens without a network)")
+    return 0
