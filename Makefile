@@ -8,6 +8,9 @@ DEMO := demo
 # what every run of the demo shares: where it trains and how verbose it is come from the experiment file
 DEMO_TRAIN := $(BIN)/harness train +experiment=demo out=$(DEMO)/runs $(DEMO_OPTIONS)
 
+# every data set with committed records
+LADDERS = $(shell git ls-files results/runs | cut -d/ -f3 | sort -u)
+
 .PHONY: install demo test lint results check lock clean
 
 install: $(VENV)/.installed
@@ -43,7 +46,10 @@ check: install
 
 # Every committed table and figure, regenerated from the records; CI fails when that changes a byte.
 results: install
-	$(BIN)/python -m harness.results
+	$(BIN)/python results/compare_counters.py
+	for name in $(LADDERS); do $(BIN)/harness aggregate results/runs/$$name --out results/$$name || exit; done
+	$(BIN)/harness replay --json > results/published/replay.json
+	$(BIN)/python results/readme.py
 
 # Pin what is installed now. The file names no host and no local path.
 lock: install

@@ -68,7 +68,6 @@ VERBS = {
         "harness import-curves curves.csv --out results/runs --source 'arXiv 1512.03385, figure 4'",
     ),
     "check": Verb("harness.check", "audit records: hashes, ledger, target, MACs", "harness check results"),
-    "readme": Verb("harness.analyse.show.readme", "fill README's tables from results/", "harness readme --check"),
     "completion": Verb("harness.completion", "completion script for bash or zsh", "harness completion bash"),
     "replay": Verb("harness.verbs.replay", "the published study, rebuilt from its constants", "harness replay"),
 }

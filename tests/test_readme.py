@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.analyse.show import aggregate, findings, readme
+from harness.analyse.show import aggregate, findings
 from harness.paths import ROOT
 from harness.record.errors import BadInput
+from results import readme
 from tests.analyse.synthetic import Made, day, ladder, write_run, write_runs
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -69,7 +70,7 @@ def test_every_command_is_run_here_or_says_what_it_needs(tmp_path: Path) -> None
     path = f"{tmp_path / 'bin'}:{env['PATH']}"
     subprocess.run(["bash", "-ec", "\n".join(completion)], cwd=tmp_path, env={**env, "PATH": path}, check=True)
     script = tmp_path / ".local/share/bash-completion/completions/harness"
-    assert completed(script, "harness re", 1) == ["report", "readme", "replay"]
+    assert completed(script, "harness re", 1) == ["report", "replay"]
     assert completed(script, "harness train --det", 2) == ["--detach"]
     assert "model=alexnet" in completed(script, "harness train mod", 2)
     assert completed(script, "harness train model = wide", 4) == ["wide_resnet50_2"]
@@ -172,8 +173,7 @@ def test_an_unknown_block_is_named() -> None:
         readme.fill("<!-- generated: nonsense -->\n<!-- end -->", ROOT)
 
 
-def test_check_tells_an_outdated_readme(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_readme_of_a_tree_is_filled_in_place(tree: Path) -> None:
     (tree / "README.md").write_text("<!-- generated: verbs -->\n<!-- end -->\n")
-    assert cli.main(["readme", "--root", str(tree), "--check"]) == 1
-    assert cli.main(["readme", "--root", str(tree)]) == 0
-    assert cli.main(["readme", "--root", str(tree), "--check"]) == 0
+    readme.main(tree)
+    assert "`harness replay`" in (tree / "README.md").read_text()

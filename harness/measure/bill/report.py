@@ -4,7 +4,6 @@ import argparse
 import csv
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from harness.paths import PUBLISHED
@@ -31,8 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resolution", type=int, default=224, metavar="N", help="image side in pixels (default 224)")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="count a step of N images (default 1)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
-    parser.add_argument("--compare", action="store_true", help="how far other counters are from the exact bill")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="with --compare: write TABLE.md, counting.json")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -41,13 +38,7 @@ def main(args: argparse.Namespace) -> int:
 
     if args.resolution < 1 or args.batch < 1:
         raise BadInput("--resolution and --batch are positive integers")
-    if args.out is not None and not args.compare:
-        raise BadInput("--out belongs to --compare: harness count --compare --out results/counting")
     chosen = list(dict.fromkeys(args.models)) or names()
-    if args.compare:
-        from harness.measure.bill import compare as count_compare
-
-        return count_compare.main(chosen, resolution=args.resolution, out=args.out, as_json=args.json)
     rows = []
     for number, name in enumerate(chosen, start=1):
         _progress(f"counting {name} ({number} of {len(chosen)})")

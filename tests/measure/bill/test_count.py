@@ -3,17 +3,13 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from harness import cli
-from harness.measure.bill import compare as count_compare
 from harness.measure.bill import report as count
 from harness.paths import ROOT
 from harness.record.units import FLOPS_PER_MAC
-
-COMPARISON = ROOT / "results" / "counting" / "counting.json"
 
 
 def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -74,7 +70,6 @@ def test_batch_and_resolution(capsys: pytest.CaptureFixture[str]) -> None:
         (["vit_b_16", "--resolution", "100"], ["vit_b_16", "patch"]),
         (["alexnet", "--resolution", "0"], ["positive"]),
         (["alexnet", "--batch", "-1"], ["positive"]),
-        (["alexnet", "--out", "x"], ["--compare"]),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,34 +78,6 @@ def test_bad_input_is_one_line(arguments: list[str], words: list[str], capsys: p
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert all(word in captured.err for word in words)
-
-
-def test_comparison_of_one_net(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """MobileNet v1: FlopCounterMode ignores its groups backward; fvcore adds norms; 3x bills the stem's input."""
-    assert cli.main(["count", "mobilenet_v1", "alexnet", "--compare", "--out", str(tmp_path)]) == 0
-    document = json.loads((tmp_path / "counting.json").read_text())
-    mobilenet, alexnet = document["models"]
-    assert alexnet["flop_counter_mode_over_spent"] == 1.0
-    assert alexnet["flop_counter_mode_macs"] == alexnet["spent_macs"]
-    assert mobilenet["flop_counter_mode_over_spent"] > 3
-    assert 1.02 < mobilenet["fvcore_over_forward"] < 1.1
-    stem_input = 64 * 3 * 121 * 55 * 55  # what 3x bills too much for AlexNet
-    assert alexnet["three_times_forward_macs"] - alexnet["spent_macs"] == stem_input
-    assert (tmp_path / "TABLE.md").read_text().count("\n| alexnet |") == 1
-    capsys.readouterr()
-    assert cli.main(["count", "alexnet", "--compare", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["models"][0] == alexnet
-
-
-def test_committed_comparison_is_current() -> None:
-    """Its exact columns are the golden ones and its page is what the numbers give; remake with the command in it."""
-    document = json.loads(COMPARISON.read_text())
-    golden = {r["model"]: r for r in json.loads((ROOT / "tests" / "golden" / "complexity.json").read_text())}
-    assert [r["model"] for r in document["models"]] == list(golden)
-    for r in document["models"]:
-        exact = golden[r["model"]]
-        assert (r["forward_macs"], r["spent_macs"]) == (exact["forward_macs"], exact["spent_macs"])
-    assert count_compare.markdown(document) == COMPARISON.with_name("TABLE.md").read_text()
 
 
 def test_every_flag_has_a_letter_of_its_own() -> None:

@@ -1,9 +1,8 @@
-"""`harness readme`: the generated blocks of README.md, filled from results/ and conf/. No number in them is typed.
+"""`make results`: the generated blocks of README.md, filled from results/ and conf/. No number in them is typed.
 
 A block stands between `<!-- generated: NAME -->` and `<!-- end -->`; what is outside the markers is left alone.
 """
 
-import argparse
 import json
 import re
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import yaml
 
 from harness.analyse.show import findings
 from harness.analyse.show.words import grid, number
+from harness.cli import VERBS
 from harness.paths import ROOT
 from harness.record.errors import BadInput
 from harness.record.files import write_atomic
@@ -21,32 +21,20 @@ from harness.record.files import write_atomic
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where the file is out of date")
-    parser.add_argument("--root", type=Path, default=ROOT, metavar="DIR", help="source tree (default: this one)")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Fill every block; raises BadInput for a marker that no block belongs to."""
-    path = args.root / "README.md"
-    before = path.read_text(encoding="utf-8")
-    after = fill(before, args.root)
-    if args.check:
-        print(f"{path.name}: {'up to date' if before == after else 'out of date, run `make results`'}")
-        return int(before != after)
-    write_atomic(path, after)
-    print(f"wrote {path.name}")
-    return 0
+def main(root: Path = ROOT) -> None:
+    """Fill every block of README.md below `root`. Raises BadInput for a marker that no block belongs to."""
+    path = root / "README.md"
+    write_atomic(path, fill(path.read_text(encoding="utf-8"), root))
 
 
 def fill(text: str, root: Path) -> str:
-    """The text with every block's content replaced."""
+    """Return the text with every block's content replaced. Raises BadInput for a block that does not exist."""
 
-    def block(found: re.Match[str]) -> str:
-        if found[2] not in BLOCKS:
-            raise BadInput(f"README.md: no block is called {found[2]!r}; there are: {', '.join(BLOCKS)}")
-        return f"{found[1]}{BLOCKS[found[2]](root).strip()}\n{found[3]}"
+    def block(marker: re.Match[str]) -> str:
+        opening, name, end = marker.groups()
+        if name not in BLOCKS:
+            raise BadInput(f"README.md: no block is called {name!r}; there are: {', '.join(BLOCKS)}")
+        return f"{opening}{BLOCKS[name](root).strip()}\n{end}"
 
     return BLOCK.sub(block, text)
 
@@ -63,7 +51,7 @@ def results_table(root: Path) -> str:
     return NOTHING if shown is None else findings.results_table(*shown[:2])
 
 
-def found(root: Path) -> str:
+def findings_list(root: Path) -> str:
     """The findings that follow from the numbers."""
     shown = measured(root)
     return NOTHING if shown is None else "\n".join(f"* {line}" for line in findings.lines(*shown[1:]))
@@ -74,17 +62,17 @@ NOTHING = "No measured ladder is committed yet: `make demo` measures a small one
 
 def measured(root: Path) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
     """Folder name, group and published numbers of the ladder to show first: the one with most training images."""
-    found = []
+    ladders = []
     for path in sorted((root / "results").glob("*/trend.json")):
         document = json.loads(path.read_text())
-        found += [
+        ladders += [
             (group["dataset"]["train_images"], path.parent.name, group, document["published"])
             for group in document["groups"]
             if group["trend"] is not None and not group["trend"]["reason"]
         ]
-    if not found:
+    if not ladders:
         return None
-    _, name, group, published = max(found, key=lambda f: (f[0], f[1]))
+    _, name, group, published = max(ladders, key=lambda ladder: ladder[:2])
     return name, group, published
 
 
@@ -120,8 +108,6 @@ def zoo(root: Path) -> str:
 
 def verbs(_root: Path) -> str:
     """Every verb with its example."""
-    from harness.cli import VERBS
-
     lines = [[f"`{name}`", verb.help, f"`{verb.example}`"] for name, verb in VERBS.items()]
     return grid(["verb", "does", "for example"], lines, markdown=True, left=(0, 1, 2))
 
@@ -129,8 +115,11 @@ def verbs(_root: Path) -> str:
 BLOCKS: dict[str, Callable[[Path], str]] = {
     "headline": headline,
     "table": results_table,
-    "found": found,
+    "found": findings_list,
     "loading": loading,
     "zoo": zoo,
     "verbs": verbs,
 }
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,8 @@
-"""`harness count --compare`: how far the usual counters are from the exact bill, for each architecture."""
+"""`make results`: how far the usual counters are from the exact bill, for each architecture."""
 
 import json
 import warnings
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,33 +11,30 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.measure.bill.count import Bill, bill
-from harness.measure.config.cards import read_card, skeleton
+from harness.measure.config.cards import names, read_card, skeleton
+from harness.paths import ROOT
 from harness.record.files import write_atomic
 from harness.record.units import FLOPS_PER_MAC, PAPER_PASSES
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # as in flops.py
+    warnings.simplefilter("ignore")  # as in harness/measure/bill
     from fvcore.nn import FlopCountAnalysis
 
-COMMAND = "harness count --compare --out results/counting"
+RESOLUTION = 224
+OUT = ROOT / "results" / "counting"
 
 
-def main(names: list[str], *, resolution: int, out: Path | None, as_json: bool) -> int:
-    """Print the comparison; with `out` write TABLE.md and counting.json instead."""
+def main() -> None:
+    """Write TABLE.md and counting.json into results/counting."""
     document = {
-        "command": COMMAND,
-        "resolution": resolution,
+        "command": "make results",
+        "resolution": RESOLUTION,
         "versions": {package: version(package).partition("+")[0] for package in ("torch", "torchvision", "fvcore")},
-        "models": [compare(name, resolution=resolution) for name in names],
+        "models": [compare(name, resolution=RESOLUTION) for name in names()],
     }
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomic(out / "counting.json", json.dumps(document, indent=1) + "\n")
-        write_atomic(out / "TABLE.md", markdown(document))
-        print(f"wrote {out / 'TABLE.md'} and {out / 'counting.json'}")
-    else:
-        print(json.dumps(document, indent=1) if as_json else markdown(document), end="\n" if as_json else "")
-    return 0
+    write_atomic(OUT / "counting.json", json.dumps(document, indent=1) + "\n")
+    write_atomic(OUT / "TABLE.md", markdown(document))
+    print(f"wrote {OUT / 'TABLE.md'} and {OUT / 'counting.json'}")
 
 
 def compare(name: str, *, resolution: int) -> dict[str, Any]:
@@ -132,3 +128,7 @@ def _reading(rows: list[dict[str, Any]]) -> list[str]:
         f"* 3 x forward bills an input gradient that nobody computes at the stem: "
         f"{extreme('three_times_over_spent')} of what is spent.",
     ]
+
+
+if __name__ == "__main__":
+    main()
