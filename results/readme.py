@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from harness.analyse.show import findings
-from harness.analyse.show.words import grid, number
+from harness.analyse.show.table import Table
+from harness.analyse.show.words import number
 from harness.cli import VERBS
 from harness.paths import ROOT
 from harness.record.errors import BadInput
@@ -103,13 +104,13 @@ def zoo(root: Path) -> str:
          number(c["forward_macs"] / 1e9)]
         for c in sorted(cards, key=lambda c: (c["published"], c["name"]))
     ]  # fmt: skip
-    return grid(header, lines, markdown=True, left=(0, 1))
+    return Table.of(header, lines, words=(0, 1)).markdown()
 
 
 def verbs(_root: Path) -> str:
     """Every verb with its example."""
     lines = [[f"`{name}`", verb.help, f"`{verb.example}`"] for name, verb in VERBS.items()]
-    return grid(["verb", "does", "for example"], lines, markdown=True, left=(0, 1, 2))
+    return Table.of(["verb", "does", "for example"], lines, words=(0, 1, 2)).markdown()
 
 
 BLOCKS: dict[str, Callable[[Path], str]] = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.analyse.show.words import TERMINAL_COLUMNS, grid
+from harness.analyse.show.table import TERMINAL_COLUMNS, Table
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run, write_runs
 
 
@@ -45,7 +45,7 @@ def test_tables_fit_and_are_plain_in_a_pipe(
 
 def test_a_terminal_table_breaks_words_and_never_numbers() -> None:
     rows = [["a name of several words " * 4, "1234567890 1234567890", "[0.0606, 0.0658]"], ["b", "1", "2"]]
-    text = grid(["name", "a long heading over a number", "x"], rows, markdown=False)
+    text = Table.of(["name", "a long heading over a number", "x"], rows).terminal()
     assert max(len(line) for line in text.splitlines()) <= TERMINAL_COLUMNS
     assert "1234567890 1234567890  [0.0606, 0.0658]" in text
     assert re.search(r"^b +1 +2$", text, flags=re.MULTILINE)

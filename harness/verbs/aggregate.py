@@ -5,7 +5,8 @@ import json
 import sys
 from pathlib import Path
 
-from harness.analyse.show.aggregate import build, text, write
+from harness.analyse.show.aggregate import build, write
+from harness.analyse.show.pages import terminal
 from harness.verbs.arguments import add_recipe, add_records, asked_level
 
 
@@ -27,6 +28,6 @@ def main(args: argparse.Namespace) -> int:
         json.dump(document, sys.stdout, indent=1, allow_nan=False)
         print()
     else:
-        print(text(document))
+        print(terminal(document))
         print("\n" + "\n".join(f"wrote {path}" for path in paths))
     return 0

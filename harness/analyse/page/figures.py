@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.analyse.evidence.cost import UNIT_WORDS
 from harness.analyse.evidence.titles import short_title
-from harness.analyse.show.table import counts, times
-from harness.analyse.show.words import interval, number
+from harness.analyse.show.tables import counts
+from harness.analyse.show.words import interval, number, times
 from harness.analyse.trend.line import months
 from harness.record.units import MOORE_DOUBLING_MONTHS
 

@@ -1,5 +1,6 @@
 """The report as one HTML file: words, tables and figures around plotly's own script. No request leaves the page."""
 
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,17 @@ from harness.analyse.evidence.cost import UNIT_WORDS
 from harness.analyse.evidence.titles import DATASETS, short_title
 from harness.analyse.page.figures import as_json, curves_figure, thresholds_figure, trend_figure
 from harness.analyse.page.sources import Source, code_and_hardware, commands, sources_of
-from harness.analyse.page.tables import hardware_table, ledger_table, main_table, sensitivity_table
-from harness.analyse.show.findings import against_moore, published_factor
-from harness.analyse.show.table import halving, reference_note, times
-from harness.analyse.show.words import interval, number
+from harness.analyse.show.findings import against_moore, published_factor, reference_note
+from harness.analyse.show.table import Table
+from harness.analyse.show.tables import (
+    hardware_table,
+    ledger_table,
+    legend,
+    main_table,
+    rows_by_date,
+    sensitivity_table,
+)
+from harness.analyse.show.words import halving, interval, number, times
 
 HERE = Path(__file__).parent
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
@@ -105,8 +113,7 @@ def group_section(group: dict[str, Any], published: dict[str, Any], sources: lis
             "Bars: the table's interval. Hover, or focus the figure and press the arrow keys, for a row's facts.",
         ),
         f'<h2 id="{name}table">Table</h2>',
-        main_table(group),
-        ledger_table(group),
+        tables(group),
         f'<h2 id="{name}curves">Learning curves against PFLOP</h2>',
         chart(f"{name}curves-figure", as_json(curves_figure(group)),
               "The middle run of each architecture by epochs to target. Each has a dash and a marker of its own; click "
@@ -117,9 +124,12 @@ def group_section(group: dict[str, Any], published: dict[str, Any], sources: lis
               "The trend fitted at every whole percent of accuracy that the runs resolve, with the bootstrap interval. "
               "A single fixed threshold hides this."),
         f'<h2 id="{name}hangs">What the headline hangs on</h2>',
-        sensitivity_table(group),
+        captioned(sensitivity_table(group), "The same runs, judged otherwise."),
         f'<h2 id="{name}hardware">Time and energy to target, by hardware</h2>',
-        hardware_table(group),
+        captioned(
+            hardware_table(group),
+            "Medians over the seeds run on that hardware; not comparable between hardware, nor with the trend.",
+        ),
         f'<h2 id="{name}reproduce">Reproduce a row</h2>',
         reproduce(group, sources),
         f'<h2 id="{name}provenance">Provenance</h2>',
@@ -127,6 +137,30 @@ def group_section(group: dict[str, Any], published: dict[str, Any], sources: lis
         "</section>",
     ]  # fmt: skip
     return "\n".join(parts)
+
+
+def tables(group: dict[str, Any]) -> str:
+    """One line an architecture, the flags that occur, and the exact integers of each middle run."""
+    flags = "; ".join(f"<b>{code}</b>: {escape(words)}" for code, words in legend(group).items())
+    main = captioned(
+        main_table(rows_by_date(group)),
+        "● on the frontier when published; ↑ missed, cost above. (after, at]: the level was passed after the first and "
+        "not after the second. [ ] bootstrap over seeds and evaluation grid; ( ] n = 1, evaluation grid only.",
+    )
+    ledger = captioned(
+        ledger_table(group),
+        "Each middle run's ledger at its crossing or, where it missed, at its end. Spent = forward + backward.",
+    )
+    return (
+        main
+        + (f"<p class='soft'>Fidelity flags: {flags}.</p>" if flags else "")
+        + f"<details><summary>The exact ledger behind the table</summary>{ledger}</details>"
+    )
+
+
+def captioned(table: Table, caption: str) -> str:
+    """A table as HTML under its caption."""
+    return replace(table, caption=caption).html()
 
 
 def headline(group: dict[str, Any], published: dict[str, Any]) -> str:

@@ -8,8 +8,8 @@ from harness.analyse.evidence.ladder import REFERENCE
 from harness.analyse.evidence.published import claims
 from harness.analyse.evidence.published import table as published_table
 from harness.analyse.evidence.titles import DATASETS, short_title
-from harness.analyse.show.table import halving, markdown_lines, reference_note, rows_by_cost, times
-from harness.analyse.show.words import grid, interval, number
+from harness.analyse.show.tables import main_table, rows_by_date
+from harness.analyse.show.words import halving, interval, number, times
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
 
@@ -38,11 +38,20 @@ def headline(folder: str, group: dict[str, Any], published: dict[str, Any]) -> s
 
 def results_table(folder: str, group: dict[str, Any]) -> str:
     """The measured table, the columns a reader asks for first."""
-    header = ["architecture", "date", "n", "reached", "epochs (after, at]", "PFLOP", "95 % or resolution", "factor",
-              "flags"]  # fmt: skip
-    lines = markdown_lines([row for row in rows_by_cost(group) if row["in_trend"]], header)
+    shown = (
+        "architecture",
+        "date",
+        "n",
+        "reached",
+        "epochs (after, at]",
+        "PFLOP",
+        "95 % or resolution",
+        "factor",
+        "flags",
+    )
+    table = main_table([row for row in rows_by_date(group) if row["in_trend"]])
     return (
-        grid(header, lines, markdown=True)
+        table.only(*shown).markdown()
         + "\n\nBold: cheapest so far when published, by the medians. PFLOP: 3 x forward MACs x images / 10^15, the "
         "study's unit. Everything else, with the exact ledger and what the flags mean: "
         f"[TABLE.md](results/{folder}/TABLE.md)."
@@ -71,6 +80,24 @@ def lines(group: dict[str, Any], published: dict[str, Any]) -> list[str]:
         *order_against_published(rows),
         f"Run on: {'; '.join(sorted({h for r in rows for h in r['hardware']}))}.",
     ]
+
+
+def reference_note(document: dict[str, Any]) -> str:
+    """What a reference that misses the target, always or in some draws, does to the factors; empty where it reaches."""
+    trend = document["trend"]
+    row = next(r for r in document["rows"] if r["in_trend"] and r["model"] == trend["reference"])
+    name = short_title(row["title"])
+    if trend["reference_censored"]:
+        return (
+            f"{name} reached the target in {row['reached']} of {row['n']} runs, so its median cost is known from below "
+            "only: factors are lower bounds (≥), the halving time an upper one (≤). "
+        )
+    if trend["reference_open"]:
+        return (
+            f"In {trend['reference_censored_share']:.0%} of the draws {name} does not reach the target: "
+            "nothing bounds its cost from above there, and those ends of the intervals are open. "
+        )
+    return ""
 
 
 def against_moore(trend: dict[str, Any]) -> str:

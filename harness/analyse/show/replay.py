@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 from harness.analyse.evidence.published import claims, frontier_points, table
-from harness.analyse.show.words import grid, interval, number
+from harness.analyse.show.table import Table
+from harness.analyse.show.words import interval, number
 from harness.analyse.trend.line import fit, frontier, months, moore_factor
 from harness.record.units import paper_pflop, paper_tfs_days
 
@@ -112,7 +113,7 @@ def text(document: dict[str, Any]) -> str:
         [
             "Hernandez & Brown 2020, rebuilt from its constants (PFLOP = 3 x forward MACs x images / 1e15)",
             "",
-            grid(header, table_rows, markdown=False),
+            Table.of(header, table_rows).terminal(),
             "",
             f"reduction factor  {document['reduction_factor']:.1f}x from the table, "
             f"{document['reduction_factor_frontier']:.1f}x from the six frontier points",
@@ -121,7 +122,7 @@ def text(document: dict[str, Any]) -> str:
             f"Moore's law       {document['moore_factor']:.1f}x over the same {document['span_months']:.1f} months",
             "",
             "What the headline hangs on",
-            grid(["change", "factor", "halving, months", "95 %"], fragile, markdown=False),
+            Table.of(["change", "factor", "halving, months", "95 %"], fragile).terminal(),
         ]
     )
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from harness.analyse.show.words import grid, interval, number
+from harness.analyse.show.table import Table
+from harness.analyse.show.words import interval, number
 
 
 def text(splits: list[dict[str, Any]]) -> str:
@@ -27,5 +28,5 @@ def text(splits: list[dict[str, Any]]) -> str:
             continue
         covers = "95 %" if max(s["n"].values()) > 1 else "grid only, n = 1"
         rows = [[names[k], f"{number(p['factor'])}x", interval(p["interval"])] for k, p in s["parts"].items()]
-        blocks.append(f"{head}\n{grid(['gain', 'factor', covers], rows, markdown=False)}")
+        blocks.append(f"{head}\n{Table.of(['gain', 'factor', covers], rows).terminal()}")
     return "\n\n".join(blocks)

@@ -1,9 +1,6 @@
 """Numbers as a reader wants them: few digits, never more than the measurement holds, missing said in words."""
 
-import io
 import math
-import sys
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,43 +44,11 @@ def interval(ends: Sequence[float | None] | None, digits: int = 3, opening: str 
     return f"{opening}{number(low, digits)}, {'∞' if high is None else number(high, digits)}]"
 
 
-TERMINAL_COLUMNS = 100
-"""Widest line of a table meant for a terminal."""
+def times(factor: float | None, *, at_least: bool = False) -> str:
+    """Return, for instance, "14.5x"; with ≥ where the reference is a lower bound."""
+    return MISSING if factor is None else f"{'≥ ' if at_least else ''}{number(factor)}x"
 
 
-def grid(header: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool, left: Sequence[int] = (0,)) -> str:
-    """An aligned table, Markdown or for a terminal; the columns in `left` hold words, the rest numbers."""
-    if not markdown:
-        return _terminal_grid(header, rows, left)
-    columns = list(zip(header, *rows, strict=True))
-    widths = [max(3, *(len(cell) for cell in column)) for column in columns]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
-        return "| " + " | ".join(padded) + " |"
-
-    dashes = ["-" * w if i in left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    return "\n".join([line(header), line(dashes), *(line(r) for r in rows)])
-
-
-def _terminal_grid(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]) -> str:
-    """At most 100 columns, words wrapped at spaces, numbers never; plain text unless stdout is a terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for place, name in enumerate(header):
-        words = place in left
-        longest = max((len(row[place]) for row in rows), default=1)
-        widest = max((len(word) for row in rows for word in row[place].split()), default=1) if words else None
-        title = name if words else "\n".join(textwrap.wrap(name, max(longest, *map(len, name.split()), 1)))
-        table.add_column(
-            title, justify="left" if words else "right", no_wrap=not words, overflow="fold", min_width=widest
-        )
-    for row in rows:
-        table.add_row(*row)
-    out = io.StringIO()
-    terminal = sys.stdout.isatty()
-    console = Console(file=out, width=TERMINAL_COLUMNS, markup=False, highlight=False, force_terminal=terminal)
-    console.print(table)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+def halving(months: float | None, *, at_most: bool = False) -> str:
+    """Return, for instance, "22.1"; with ≤ where the reference, the line's first point, is a lower bound."""
+    return MISSING if months is None else f"{'≤ ' if at_most else ''}{number(months)}"

@@ -8,9 +8,9 @@ import pytest
 from harness import cli
 from harness.analyse.evidence import trials
 from harness.analyse.evidence.groups import Level
-from harness.analyse.show import aggregate, findings
+from harness.analyse.show import aggregate, findings, pages
 from harness.analyse.show.replay import replay
-from harness.analyse.show.table import cells, headline, ledger_lines
+from harness.analyse.show.tables import ledger_table, main_table
 from harness.paths import ROOT
 from harness.record.errors import BadInput, RecordError
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run, write_runs
@@ -101,7 +101,7 @@ def test_different_data_are_never_in_one_trend(tmp_path):
     write_runs(tmp_path, [*ladder(), Made("cheap", [0.9], published=day(70), fingerprint="f" * 64)])
     document = aggregate.build(tmp_path, draws=100)
     assert len(document["groups"]) == 2
-    assert "must not be compared" in aggregate.preface(document)
+    assert "must not be compared" in pages.terminal(document)
     assert all("cheap" not in g["trend"]["frontier"] or g["runs"] == 1 for g in document["groups"])
 
 
@@ -133,9 +133,12 @@ def test_two_learning_rates_are_two_plans(tmp_path):
     used, beside = document["rows"]
     assert (used["apart"], beside["apart"]) in [("lr 0.05", "lr 0.09"), ("lr 0.09", "lr 0.05")]
     assert any("2 plans" in note and note.endswith(used["apart"]) for note in document["notes"])
-    assert [r[0] for r in ledger_lines(document)] == ["Alexnet", f"Alexnet (small, 30 epochs, {beside['apart']})"]
+    assert [r.cells[0] for r in ledger_table(document).rows] == [
+        "Alexnet",
+        f"Alexnet (small, 30 epochs, {beside['apart']})",
+    ]
     assert sorted(used["runs"] + beside["runs"]) == sorted(p.name for p in tmp_path.glob("alexnet/*"))
-    named = [line[-1] for line in ledger_lines(document)]
+    named = [r.cells[-1] for r in ledger_table(document).rows]
     assert named == [used["middle_run"], beside["middle_run"]] == [*used["runs"], *beside["runs"]]
 
 
@@ -146,8 +149,10 @@ def test_a_reference_that_mostly_misses_makes_every_figure_a_bound(tmp_path):
     runs += [Made("net2", [0.45, 0.5], day(40), seed, forward_macs=250_000) for seed in range(3)]
     document = group(write_runs(tmp_path, runs))
     cheapest = row(document, "net2")
-    assert cells(cheapest)["factor"] == "≥ 6.00x"  # three epochs at least, of four times the MACs, against two
-    said = headline(document, replay(), markdown=True)
+    assert (
+        main_table([cheapest]).only("factor").rows[0].cells[0] == "≥ 6.00x"
+    )  # three epochs at least, of four times the MACs, against two
+    said = pages.markdown({"groups": [document], "runs_unfinished": 0, "published": replay()})
     assert "≥ 6.00x" in said
     assert "≤ " in said
     assert "1 of 3 runs" in said
@@ -179,7 +184,7 @@ def test_unfinished_runs_are_counted(tmp_path):
     (write_run(tmp_path, Made("net9", [0.1])) / "run.json").unlink()
     document = aggregate.build(tmp_path, draws=100)
     assert document["runs_unfinished"] == 1
-    assert "1 unfinished" in aggregate.text(document)
+    assert "1 unfinished" in pages.terminal(document)
 
 
 def test_files_are_the_same_bytes_when_written_again(tmp_path):

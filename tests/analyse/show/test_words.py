@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from harness.analyse.show.words import grid, interval, number, rounded
+from harness.analyse.show.table import Table
+from harness.analyse.show.words import interval, number, rounded
 
 
 @pytest.mark.parametrize(
@@ -20,9 +21,9 @@ def test_an_open_end_is_infinite_and_no_interval_is_a_dash():
 
 
 def test_columns_line_up():
-    plain = grid(["a", "b"], [["x", "1"], ["longer", "22"]], markdown=False).splitlines()
+    plain = Table.of(["a", "b"], [["x", "1"], ["longer", "22"]]).terminal().splitlines()
     assert len({len(line) for line in plain}) == 1
-    assert grid(["a"], [["x"]], markdown=True).splitlines()[1] == "| --- |"
+    assert Table.of(["a"], [["x"]]).markdown().splitlines()[1] == "| --- |"
 
 
 def test_rounding_hides_the_last_digits_only():

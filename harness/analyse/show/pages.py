@@ -1,0 +1,48 @@
+"""A document as a page of Markdown and as text for a terminal: templates filled with tables and sentences."""
+
+import textwrap
+from types import SimpleNamespace
+from typing import Any
+
+from harness.analyse.show import tables
+from harness.analyse.show.findings import reference_note
+from harness.analyse.show.table import TERMINAL_COLUMNS
+from harness.analyse.show.templates import render
+
+
+def markdown(document: dict[str, Any]) -> str:
+    """Return TABLE.md."""
+    return render("TABLE.md.j2", **_names(document))
+
+
+def terminal(document: dict[str, Any]) -> str:
+    """Return the short form, at most 100 columns wide."""
+    text = render("terminal.txt.j2", **_names(document)).strip()
+    return "\n".join(broken for line in text.splitlines() for broken in _broken(line))
+
+
+def _broken(line: str) -> list[str]:
+    """Prose broken to the width of the tables; their own lines, which are narrower, pass as they are."""
+    return textwrap.wrap(line, TERMINAL_COLUMNS) if len(line) > TERMINAL_COLUMNS else [line]
+
+
+def _names(document: dict[str, Any]) -> dict[str, Any]:
+    """What the templates may use."""
+    made = SimpleNamespace(
+        main=lambda group: tables.main_table(tables.rows_by_date(group)),
+        terminal=tables.terminal_table,
+        missed=lambda group: [row for row in tables.rows_by_date(group) if row["missed"]],
+        headline=lambda group: tables.headline_table(group, document["published"]),
+        ledger=tables.ledger_table,
+        sensitivity=tables.sensitivity_table,
+        hardware=tables.hardware_table,
+        search=tables.search_table,
+    )
+    return {
+        "document": document,
+        "tables": made,
+        "counts": tables.counts,
+        "has_trend": lambda group: group["trend"] is not None and not group["trend"]["reason"],
+        "legend": tables.legend,
+        "reference_note": reference_note,
+    }

@@ -1,0 +1,246 @@
+"""The tables of a study, each made once: `Table` writes it as Markdown, for a terminal, as HTML or as CSV."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.analyse.show.table import Column, Row, Table
+from harness.analyse.show.words import MISSING, halving, interval, number, times
+from harness.analyse.trend.rows import FLAGS
+
+MEANINGS = {code: meaning for code, (_, _, meaning) in FLAGS.items()}
+"""What each fidelity flag says."""
+
+CSV_COLUMNS = [
+    "key",
+    "dataset",
+    "model",
+    "title",
+    "published",
+    "kind",
+    "recipe",
+    "planned_epochs",
+    "batch_size",
+    "resolution",
+    "in_trend",
+    "on_frontier",
+    "n",
+    "reached",
+    "outcomes",
+    "missed",
+    "forward_macs",
+    "epochs",
+    "epochs_low",
+    "unit",
+    "cost",
+    "cost_low",
+    "cost_high",
+    "cost_above",
+    "interval_kind",
+    "paper_pflop",
+    "images",
+    "train_forward_macs",
+    "spent_macs",
+    "evaluation_macs",
+    "lost_macs",
+    "factor",
+    "factor_low",
+    "factor_high",
+    "epochs_factor",
+    "macs_per_epoch_factor",
+    "flags",
+    "middle_run",
+    "runs",
+]
+
+
+def rows_by_date(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the trend's rows by date, then the other plans."""
+    return sorted(document["rows"], key=lambda r: (not r["in_trend"], r["published"], r["model"]))
+
+
+def csv_table(documents: list[dict[str, Any]]) -> Table:
+    """Return all rows of all groups, every number as it was computed; a missing one is None."""
+    lines = []
+    for d in documents:
+        for r in rows_by_date(d):
+            cost_low, cost_high = r["cost_interval"]
+            factor_low, factor_high = r.get("factor_interval") or (None, None)
+            values = r | {
+                "key": d["key"],
+                "dataset": d["dataset"]["name"],
+                "unit": d["unit"],
+                "outcomes": counts(r["outcomes"]),
+                "missed": counts(r["missed"]),
+                "flags": " ".join(r["flags"]),
+                "runs": " ".join(r["runs"]),
+                "epochs_low": r["epochs_interval"][0],
+                "cost_low": cost_low,
+                "cost_high": cost_high,
+                "factor_low": factor_low,
+                "factor_high": factor_high,
+            }
+            lines.append([values.get(name) for name in CSV_COLUMNS])
+    return Table.of(CSV_COLUMNS, lines)
+
+
+def legend(document: dict[str, Any]) -> dict[str, str]:
+    """Return the fidelity flags that occur, and what each says."""
+    return {code: words for code, words in MEANINGS.items() if any(code in r["flags"] for r in document["rows"])}
+
+
+def counts(by_name: dict[str, int]) -> str:
+    """Return, for instance, "3 reached, 1 diverged"."""
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in by_name.items())
+
+
+MAIN_COLUMNS = (
+    Column("architecture", words=True),
+    Column("date"),
+    Column("n"),
+    Column("reached"),
+    Column("GMAC"),
+    Column("epochs (after, at]"),
+    Column("PFLOP"),
+    Column("95 % or resolution"),
+    Column("factor"),
+    Column("factor interval"),
+    Column("= epochs x"),
+    Column("MACs/epoch"),
+    Column("flags", legend=MEANINGS),
+)
+
+
+def main_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Return one line an architecture under one plan."""
+    return Table(MAIN_COLUMNS, [Row(_cells(row), _kind(row)) for row in rows])
+
+
+def _kind(row: dict[str, Any]) -> str:
+    return "frontier" if row["on_frontier"] else "missed" if row["cost"] is None else ""
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    missed = f" ({counts(row['missed'])})" if row["missed"] else ""
+    low, high = row["epochs_interval"]
+    return [
+        with_plan(row["title"], row),
+        row["published"],
+        str(row["n"]),
+        f"{row['reached']}/{row['n']}{missed}",
+        number(row["forward_macs"] / 1e9),
+        f"> {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]",
+        _cost(row),
+        interval(row["cost_interval"], opening="(" if row["interval_kind"] == "resolution" else "["),
+        times(row.get("factor"), at_least=row["factor_at_least"]),
+        interval(row.get("factor_interval"), opening="["),
+        number(row.get("epochs_factor")),
+        number(row.get("macs_per_epoch_factor")),
+        " ".join(row["flags"]) or MISSING,
+    ]
+
+
+def terminal_table(document: dict[str, Any]) -> Table:
+    """Return the main table with names as commands take them, and the columns that 100 characters have room for."""
+    rows = rows_by_date(document)
+    table = main_table(rows).only("architecture", "date", "reached", "PFLOP", "95 % or resolution", "factor", "flags")
+    lines = []
+    for row, line in zip(rows, table.rows, strict=True):
+        _, date, _, *rest = line.cells
+        epochs = number(row["epochs"]) if row["epochs"] is not None else f"> {number(row['epochs_interval'][0])}"
+        reached = f"{row['reached']} of {row['n']}"
+        lines.append(Row([with_plan(row["model"], row), date, reached, epochs, *rest], line.kind))
+    names = ("date", "reached", "epochs", "PFLOP", "95 % or resolution", "factor")
+    columns = [Column("architecture", words=True), *map(Column, names), Column("flags", words=True)]
+    return Table(columns, lines)
+
+
+def with_plan(name: str, row: dict[str, Any]) -> str:
+    """Return the architecture's name, and what sets its row apart from those of the trend."""
+    words = ", ".join(filter(None, (row["recipe"], f"{row['planned_epochs']} epochs", row["apart"])))
+    plan = "" if row["in_trend"] else f" ({words})"
+    return name + plan + ("" if row["kind"] == "measured" else f" [{row['kind']}]")
+
+
+def _cost(row: dict[str, Any]) -> str:
+    return number(row["cost"]) if row["cost"] is not None else f"> {number(row['cost_above'])}"
+
+
+def ledger_table(document: dict[str, Any]) -> Table:
+    """Return the exact integers behind the main table and the run they stand in: each architecture's middle one."""
+    names = ("images", "train_forward_macs", "spent_macs", "evaluation_macs", "lost_macs")
+    header = ["images", "train forward MACs", "spent MACs (train)", "evaluation MACs", "lost MACs", "run"]
+    lines = [
+        [with_plan(r["title"], r), *(f"{r[name]:,}" for name in names), r["middle_run"]] for r in rows_by_date(document)
+    ]
+    return Table.of(["architecture", *header], lines)
+
+
+def headline_table(document: dict[str, Any], published: dict[str, Any]) -> Table:
+    """Return the trend beside the published one; `document` has a trend."""
+    trend = document["trend"]
+    bound = trend["reference_censored"]
+    header = ["", "here", "95 % bootstrap", "95 % least squares", "published (ImageNet, top-5)"]
+    theirs = f"{number(published['halving_months'])} {interval(published['halving_interval_ols'])}"
+    lines = [
+        [
+            "reduction factor",
+            times(trend["reduction_factor"], at_least=bound),
+            interval(trend["reduction_interval"]),
+            MISSING,
+            times(published["reduction_factor"]),
+        ],
+        [
+            "halving, months",
+            halving(trend["halving_months"], at_most=bound),
+            interval(trend["halving_interval"]),
+            interval(trend["halving_interval_ols"]),
+            theirs,
+        ],
+        ["Moore's law", times(trend["moore_factor"]), MISSING, MISSING, times(published["moore_factor"])],
+    ]
+    return Table.of(header, lines)
+
+
+def sensitivity_table(document: dict[str, Any]) -> Table:
+    """Return what the headline hangs on."""
+    lines = [
+        [
+            i["change"],
+            times(i["reduction_factor"], at_least=i["at_least"]),
+            halving(i["halving_months"], at_most=i["at_least"]),
+            i["note"] or MISSING,
+        ]
+        for i in document["sensitivity"]
+    ]
+    return Table.of(["change", "factor", "halving months", "note"], lines, words=(0, 3))
+
+
+def hardware_table(document: dict[str, Any]) -> Table:
+    """Return seconds and joules to target, a block for each named hardware.
+
+    The energy counter runs on while a run evaluates; the clock of training does not.
+    """
+
+    def cell(row: dict[str, Any], unit: str) -> str:
+        above = row[f"{unit}_above"]
+        return number(row[unit]) if above is None else f"> {number(above)}"
+
+    lines = [
+        [h["hardware"], h["title"], str(h["n"]), cell(h, "seconds"), cell(h, "joules")] for h in document["hardware"]
+    ]
+    header = ["hardware", "architecture", "n", "training seconds", "joules, evaluation included"]
+    return Table.of(header, lines, words=(0, 1))
+
+
+def search_table(document: dict[str, Any]) -> Table:
+    """Return the minimum-budget searches, each with what the search itself cost."""
+    lines = []
+    for s in document["searches"]:
+        shortest, failed = s["shortest_plan_epochs"], s["failed_plan_epochs"]
+        tried = f"({failed}, {shortest}]"
+        answer = f"none up to {failed}" if shortest is None else str(shortest) if s["complete"] else tried
+        cost = [number(s["search_paper_pflop"]), f"{s['search_spent_macs']:,}"]
+        measured = [f"{s['needed']} seeds", number(s["paper_pflop"]), str(s["runs"]), *cost]
+        lines.append([s["title"], s["recipe"], answer, *measured])
+    header = ["shortest plan, epochs", "needed", "PFLOP to target", "runs", "PFLOP of the search", "MACs of the search"]
+    return Table.of(["architecture", "recipe", *header], lines, words=(0, 1))
