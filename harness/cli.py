@@ -48,9 +48,9 @@ VERBS = {
         "harness.measure.mirror.sync", "upload finished runs to W&B from their records", "harness sync results/runs"
     ),
     "prepare": Verb(
-        "harness.measure.data.store.prepare",
+        "harness.verbs.prepare",
         "pack an image folder once for fast reading",
-        "harness prepare data=imagenet data.root=/path/to/imagenet out=/fast/imagenet-jpeg256",
+        "harness prepare data=imagenet data.root=/path/to/imagenet --out /fast/imagenet-jpeg256",
     ),
     "search": Verb(
         "harness.measure.sweep.search",

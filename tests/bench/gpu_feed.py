@@ -127,9 +127,9 @@ def measure(args: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
     store = scratch / f"{args.pixels}-{args.images}-{args.resolution}"
     encoding, side = ("raw", args.pixels[3:]) if args.pixels.startswith("raw") else ("jpeg", args.pixels[4:])
     with contextlib.redirect_stdout(sys.stderr):
-        code = cli.main(["prepare", f"data.root={tree}", f"out={store}", f"format={encoding}",
-                         f"short_side={side.removesuffix('square')}", f"data.resolution={args.resolution}",
-                         f"square={str(side.endswith('square')).lower()}"])  # fmt: skip
+        code = cli.main(["prepare", f"data.root={tree}", f"--out={store}", f"--format={encoding}",
+                         f"--short-side={side.removesuffix('square')}", f"data.resolution={args.resolution}",
+                         *(["--square"] if side.endswith("square") else [])])  # fmt: skip
     if code:
         raise SystemExit(code)
     found = []

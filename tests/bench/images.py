@@ -78,7 +78,7 @@ def imagenet_sized_manifest(root: Path, cache: Path) -> None:
         blob, sizes = np.frombuffer(b"".join(names), np.uint8), np.full(images, 110_000, np.int64)
         none = np.zeros(0, np.int64)
         ids = np.arange(images, dtype=np.uint64)
-        splits.append(module.Split(blob, ends, labels, sizes, ids, (), none.astype(np.int32), none))
+        splits.append(module.Split(blob, ends, labels, sizes, ids, (), none.astype(np.int32), none, False))
     words = ("class folders", "the folders' names")
     whole = module.Manifest(root, *words, tuple(classes), splits[0], splits[1], "0" * 64, 0)
     path = module.cache_path(root)

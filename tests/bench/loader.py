@@ -219,10 +219,10 @@ def _installed(module: str) -> bool:
 
 
 def _prepared(tree: Path, folder: Path) -> dict[str, Path]:
-    stores = {"jpeg256": (), "raw256": ("format=raw",), "raw256square": ("format=raw", "square=true")}
+    stores = {"jpeg256": (), "raw256": ("--format=raw",), "raw256square": ("--format=raw", "--square")}
     for name, options in stores.items():
         with contextlib.redirect_stdout(sys.stderr):
-            code = cli.main(["prepare", f"data.root={tree}", f"out={folder / name}", "workers=2", *options])
+            code = cli.main(["prepare", f"data.root={tree}", f"--out={folder / name}", "--workers=2", *options])
         assert code == 0
     return {name: folder / name for name in stores}
 

@@ -6,6 +6,7 @@ reference. The training pixels differ from the reference's by rounding in the re
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from harness.measure.data.kept import Kept
 from harness.measure.data.loader import decode, pixels
 from harness.measure.data.loader.device_decode import DeviceDecoder
 from harness.measure.data.loader.stream import StreamedData, settings_of
-from harness.measure.data.store.manifest import Split, open_manifest
+from harness.measure.data.store.manifest import Split, open_manifest, read_manifest
 from harness.measure.data.store.reader import Reader
 from harness.measure.data.subset import Cut, cut
 from harness.record.errors import BadInput
@@ -42,12 +43,12 @@ class SourceImages:
         crop_ratio: float,
         in_memory: bool,
     ) -> None:
-        self.labels, self.ids = labels, split.ids[indices]
+        self.labels, self.ids, self.streamed = labels, split.ids[indices], split.streamed
         self._reader, self._indices = Reader(root, split), indices
         self._crop_ratio = crop_ratio
         self._decoder = decode.Decoder(decoder)
         self._kept: Kept | None = None
-        if in_memory:
+        if in_memory and not split.streamed:
             height, width, _ = self._decoder.decode(self.encoded(0), self.path(0))[0].shape
             self._kept = Kept(len(labels), height, width)
 
@@ -58,6 +59,16 @@ class SourceImages:
     def encoded(self, index: int) -> bytes:
         """The file's bytes. Raises BadInput, with the path, for one that is gone, unreadable or of another size."""
         return self._reader.read(int(self._indices[index]))
+
+    def streams(self) -> list[NDArray[np.int64]]:
+        """The images of each container, in its order."""
+        return self._reader.streams(self._indices)
+
+    def stream(self, indices: NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
+        """(index, bytes) of images of one container, in its order. Raises BadInput as `encoded` does."""
+        places = {int(self._indices[index]): int(index) for index in indices}
+        for image, data in self._reader.stream(self._indices[indices]):
+            yield places[image], data
 
     def train(self, out: Tensor, indices: NDArray[np.int64], numbers: NDArray[np.float64], transform: str) -> list[int]:
         """See `Images`."""
@@ -95,12 +106,16 @@ class Selection:
     train: SourceImages
     evaluation: SourceImages
     subset: bool
+    streamed: bool  # no image can be read without those before it: to be packed first
     notes: dict[str, str | int]  # for the record
 
 
-def select(data: DataConfig, *, decoder: str) -> Selection:
-    """Opens data.root and keeps the asked part. Raises BadInput for a wrong source (layouts/) or subset."""
-    manifest = open_manifest(data.root)
+def select(data: DataConfig, *, decoder: str, fresh: bool = False) -> Selection:
+    """Opens data.root and keeps the asked part; fresh: from the source itself, whatever is cached.
+
+    Raises BadInput for a wrong source (layouts/) or subset.
+    """
+    manifest = (read_manifest if fresh else open_manifest)(data.root)
     part = cut(manifest.classes, manifest.fingerprint, manifest.train.labelled, manifest.evaluation.labelled, data)
     train, evaluation = (
         SourceImages(manifest.root, split, *kept, decoder=decoder, crop_ratio=data.crop_ratio, in_memory=data.in_memory)
@@ -113,7 +128,8 @@ def select(data: DataConfig, *, decoder: str) -> Selection:
         "labels_from": manifest.labels_from,
         "ignored_files": manifest.ignored_files,
     }
-    return Selection(part, train, evaluation, subset, notes)
+    streamed = manifest.train.streamed or manifest.evaluation.streamed
+    return Selection(part, train, evaluation, subset, streamed, notes)
 
 
 def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> StreamedData:
@@ -123,6 +139,11 @@ def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> Strea
         raise BadInput("data.decoder=nvjpeg decodes on a GPU, and this run computes on the CPU: use data.decoder=auto")
     decoder = decode.choose("auto" if on_device else data.decoder or "auto")
     chosen = select(data, decoder=decoder)
+    if chosen.streamed:
+        raise BadInput(
+            f"data.root={data.root}: single images cannot be read out of {chosen.notes['layout']}: pack them once "
+            f"(harness prepare data=imagenet data.root={data.root} --out FOLDER) and train with data=prepared"
+        )
     notes: dict[str, str | int] = {
         "decoder": f"nvjpeg through {decode.described('torchcodec')}" if on_device else decode.described(decoder),
         "train_pixels": "original files: crop, then antialiased uint8 resize by torch",

@@ -1,4 +1,4 @@
-"""data=prepared: a store written by `harness prepare`, read through memory maps (format: store.py).
+"""data=prepared: a store written by `harness prepare`, read through memory maps (format: store/files.py).
 
 Evaluation is the reference, pixel for pixel. Training crops are cut from the resized copies: another experiment than
 crops of the originals (4 of 255 levels apart on average), except where "short side 256, crop 224" is the published
@@ -7,6 +7,7 @@ recipe. So data.pixels must name what the store holds, and stands in the run's i
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -63,8 +64,8 @@ class PreparedImages:
 def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> StreamedData:
     """The store under data.root as an `ImageData`. Raises BadInput, with the remedy, for one that does not fit."""
     if data.root is None:
-        raise BadInput("data.root is not set: pass data.root=, the folder that `harness prepare out=` wrote")
-    folder = Path(data.root).expanduser()
+        raise BadInput("data.root is not set: pass data.root=, the folder that `harness prepare --out` wrote")
+    folder = Path(os.path.expanduser(data.root))
     header = read_header(folder)
     stored = recipe_of(header)
     if data.pixels != stored.pixels:
@@ -86,9 +87,16 @@ def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> Strea
         "evaluation_pixels": REFERENCE_PIXELS,
     }
     return StreamedData(
-        data.name, train, evaluation, classes=len(part.classes), fingerprint=part.fingerprint,
-        subset=stored.subset or part.is_cut, notes=notes, settings=settings_of(data, recipe), device=device,
-    )  # fmt: skip
+        data.name,
+        train,
+        evaluation,
+        classes=len(part.classes),
+        fingerprint=part.fingerprint,
+        subset=stored.subset or part.is_cut,
+        notes=notes,
+        settings=settings_of(data, recipe),
+        device=device,
+    )
 
 
 def _other_resolution(stored: int, wanted: int) -> str:

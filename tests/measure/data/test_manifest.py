@@ -155,8 +155,8 @@ def _spoil(root: Path, how: str) -> Path:
         (root / "void").mkdir()
         return root / "void"
     if how == "flat val":
-        for image in list(val.rglob("*.JPEG")):
-            image.rename(val / image.name)
+        for i, image in enumerate(list(val.rglob("*.JPEG"))):
+            image.rename(val / f"ILSVRC2012_val_{i:08d}.JPEG")
         for wnid in WNIDS:
             (val / wnid).rmdir()
     if how == "flat val beside empty classes":
@@ -173,10 +173,6 @@ def _spoil(root: Path, how: str) -> Path:
         return root / "train"
     if how == "one deeper":
         return root.parent
-    if how == "archive's own tree":
-        (root.parent / "kaggle" / "ILSVRC" / "Data").mkdir(parents=True)
-        root.rename(root.parent / "kaggle" / "ILSVRC" / "Data" / "CLS-LOC")
-        return root.parent / "kaggle"
     if how == "archives at the top":
         shutil.rmtree(root / "train")
         shutil.rmtree(val)
@@ -198,16 +194,15 @@ WRONG_TREES = {
     "missing": "does not exist: set data.root to",
     "a file": "is not a folder: set data.root to",
     "empty": "is empty: unpack the images there",
-    "flat val": "val holds 6 images that are not sorted into class folders",
+    "flat val": r"val/ILSVRC2012_val_\d+.JPEG lies in no class folder .*LOC_val_solution.csv.*devkit",
     "flat val beside empty classes": "val holds 6 images outside its class folders .*move each into val/<class>/",
     "class without images": f"train/{WNIDS[1]} holds no image: unpack that class again",
     "no val": "no val/ in it",
-    "no train": "no train/ in it .*set data.root to",
+    "no train": r"no train/ in it, nor archives of it \(found val\): set data.root to",
     "one split": "this is one split, point data.root at its parent",
     "one deeper": "train/ lies one folder deeper, point data.root at .*/tree",
-    "archive's own tree": "point data.root at .*ILSVRC/Data/CLS-LOC",
-    "archives at the top": "archives that are not unpacked yet",
-    "archives in train": "3 archives and no class folder: unpack each into a folder of its name",
+    "archives at the top": "no val/ in it, nor archives of it",
+    "archives in train": r"train/n01440764.tar is damaged or cut short .*: fetch it again",
     "zero bytes": r"a.JPEG is empty \(0 bytes\): copy or unpack it again",
     "apple double": "AppleDouble file, no image: delete them",
     "broken link": "a.JPEG cannot be read .*restore it",

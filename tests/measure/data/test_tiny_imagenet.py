@@ -120,7 +120,10 @@ def test_a_set_that_does_not_fit_into_memory_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("val_0.JPEG\tn01440764\n", r"images/val_\d+.JPEG has no label in .*val_annotations.txt"),
+        (
+            "val_0.JPEG\tn01440764\n",
+            r"images/val_\d+.JPEG lies in no class folder .*val_annotations.txt",
+        ),
         ("val_0.JPEG\n", r"val_annotations.txt is damaged \(line 1\)"),
     ],
 )

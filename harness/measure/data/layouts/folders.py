@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from harness.measure.data.layouts.found import (
     is_hidden,
     is_image,
 )
+from harness.measure.data.layouts.labels import Table, leading_wnid, trailing_wnid
 from harness.record.errors import BadInput
 
 
@@ -83,19 +83,27 @@ def class_folders(root: str, directory: str, seen: Seen, *, tables: tuple[str, .
     return found
 
 
-def flat_folder(root: str, directory: str, labels: Mapping[str, str], labels_from: str, seen: Seen) -> Found:
-    """Every image of a folder, its class looked up by file name without suffix.
+def flat_folder(root: str, directory: str, table: Table, seen: Seen) -> tuple[Found, str]:
+    """Every image of a folder without class folders, and the words for where the labels come from.
 
-    Raises BadInput for an image that the table does not name.
+    Raises BadInput for an image without a label.
     """
     walked = _walk(root, directory, seen, ())
-    found = Found(stamps=walked.stamps, ignored_files=walked.ignored_files)
+    found, words = Found(stamps=walked.stamps, ignored_files=walked.ignored_files), ""
     for path, size_bytes in walked.files:
-        name = path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-        if name not in labels:
-            raise BadInput(f"{root}/{path} has no label in {labels_from}: add it there, or remove that image")
-        found.add(path, labels[name], size_bytes)
-    return found
+        stem = path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+        label = trailing_wnid(stem)
+        words = "the images' names" if label else table.words
+        label = label or table.get(stem)
+        if label is None and table.path is None:
+            label, words = leading_wnid(stem), "the images' names"
+        if label is None:
+            raise BadInput(
+                f"{root}/{path} lies in no class folder and has no label in {table.path or table.words}: put it there, "
+                f"or move the images into {directory}/<class>/"
+            )
+        found.add(path, label, size_bytes)
+    return found, words
 
 
 def _walk(root: str, directory: str, seen: Seen, tables: tuple[str, ...]) -> _Walked:

@@ -29,23 +29,33 @@ class Found:
 
     names: paths under the root, or the members' names in a container; labels: class names; containers: the files under
     the root that hold many images, none where each image is a file of its own; container: index into them; offsets: in
-    bytes, where the image begins.
+    bytes, where the image begins; where the containers can only be streamed, its place in the stream.
     """
 
     names: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    numbers: dict[int, int] = field(default_factory=dict)  # entry -> the number it has for a label, until it is named
     sizes_bytes: list[int] = field(default_factory=list)
     containers: list[str] = field(default_factory=list)
     container: list[int] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
+    streamed: bool = False  # compressed tars, parquet: no image can be read without those before it
     stamps: dict[str, Stamp] = field(default_factory=dict)  # what must stay as it is for a cached manifest to hold
     ignored_files: int = 0  # in class folders, no images by their suffix
 
-    def add(self, name: str, label: str, size_bytes: int) -> None:
+    def add(self, name: str, label: str | int, size_bytes: int) -> None:
         """An image that is a file of its own."""
+        if isinstance(label, int):
+            self.numbers[len(self.names)] = label
         self.names.append(name)
-        self.labels.append(label)
+        self.labels.append(str(label))
         self.sizes_bytes.append(size_bytes)
+
+    def add_inside(self, container: int, offset: int, name: str, label: str | int, size_bytes: int) -> None:
+        """An image of a container."""
+        self.add(name, label, size_bytes)
+        self.container.append(container)
+        self.offsets.append(offset)
 
 
 @dataclass

@@ -3,95 +3,178 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+from harness.measure.data.layouts.archives import ARCHIVE_SUFFIXES, archives
 from harness.measure.data.layouts.folders import Seen, class_folders, flat_folder, names_in
-from harness.measure.data.layouts.found import Reading, cannot_read, is_image, stamp
-from harness.measure.data.layouts.labels import tiny_annotations
+from harness.measure.data.layouts.found import Found, Reading, cannot_read, is_image, stamp
+from harness.measure.data.layouts.labels import Table, find_table, leading_wnid, tiny_annotations, trailing_wnid
+from harness.measure.data.layouts.parquet import parquet
 from harness.record.errors import BadInput
 
-EVALUATION_NAMES = ("val", "validation")
-LAYOUT = "the folder that holds train/<class>/*.JPEG and val/<class>/*.JPEG"
+FOLDERS = {"train": ("train", "ILSVRC2012_img_train"), "val": ("val", "validation", "ILSVRC2012_img_val")}
+OFFICIAL = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"}
+BASES = (".", "data", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")  # Hugging Face's and Kaggle's folders in the root
+LAYOUT = "the folder that holds train/<class>/*.JPEG and val/<class>/*.JPEG, or ImageNet's archives"
 TINY_TABLE = "val/val_annotations.txt"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a split lies: a folder, or archives of one kind (tar, parquet), by their paths under the root."""
+
+    kind: str
+    paths: list[str]
 
 
 def checked_root(root: str | os.PathLike[str] | None) -> Path:
     """data.root as a folder that is there. Raises BadInput with the remedy."""
     if root is None or str(root) in ("", "???"):
         raise BadInput(f"data.root is not set: pass data.root=/path/to/imagenet, {LAYOUT}")
-    path = Path(root).expanduser()
     try:
+        path = Path(root).expanduser()
         if not path.is_dir():
             what = "is not a folder" if path.exists() else "does not exist"
             raise BadInput(f"data.root={path} {what}: set data.root to {LAYOUT}")
     except OSError as error:
-        raise cannot_read(f"data.root={path}", error) from error
+        raise cannot_read(f"data.root={root}", error) from error
+    except RuntimeError as error:
+        raise BadInput(
+            f"data.root={root}: there is no home folder to put in place of ~; write the whole path"
+        ) from error
     return path
 
 
 def read(path: Path) -> Reading:
-    """Everything under a root (of `checked_root`). Raises BadInput, with the remedy, for every wrong tree it knows."""
+    """Everything under a root (of `checked_root`). Raises BadInput, with the remedy, for every wrong root it knows."""
     folders, files = names_in(path)
     if not folders and not files:
         raise BadInput(f"data.root={path} is empty: unpack the images there, or set data.root to {LAYOUT}")
-    root, seen = str(path), Seen()
-    evaluation = next((name for name in EVALUATION_NAMES if name in folders), None)
-    if "train" not in folders or evaluation is None:
-        raise BadInput(f"data.root={path}: {_why_no_splits(path, folders + files, evaluation)}")
-    if (path / TINY_TABLE).is_file():
-        return _tiny(path, seen)
-    for name in ("train", evaluation):
-        _check_class_folders(path, name)
-    return Reading(
-        "class folders",
-        "the folders' names",
-        class_folders(root, "train", seen),
-        class_folders(root, evaluation, seen),
-    )
+    for base in BASES:
+        if (path / base).is_dir():
+            train, evaluation = (_place(path, base, split) for split in ("train", "val"))
+            if train is not None and evaluation is not None:
+                return _read(path, base, train, evaluation)
+    raise BadInput(f"data.root={path}: {_why_no_splits(path, folders + files)}")
 
 
-def _tiny(path: Path, seen: Seen) -> Reading:
-    """Tiny ImageNet as its zip unpacks: train/<wnid>/images/, val/images/ and val/val_annotations.txt."""
-    root = str(path)
-    train = class_folders(root, "train", seen, tables=("_boxes.txt",))
-    evaluation = flat_folder(root, "val/images", tiny_annotations(path / TINY_TABLE), f"{root}/{TINY_TABLE}", seen)
-    evaluation.stamps[TINY_TABLE] = stamp(path / TINY_TABLE)
-    return Reading("Tiny ImageNet as downloaded", f"the folders' names and {TINY_TABLE}", train, evaluation)
+def _place(root: Path, base: str, split: str) -> Place | None:
+    folders, files = names_in(root / base)
+    within = "" if base == "." else f"{base}/"
+    for name in FOLDERS[split]:
+        if name in folders:
+            return _inside(root, f"{within}{name}")
+    if OFFICIAL[split] in files:  # not ..._t3.tar, which is another task's
+        return Place("tar", [f"{within}{OFFICIAL[split]}"])
+    of_split = [f"{within}{name}" for name in files if split in name.lower() and not name.startswith("ILSVRC2012")]
+    for kind, suffixes in (("parquet", (".parquet",)), ("tar", ARCHIVE_SUFFIXES)):
+        if chosen := [name for name in of_split if name.endswith(suffixes)]:
+            return Place(kind, chosen)
+    return None
 
 
-def _check_class_folders(root: Path, name: str) -> None:
-    """Refuses a split of loose images or archives, with what to do about it."""
-    classes, loose = names_in(root / name)
-    images = [entry for entry in loose if is_image(entry)]
-    archives = [entry for entry in loose if entry.endswith((".tar", ".tar.gz", ".zip"))]
-    if not classes and archives:
+def _inside(root: Path, folder: str) -> Place:
+    """A split's folder of its own may hold archives in place of images: class tars, shards, parquet."""
+    folders, files = names_in(root / folder)
+    for kind, suffixes in (("parquet", (".parquet",)), ("tar", ARCHIVE_SUFFIXES)):
+        if not folders and files and all(name.endswith(suffixes) for name in files):
+            return Place(kind, [f"{folder}/{name}" for name in files])
+    return Place("folder", [folder])
+
+
+def _read(path: Path, base: str, train: Place, evaluation: Place) -> Reading:
+    is_tiny = (path / base / TINY_TABLE).is_file()
+    table = Table(path / base / TINY_TABLE, tiny_annotations, TINY_TABLE) if is_tiny else find_table(path / base)
+    seen, words = Seen(), set[str]()
+    splits = []
+    for place, own_table in ((train, Table(None)), (evaluation, table)):
+        found, labels_from = _read_split(path, place, own_table, seen)
+        words |= labels_from
+        splits.append(found)
+    if table.words in words and table.path is not None:
+        splits[1].stamps[os.path.relpath(table.path, path)] = stamp(table.path)
+    _name_numbers(path, splits)
+    kind = "Tiny ImageNet as downloaded" if is_tiny else _kind(base, train, evaluation, words, table)
+    if "tar" in (train.kind, evaluation.kind) and any(found.streamed for found in splits):
+        kind += ", compressed"
+    return Reading(kind, " and ".join(sorted(words)), splits[0], splits[1])
+
+
+def _read_split(root: Path, place: Place, table: Table, seen: Seen) -> tuple[Found, set[str]]:
+    if place.kind == "tar":
+        return archives(root, place.paths, table)
+    if place.kind == "parquet":
+        return parquet(root, place.paths)
+    (folder,) = place.paths
+    folders, files = names_in(root / folder)
+    loose = [name for name in files if is_image(name)]
+    if folders == ["images"] and not loose:  # Tiny ImageNet's
+        folder, folders, loose = f"{folder}/images", [], ["images"]
+    if loose and not folders:
+        found, words = flat_folder(str(root), folder, table, seen)
+        return found, {words}
+    if not folders:
+        raise BadInput(f"{root}/{folder} holds no class folder: set data.root to {LAYOUT}")
+    return class_folders(str(root), folder, seen, tables=("_boxes.txt",)), {"the folders' names"}
+
+
+def _name_numbers(root: Path, splits: list[Found]) -> None:
+    """Puts class names in place of labels that are numbers: the wnid that the images of a number carry in their names.
+
+    Where no name has one, the number itself, with zeros in front, so that their order stays.
+    """
+    wnids: dict[int, set[str]] = {}
+    for found in splits:
+        for entry, number in found.numbers.items():
+            stem = found.names[entry].rsplit("/", 1)[-1].rsplit(".", 1)[0]
+            wnid = trailing_wnid(stem) or leading_wnid(stem)
+            wnids.setdefault(number, set()).update({wnid} if wnid else set())
+    if not wnids:
+        return
+    known = {number: min(names) for number, names in wnids.items() if names}
+    clashing = next((number for number, names in wnids.items() if len(names) > 1), None)
+    if clashing is not None or (known and (len(known) < len(wnids) or len(set(known.values())) < len(known))):
+        number = clashing if clashing is not None else next(n for n in wnids if n not in known or n != min(known))
         raise BadInput(
-            f"{root}/{name} holds {len(archives)} archives and no class folder: unpack each into a folder of its name "
-            f"(for f in *.tar; do mkdir ${{f%.tar}} && tar xf $f -C ${{f%.tar}}; done)"
+            f"data.root={root}: label {number} stands for {' and '.join(sorted(wnids[number])) or 'no wnid'} by the "
+            "images' names: shards of several data sets are mixed, or damaged"
         )
-    if images and not classes:
-        raise BadInput(
-            f"{root}/{name} holds {len(images)} images that are not sorted into class folders: move each into "
-            f"{name}/<class>/"
-        )
-    if not classes:
-        raise BadInput(f"{root}/{name} holds no class folder: set data.root to {LAYOUT}")
+    width = len(str(max(wnids)))
+    for found in splits:
+        for entry, number in found.numbers.items():
+            found.labels[entry] = known.get(number, f"{number:0{width}d}")
+        found.numbers.clear()
 
 
-def _why_no_splits(path: Path, entries: list[str], evaluation: str | None) -> str:
-    official = path / "ILSVRC" / "Data" / "CLS-LOC"
-    if official.is_dir() or (path / "Data" / "CLS-LOC").is_dir():
-        inner = official if official.is_dir() else path / "Data" / "CLS-LOC"
-        return f"this is the archive's own tree, point data.root at {inner}"
-    if any(name.endswith((".tar", ".tar.gz", ".zip")) for name in entries) and "train" not in entries:
-        return f"archives that are not unpacked yet: unpack them into {LAYOUT}"
-    if path.name in ("train", *EVALUATION_NAMES) and (path.parent / "train").is_dir():
+def _kind(base: str, train: Place, evaluation: Place, words: set[str], table: Table) -> str:
+    if "CLS-LOC" in base:
+        return "Kaggle's tree, ILSVRC/Data/CLS-LOC"
+    if "parquet" in (train.kind, evaluation.kind):
+        return "Hugging Face's parquet files"
+    if "tar" in (train.kind, evaluation.kind):
+        if any(".cls" in word for word in words):
+            return "WebDataset shards"
+        if os.path.basename(evaluation.paths[0]) == OFFICIAL["val"]:
+            return "ILSVRC 2012's official tars"
+        if "_images" in train.paths[0]:
+            return "Hugging Face's image archives"
+        return "tars"
+    if table.words in words:
+        return "ILSVRC 2012's official files, unpacked"
+    return "class folders"
+
+
+def _why_no_splits(path: Path, entries: list[str]) -> str:
+    if path.name in (*FOLDERS["train"], *FOLDERS["val"]) and (path.parent / "train").is_dir():
         return f"this is one split, point data.root at its parent {path.parent}"
     nested = [name for name in entries if (path / name / "train").is_dir()]
     if nested:
         return f"train/ lies one folder deeper, point data.root at {path / nested[0]}"
-    if "train" not in entries:
-        return f"no train/ in it (found {', '.join(entries[:4])}): set data.root to {LAYOUT}"
-    if evaluation is None:
-        return "no val/ in it (val/<class>/*.JPEG): without a validation set no target can be measured"
-    return f"train or {evaluation} is not a folder: set data.root to {LAYOUT}"
+    has = {split: _place(path, ".", split) is not None for split in ("train", "val")}
+    if has["train"]:
+        return "no val/ in it, nor archives of it: without a validation set no target can be measured"
+    found = ", ".join(entries[:4])
+    if has["val"]:
+        return f"no train/ in it, nor archives of it (found {found}): set data.root to {LAYOUT}"
+    return f"no train/ and no val/ in it, nor archives of them (found {found}): set data.root to {LAYOUT}"

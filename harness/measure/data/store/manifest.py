@@ -45,7 +45,8 @@ class Split:
     names: uint8, the paths under the root or in a container laid end to end; ends: int64 (n,), where each ends;
     labels: int32 (n,); sizes_bytes: int64 (n,); ids: uint64 (n,), see identity.py. containers: files under the root
     that hold many images, none where each is a file of its own; container: int32 (n,) into them and offsets: int64
-    (n,) in bytes, both (0,) without containers.
+    (n,) in bytes, both (0,) without containers. streamed: the containers can only be read from their beginnings, and
+    offsets are places in that order.
     """
 
     names: NDArray[np.uint8]
@@ -56,6 +57,7 @@ class Split:
     containers: tuple[str, ...]
     container: NDArray[np.int32]
     offsets: NDArray[np.int64]
+    streamed: bool
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -198,6 +200,7 @@ def _pack(found: Found, classes: tuple[str, ...]) -> Split:
         containers=tuple(found.containers),
         container=np.asarray([found.container[i] for i in inside], np.int32),
         offsets=np.asarray([found.offsets[i] for i in inside], np.int64),
+        streamed=found.streamed,
     )
 
 
@@ -216,6 +219,7 @@ def write_cache(manifest: Manifest, stamps: dict[str, Stamp], path: Path) -> Non
     }
     for role, split in (("train", manifest.train), ("evaluation", manifest.evaluation)):
         arrays[f"{role}_containers"] = np.asarray([os.fsencode(name) for name in split.containers], np.bytes_)
+        arrays[f"{role}_streamed"] = np.asarray(split.streamed)
         for field in _ARRAYS:
             arrays[f"{role}_{field}"] = getattr(split, field)
     stream = io.BytesIO()
@@ -236,6 +240,7 @@ def _read_cache(root: Path, path: Path) -> Manifest | None:
             splits = [
                 Split(
                     containers=tuple(os.fsdecode(bytes(name)) for name in stored[f"{role}_containers"]),
+                    streamed=bool(stored[f"{role}_streamed"]),
                     **{field: stored[f"{role}_{field}"] for field in _ARRAYS},
                 )
                 for role in ("train", "evaluation")

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.measure.data.layouts import archives, parquet
 from harness.measure.data.store.manifest import Split, forget
 from harness.record.errors import BadInput
 
@@ -35,13 +40,39 @@ class Reader:
             raise BadInput(
                 f"{self.path(index)} cannot be read ({error.strerror}): restore it from its archive"
             ) from error
+        self._check_size(index, data)
+        return data
+
+    def streams(self, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Positions in `indices`, for each container those of its images, in its order."""
+        container, place = self._split.container[indices], self._split.offsets[indices]
+        order = np.lexsort((place, container))
+        return np.split(order, np.flatnonzero(np.diff(container[order])) + 1)
+
+    def stream(self, indices: NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
+        """(index, bytes) of images of one container, in its order. Raises BadInput as `read` does."""
+        wanted = {int(self._split.offsets[index]): int(index) for index in indices}
+        path = self._root / self._split.containers[int(self._split.container[indices[0]])]
+        source = parquet.stream if path.suffix == ".parquet" else archives.stream
+        for place, data in source(path):
+            if place in wanted:
+                index = wanted.pop(place)
+                self._check_size(index, data)
+                yield index, data
+                if not wanted:
+                    return
+        if wanted:
+            forget(self._root)
+            raise BadInput(f"{self.path(min(wanted.values()))} is gone since the source was read: start again")
+
+    def _check_size(self, index: int, data: bytes) -> None:
+        expected = int(self._split.sizes_bytes[index])
         if len(data) != expected:
             forget(self._root)
             raise BadInput(
                 f"{self.path(index)} has {len(data)} bytes and had {expected} when the source was read: it has changed "
                 "since; restore it, or start again, which makes it another data set"
             )
-        return data
 
     def _own_file(self, index: int) -> bytes:
         return Path(self.path(index)).read_bytes()
