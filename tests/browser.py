@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
@@ -38,19 +40,12 @@ def chromium(profile: Path) -> Iterator[Any]:
 
 
 def show(driver: Any, page: Path, *, width: int, scheme: str) -> None:
-    """Open a file at a width and in a colour scheme, and wait until its figures are drawn."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
+    """Open a file at a width and in a colour scheme."""
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     driver.get(page.as_uri())
-    drawn = (
-        "return document.querySelectorAll('figure.chart').length"
-        " === document.querySelectorAll('figure.chart .main-svg .cartesianlayer').length"
-    )
-    WebDriverWait(driver, 30).until(lambda d: d.execute_script(drawn))
 
 
 def screenshot(driver: Any, path: Path) -> None:
@@ -72,3 +67,15 @@ def requests_made(driver: Any) -> list[str]:
 def complaints(driver: Any) -> list[str]:
     """Console lines that are warnings or errors."""
     return [e["message"] for e in driver.get_log("browser") if e["level"] in ("WARNING", "SEVERE")]
+
+
+def axe(driver: Any) -> tuple[list[str], list[str]]:
+    """What axe-core finds wrong with the page by the rules of WCAG AA, in words; and the rules that it passes."""
+    driver.execute_script(AXE.read_text())
+    found = driver.execute_async_script(
+        "const done = arguments[1]; axe.run({runOnly: arguments[0]}).then(r => done(["
+        "r.violations.flatMap(v => v.nodes.map(n => `${v.id}: ${n.html.slice(0, 200)} ${n.failureSummary}`)),"
+        "r.passes.map(p => p.id)]))",
+        RULES,
+    )
+    return found[0], found[1]

@@ -2,8 +2,18 @@
 
 import re
 
-DATASETS = {"fashion_mnist": "Fashion-MNIST", "digits": "handwritten digits", "imagenet": "ImageNet"}
+DATASETS = {
+    "fashion_mnist": "Fashion-MNIST",
+    "digits": "handwritten digits",
+    "imagenet": "ImageNet",
+    "tiny_imagenet": "Tiny ImageNet",
+}
 """Data sets by the name in their records."""
+
+
+def named(dataset: str) -> str:
+    """Return a data set's name as people write it; its own where nobody has given it another."""
+    return DATASETS.get(dataset, dataset)
 
 
 def short_title(title: str) -> str:

@@ -12,8 +12,8 @@ from harness.analyse.page.sources import read_sources
 from harness.analyse.show.aggregate import build
 from harness.record.files import write_atomic
 
-SIZE_LIMIT_BYTES = 6_000_000
-"""What can still be attached to a mail or a submission; plotly's own script is 4.8 MB of it."""
+SIZE_LIMIT_BYTES = 1_000_000
+"""What the page of a ladder of some sixty runs stays below: it can be attached to a mail or a submission."""
 
 
 def write(runs: Path, out: Path, asked: Level | None, *, draws: int, seed: int, recipe: str | None) -> int:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.record.folder import PROVENANCE, find_run_folders, is_finished, read_summary
+import yaml
+
+from harness.record.folder import CONFIG, PROVENANCE, find_run_folders, is_finished, read_summary
 
 
 @dataclass(frozen=True)
@@ -19,17 +21,18 @@ class Source:
     overrides: tuple[str, ...]
     target: dict[str, Any] | None = None
     segments: tuple[dict[str, Any], ...] = field(default_factory=tuple)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def read_sources(root: Path) -> list[Source]:
     """Every finished run below `root`; their hashes have been verified by whoever built the document."""
-    found = []
+    sources = []
     for folder in find_run_folders(root):
         if not is_finished(folder):
             continue
         summary = read_summary(folder)
         provenance = json.loads((folder / PROVENANCE).read_text())
-        found.append(
+        sources.append(
             Source(
                 run_id=str(summary["run_id"]),
                 seed=int(summary["seed"]),
@@ -37,9 +40,10 @@ def read_sources(root: Path) -> list[Source]:
                 overrides=tuple(provenance.get("overrides", ())),
                 target=summary["target"],
                 segments=tuple(provenance.get("segments", ())),
+                settings=_settings((folder / CONFIG).read_text()),
             )
         )
-    return found
+    return sources
 
 
 def sources_of(row: dict[str, Any], sources: list[Source]) -> list[Source]:
@@ -47,22 +51,67 @@ def sources_of(row: dict[str, Any], sources: list[Source]) -> list[Source]:
     return sorted((s for s in sources if s.run_id in row["runs"]), key=lambda s: (s.seed, s.run_id))
 
 
-def commands(row: dict[str, Any], sources: list[Source]) -> list[str]:
-    """The exact commands that repeat these runs: runs that differ by their seed alone make one sweep."""
-    if row["kind"] != "measured":
-        return []
-    sweeps: dict[tuple[str, ...], list[int]] = {}
+@dataclass(frozen=True)
+class Reproduction:
+    """How to run a row again: a block for each command and commit, and the folders that hold its numbers."""
+
+    title: str
+    words: str
+    blocks: list[dict[str, str]]
+    folders: list[tuple[str, int]]
+
+
+def reproductions(rows: list[dict[str, Any]], sources: list[Source]) -> list[Reproduction]:
+    """Return one for each row; rows of one architecture never print the same command for different settings."""
+    differing = {row["model"]: _differing(row["model"], rows, sources) for row in rows}
+    made = []
+    for row in rows:
+        runs = sources_of(row, sources)
+        apart = f", {row['apart']}" if row["apart"] else ""
+        words = f"recipe {row['recipe']}, {row['planned_epochs']} epochs planned{apart}, n = {row['n']}"
+        blocks = [] if row["kind"] != "measured" else commands(row["model"], runs, differing[row["model"]])
+        made.append(Reproduction(row["title"], words, blocks, [(s.folder, s.seed) for s in runs]))
+    return made
+
+
+def commands(model: str, sources: list[Source], differing: set[str]) -> list[dict[str, str]]:
+    """Return the exact commands that repeat these runs, each with its commit.
+
+    Runs that differ by their seed alone make one sweep; `differing` settings are written out.
+    """
+    sweeps: dict[tuple[tuple[str, ...], str], list[int]] = {}
     for source in sources:
-        shared = tuple(w for o in source.overrides if not o.startswith("seed=") for w in portable(o, source.target))
-        if not any(o.startswith("model=") for o in shared):
-            shared = (*shared, f"model={row['model']}")
-        sweeps.setdefault(shared, []).append(source.seed)
-    lines = []
-    for overrides, seeds in sweeps.items():
-        seed = f"seed={','.join(str(s) for s in sorted(set(seeds)))}"
-        words = ["harness", "train", *(["-m"] if len(set(seeds)) > 1 else []), *overrides, seed]
-        lines.append(shlex.join(words))
-    return lines
+        shared = [w for o in source.overrides if not o.startswith("seed=") for w in portable(o, source.target)]
+        given = {word.partition("=")[0] for word in shared}
+        shared += [] if "model" in given else [f"model={model}"]
+        shared += [f"{name}={source.settings.get(name)}" for name in sorted(differing - given)]
+        sweeps.setdefault((tuple(shared), _commit(source)), []).append(source.seed)
+    blocks = []
+    for (overrides, commit), seeds in sweeps.items():
+        chosen = sorted(set(seeds))
+        words = ["harness", "train", *(["-m"] if chosen[1:] else []), *overrides, f"seed={','.join(map(str, chosen))}"]
+        blocks.append({"command": shlex.join(words), "commit": commit})
+    return blocks
+
+
+def _differing(model: str, rows: list[dict[str, Any]], sources: list[Source]) -> set[str]:
+    """Settings that are not the same in all runs of an architecture, as overrides name them."""
+    mine = [s.settings for row in rows if row["model"] == model for s in sources_of(row, sources)]
+    return {name for settings in mine for name in settings if any(s.get(name) != settings[name] for s in mine)}
+
+
+def _commit(source: Source) -> str:
+    """The commits a run was trained at, in order: more than one where it was resumed at another."""
+    segments = [s for s in source.segments if s.get("commit")]
+    seen = [f"{s['commit']}{' with uncommitted changes' if s.get('dirty') else ''}" for s in segments]
+    return ", ".join(dict.fromkeys(seen)) or "unknown"
+
+
+def _settings(text: str) -> dict[str, Any]:
+    """The `recipe:` and `budget:` blocks of a resolved config, a line a setting: recipe.lr -> 0.05."""
+    config = yaml.safe_load(text) or {}
+    blocks = {name: config.get(name) or {} for name in ("recipe", "budget")}
+    return {f"{block}.{name}": value for block, settings in blocks.items() for name, value in settings.items()}
 
 
 def portable(override: str, target: dict[str, Any] | None) -> list[str]:

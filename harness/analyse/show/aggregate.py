@@ -7,7 +7,6 @@ from typing import Any
 from harness.analyse.evidence.groups import Level, group_trials
 from harness.analyse.evidence.trials import read_trials
 from harness.analyse.show import pages
-from harness.analyse.show.figures import draw_curves, draw_thresholds, draw_trend
 from harness.analyse.show.replay import replay
 from harness.analyse.show.tables import csv_table
 from harness.analyse.show.words import rounded
@@ -30,7 +29,7 @@ def build(
         raise BadInput(f"no run of recipe {recipe!r} in {root}: it has {names}")
     settings = Settings(draws=draws, seed=seed, recipe=recipe)
     published = replay()
-    compared = ("reduction_factor", "halving_months", "halving_interval_ols", "moore_factor", "slope", "intercept")
+    compared = ("reduction_factor", "halving_months", "halving_interval_ols", "moore_factor", "frontier")
     document: dict[str, Any] = {
         "runs_finished": len(trials),
         "runs_unfinished": len(unfinished),
@@ -60,10 +59,14 @@ def write(document: dict[str, Any], out: Path, *, figures: bool) -> list[Path]:
     for name, content in files.items():
         write_atomic(out / name, content)
         paths.append(out / name)
-    for group in groups if figures else []:
+    if not figures:
+        return paths
+    # matplotlib takes as long to import as everything else together: only where something is drawn
+    from harness.analyse.show.figures.canvas import save
+    from harness.analyse.show.figures.gallery import pictures
+
+    for group in groups:
         suffix = "" if len(groups) == 1 else f"-{group['dataset']['name']}-{group['key']}"
-        if group["trend"] is not None:
-            paths += draw_trend(group, out, f"trend{suffix}")
-            paths += draw_thresholds(group, out, f"thresholds{suffix}")
-            paths += draw_curves(group, out, f"curves{suffix}")
+        for name, picture in pictures(group, document["published"]).items():
+            paths += save(picture, out, f"{name}{suffix}")
     return paths

@@ -7,7 +7,7 @@ import numpy as np
 from harness.analyse.evidence.ladder import REFERENCE
 from harness.analyse.evidence.published import claims
 from harness.analyse.evidence.published import table as published_table
-from harness.analyse.evidence.titles import DATASETS, short_title
+from harness.analyse.evidence.titles import named, short_title
 from harness.analyse.show.tables import main_table, rows_by_date
 from harness.analyse.show.words import halving, interval, number, times
 from harness.record.units import MOORE_DOUBLING_MONTHS
@@ -17,7 +17,7 @@ def headline(folder: str, group: dict[str, Any], published: dict[str, Any]) -> s
     """The factor and the halving time with their intervals beside the study's, and the figure."""
     data, target, trend = group["dataset"], group["target"], group["trend"]
     titles = {r["model"]: short_title(r["title"]) for r in group["rows"]}
-    words = DATASETS.get(data["name"], data["name"])
+    words = named(data["name"])
     subset = f" (a seeded subset of {data['train_images']:,} training images)" if data["subset"] else ""
     alt = f"Cost to target by publication date on {words}, with the fitted trend and Moore's law"
     at_least, at_most = ("at least ", "at most ") if trend["reference_censored"] else ("", "")
@@ -98,6 +98,36 @@ def reference_note(document: dict[str, Any]) -> str:
             "nothing bounds its cost from above there, and those ends of the intervals are open. "
         )
     return ""
+
+
+def cards(group: dict[str, Any], published: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the three numbers to see first, each with its spread and the published one."""
+    trend = group["trend"]
+    titles = {r["model"]: short_title(r["title"]) for r in group["rows"]}
+    same, bound = published_factor(trend["cheapest"]), trend["reference_censored"]
+    theirs = "" if same is None else f", {times(same)} with this network"
+    return [
+        {
+            "name": f"Less arithmetic than {titles[trend['reference']]}, with {titles[trend['cheapest']]}",
+            "value": times(trend["reduction_factor"], at_least=bound),
+            "spread": f"95 % {interval(trend['reduction_interval'])}",
+            "published": f"published: {times(published['reduction_factor'])}{theirs}",
+        },
+        {
+            "name": "One halving of the cost every",
+            "value": f"{halving(trend['halving_months'], at_most=bound)} months",
+            "spread": f"95 % of least squares {interval(trend['halving_interval_ols'])}; over seeds alone "
+            f"{interval(trend['halving_interval'])}",
+            "published": f"published: {number(published['halving_months'])} "
+            f"{interval(published['halving_interval_ols'])}",
+        },
+        {
+            "name": "Moore's law over the same span",
+            "value": times(trend["moore_factor"]),
+            "spread": f"{number(trend['span_months'])} months at one doubling in {MOORE_DOUBLING_MONTHS:.0f}",
+            "published": f"published: {times(published['moore_factor'])}",
+        },
+    ]
 
 
 def against_moore(trend: dict[str, Any]) -> str:

@@ -129,7 +129,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{row['reached']}/{row['n']}{missed}",
         number(row["forward_macs"] / 1e9),
         f"> {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]",
-        _cost(row),
+        cost_words(row["cost"], row["cost_above"]),
         interval(row["cost_interval"], opening="(" if row["interval_kind"] == "resolution" else "["),
         times(row.get("factor"), at_least=row["factor_at_least"]),
         interval(row.get("factor_interval"), opening="["),
@@ -161,8 +161,9 @@ def with_plan(name: str, row: dict[str, Any]) -> str:
     return name + plan + ("" if row["kind"] == "measured" else f" [{row['kind']}]")
 
 
-def _cost(row: dict[str, Any]) -> str:
-    return number(row["cost"]) if row["cost"] is not None else f"> {number(row['cost_above'])}"
+def cost_words(cost: float | None, above: float | None) -> str:
+    """Return a cost, or what it lies above."""
+    return number(cost) if cost is not None else f"> {number(above)}"
 
 
 def ledger_table(document: dict[str, Any]) -> Table:

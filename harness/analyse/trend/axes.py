@@ -84,18 +84,24 @@ def _spent_macs(trial: Trial) -> int:
 
 
 def learning_curves(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
-    """Accuracy in the target's metric against cumulative PFLOP (paper unit) of each architecture's middle run."""
+    """Accuracy in the target's metric against cumulative PFLOP (paper unit), every run of each architecture.
+
+    `crossing` is the place of the evaluation at which the run reached the target, None for a miss.
+    """
     curves = []
     for rung in rungs:
-        t = rung.median_trial(target.metric, target.value)
-        curves.append(
-            {
-                "model": rung.model,
-                "title": t.title,
-                "seed": t.seed,
-                "n": len(rung.trials),
-                "paper_pflop": UNITS["paper_pflop"](t).tolist(),
-                "accuracy": t.accuracy(target.metric).tolist(),
-            }
-        )
+        middle = rung.median_trial(target.metric, target.value)
+        runs = []
+        for t in rung.trials:
+            passed = crossing(t, target.metric, target.value)
+            runs.append(
+                {
+                    "run": t.run_id,
+                    "seed": t.seed,
+                    "crossing": None if passed is None else passed.index,
+                    "paper_pflop": UNITS["paper_pflop"](t).tolist(),
+                    "accuracy": t.accuracy(target.metric).tolist(),
+                }
+            )
+        curves.append({"model": rung.model, "title": middle.title, "middle_run": middle.run_id, "runs": runs})
     return curves

@@ -60,6 +60,10 @@ def row_of(
         "reached": int((~costs.censored).sum()),
         "seeds": [t.seed for t in trials],
         "runs": [t.run_id for t in trials],
+        "per_run": [
+            {"run": t.run_id, "seed": t.seed, "outcome": t.outcome, "after": float(low), "cost": finite(high)}
+            for t, low, high in zip(trials, costs.low, costs.high, strict=True)
+        ],
         "middle_run": middle.run_id,
         "outcomes": dict(sorted(Counter(t.outcome for t in trials).items())),
         "best_accuracy": [float(t.accuracy(target.metric).max()) if t.counters.shape[1] else None for t in trials],

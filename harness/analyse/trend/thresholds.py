@@ -50,8 +50,20 @@ def _at_level(rungs: list[Rung], costs: list[Costs], draws: int, seed: int) -> d
     medians = [c.median() for c in costs]
     found = point(rungs, medians)
     found["unresolved"] = sum(c.low == 0 and not c.censored for c in medians)
+    found["runs"] = sum(len(c) for c in costs)
+    found["runs_reached"] = sum(int((~c.censored).sum()) for c in costs)
     column = rungs.index(reference_of(rungs))
     drawn = bootstrap.draw_costs({r.model: c for r, c in zip(rungs, costs, strict=True)}, draws, seed)
     band = intervals_of(rungs, drawn, costs[column], found)
-    names = ("frontier", "reached", "unresolved", "reference_censored", "halving_months", "reduction_factor", "reason")
+    names = (
+        "frontier",
+        "runs",
+        "runs_reached",
+        "reached",
+        "unresolved",
+        "reference_censored",
+        "halving_months",
+        "reduction_factor",
+        "reason",
+    )
     return {n: found[n] for n in names} | {n: band[n] for n in ("halving_interval", "reduction_interval")}

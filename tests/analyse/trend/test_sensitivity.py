@@ -79,9 +79,10 @@ def test_seconds_are_kept_apart_by_hardware_and_missing_joules_stay_missing(tmp_
     assert rows[fast, "net1"]["seconds_above"] == 40
 
 
-def test_learning_curves_are_those_of_the_middle_run(tmp_path):
+def test_learning_curves_are_those_of_every_run_with_its_crossing(tmp_path):
     group = study(tmp_path, [Made("alexnet", curve_reaching(e), seed=e) for e in (4, 9, 25)])
     (curve,) = group["curves"]
-    assert curve["seed"] == 9
-    assert curve["accuracy"][-1] == 0.5
-    assert curve["paper_pflop"] == sorted(curve["paper_pflop"])
+    assert [run["seed"] for run in curve["runs"]] == [4, 9, 25]
+    assert [run["crossing"] for run in curve["runs"]] == [3, 8, 24]
+    assert curve["middle_run"] == curve["runs"][1]["run"]
+    assert all(run["accuracy"][run["crossing"]] == 0.5 for run in curve["runs"])

@@ -1,0 +1,170 @@
+"""Cost to target by publication date: runs, each architecture's cost, the fit, and two slopes to compare it with."""
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import ScaledTranslation
+
+from harness.analyse.evidence.titles import named, short_title
+from harness.analyse.show.figures.canvas import (
+    BLUE,
+    GREEN,
+    OCHRE,
+    SOFT,
+    VERMILION,
+    WIDE,
+    Picture,
+    new,
+    style,
+    year,
+)
+from harness.analyse.show.figures.labels import Label, place
+from harness.analyse.show.tables import counts
+from harness.analyse.show.words import interval, number, times
+from harness.analyse.trend.line import months
+from harness.record.units import MOORE_DOUBLING_MONTHS
+
+TAIL_POINTS = 20
+"""Length of the tail that leads from a bound up to its triangle."""
+
+
+def trend(document: dict[str, Any], published: dict[str, Any], width: float = WIDE) -> Picture:
+    """Return the figure. `document` is a group with rows; `published` the study's own numbers."""
+    figure = new(width, 5.0 if width >= WIDE else 5.8)
+    picture = Picture(figure, caption(document))
+    rows = [r for r in document["rows"] if r["in_trend"]]
+    with style():
+        axes = figure.add_subplot()
+        axes.set_yscale("log")
+        labels, marks, lines = [], [], []
+        for row in rows:
+            if not (value := row["cost"] or row["cost_above"]):
+                continue  # a miss that spent nothing has no place on a logarithmic axis; the table names it
+            colour = VERMILION if row["cost"] is None else BLUE if row["on_frontier"] else SOFT
+            marks += _runs(axes, row, colour)
+            low, high = _mark(picture, axes, row, value, colour)
+            tail = TAIL_POINTS if row["cost"] is None else 0
+            words = short_title(row["title"]) if width >= WIDE or row["on_frontier"] else ""
+            labels.append(Label(_x(row), value, words, colour, low, high, tail))
+        if document["trend"]["reason"] is None:
+            lines = _lines(axes, rows, document["trend"], published)
+        axes.set_ylabel("training cost to target, PFLOP")
+        axes.set_xlabel("first publication")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
+        axes.margins(x=0.1, y=0.12)  # room for labels and triangles
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        place(figure, axes, labels, marks=marks, lines=lines)
+    return picture
+
+
+def caption(document: dict[str, Any]) -> str:
+    """Return what the figure shows, with n, unit and rule."""
+    rows = [r for r in document["rows"] if r["in_trend"]]
+    data, target = document["dataset"], document["target"]
+    subset = f", a subset of {data['train_images']:,} training images" if data["subset"] else ""
+    sizes = sorted({r["n"] for r in rows})
+    n = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    return (
+        f"Cost to {target['metric'][:3]}-{target['metric'][3]} {target['value']:.1%} on "
+        f"{named(data['name'])}{subset}. "
+        f"Small dots: runs (n = {n} an architecture). Large marks: an architecture's cost with its 95 % interval, in "
+        "PFLOP (3 x forward MACs x images / 10^15, the study's unit); round and blue: the cheapest so far when "
+        "published. Open triangles: not reached; the cost lies above the foot of the tail. Band: 95 % of the "
+        "least-squares line. Dashed and dotted: the same start, falling as Moore's law and as the study have it."
+    )
+
+
+def row_words(row: dict[str, Any]) -> str:
+    """Return what hovering over an architecture tells."""
+    cost = number(row["cost"]) if row["cost"] is not None else f"above {number(row['cost_above'])} (not reached)"
+    lines = [
+        f"{row['title']}, published {row['published']}",
+        f"cost {cost} PFLOP, "
+        f"{'95 %' if row['interval_kind'] != 'resolution' else 'resolution'} {interval(row['cost_interval'])}",
+        f"n = {row['n']}: {counts(row['outcomes'])}",
+        *([f"factor {times(row['factor'], at_least=row['factor_at_least'])}"] if row["factor"] is not None else []),
+        *row["hardware"],
+        *([f"flags: {' '.join(row['flags'])}"] if row["flags"] else []),
+    ]
+    return "\n".join(lines)
+
+
+def _x(row: dict[str, Any]) -> float:
+    return year(months(row["published"]))
+
+
+def _runs(axes: Any, row: dict[str, Any], colour: str) -> list[tuple[float, float]]:
+    """Draw every run as a small dot, a missed one hollow at what it spent; return the points."""
+    points = []
+    for run in row["per_run"]:
+        if value := run["cost"] or run["after"]:
+            face = colour if run["cost"] else "none"
+            axes.plot(_x(row), value, "o", markersize=3, markerfacecolor=face, markeredgecolor=colour, alpha=0.55)
+            points.append((_x(row), value))
+    return points
+
+
+def _mark(picture: Picture, axes: Any, row: dict[str, Any], value: float, colour: str) -> tuple[float, float]:
+    """Draw the architecture's cost, or its bound; return the ends of what stands at its date."""
+    x = _x(row)
+    if row["cost"] is None:
+        up = ScaledTranslation(0, TAIL_POINTS / 72, picture.figure.dpi_scale_trans)
+        axes.annotate(
+            "",
+            (x, value),
+            (0, TAIL_POINTS - 3),
+            textcoords="offset points",
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0},
+        )
+        (mark,) = axes.plot(
+            x, value, "^", markersize=7, markerfacecolor="none", markeredgecolor=colour, transform=axes.transData + up
+        )
+        picture.hint(mark, row_words(row))
+        return value, value
+    low, high = (end if end else value for end in row["cost_interval"])
+    axes.vlines(x, low, high, color=colour, linewidth=1.2)
+    (mark,) = axes.plot(x, value, "o" if row["on_frontier"] else "s", markersize=7, color=colour)
+    picture.hint(mark, row_words(row))
+    return low, high
+
+
+def _lines(axes: Any, rows: list[dict[str, Any]], found: dict[str, Any], published: dict[str, Any]) -> list[Any]:
+    """Draw the fit with its band, and the two slopes from the reference's own cost; return points of the lines."""
+    frontier = [r for r in rows if r["on_frontier"]]
+    dates = np.array([months(r["published"]) for r in frontier])
+    x = np.linspace(dates[0], dates[-1], 50)
+    fitted = found["intercept"] + found["slope"] * x
+    if (half := _half_width(dates, x, found)) is not None:
+        axes.fill_between(year(x), 2 ** (fitted - half), 2 ** (fitted + half), color=BLUE, alpha=0.12, linewidth=0)
+    at_most = "≤ " if found["reference_censored"] else ""
+    words = (
+        "level" if found["halving_months"] is None else f"halves in {at_most}{number(found['halving_months'])} months"
+    )
+    axes.plot(year(x), 2**fitted, color=BLUE, linewidth=1.6, label=f"fit: {words}")
+    start = frontier[0]["cost"] or frontier[0]["cost_above"]
+    slopes = (
+        (published["halving_months"], GREEN, ":", f"the study: {number(published['halving_months'])} months"),
+        (MOORE_DOUBLING_MONTHS, OCHRE, "--", f"Moore's law: {MOORE_DOUBLING_MONTHS:.0f} months"),
+    )
+    points = list(zip(year(x), 2**fitted, strict=True))
+    for halving, colour, dash, label in slopes:
+        falling = start * 2 ** (-(x - x[0]) / halving)
+        axes.plot(year(x), falling, dash, color=colour, linewidth=1.4, label=label)
+        points += zip(year(x), falling, strict=True)
+    axes.legend(loc="lower left")
+    return points
+
+
+def _half_width(dates: Any, x: Any, found: dict[str, Any]) -> Any | None:
+    """Half the 95 % band of the line in doublings, (points of x,); None where two points leave no freedom.
+
+    Half the slope's interval carries Student's t and the residuals; the band is it x sqrt(Sxx / n + (x - mean)^2).
+    """
+    ends = found["halving_interval_ols"]
+    if ends is None or not ends[0]:
+        return None
+    margin = found["slope"] + 1 / ends[0]
+    spread = float(((dates - dates.mean()) ** 2).mean())
+    return abs(margin) * np.sqrt(spread + (x - dates.mean()) ** 2) if math.isfinite(margin) else None

@@ -1,0 +1,99 @@
+"""Figures as files: what can be read in them, and that they are the same when drawn again."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from harness.analyse.show import aggregate
+from harness.analyse.show.figures.canvas import NARROW
+from harness.analyse.show.figures.curves import held
+from harness.analyse.show.figures.gallery import pictures
+from harness.analyse.show.figures.thresholds import levels_of, thresholds
+from harness.paths import ROOT
+from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run, write_runs
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The committed ladder as it was analysed."""
+    return json.loads((ROOT / "results" / "fashion_mnist" / "trend.json").read_text())
+
+
+def words_of(svg: str) -> str:
+    """All text of a figure that a reader can select."""
+    return " ".join("".join(e.itertext()) for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("}text"))
+
+
+def test_text_is_text_and_keeps_its_digits(document: dict[str, Any]) -> None:
+    """Bars name 0.0941 GMAC: shortening the places of marks must not shorten what is written."""
+    drawn = pictures(document["groups"][0], document["published"])
+    assert "ShuffleNet v2 1x" in words_of(drawn["trend"].svg())
+    for text in (drawn["split"].svg(), drawn["split"].inline("p")):
+        assert "0.0941" in words_of(text)
+
+
+def test_every_mark_of_the_trend_tells_its_row(document: dict[str, Any]) -> None:
+    group = document["groups"][0]
+    svg = pictures(group, document["published"])["trend"].svg()
+    titles = [e.text or "" for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("}title")]
+    rows = [r for r in group["rows"] if r["in_trend"]]
+    assert sorted(t.splitlines()[0] for t in titles) == sorted(
+        f"{r['title']}, published {r['published']}" for r in rows
+    )
+
+
+def test_ids_on_one_page_are_unique(document: dict[str, Any]) -> None:
+    drawn = pictures(document["groups"][0], document["published"], NARROW)
+    ids = [i for name, picture in drawn.items() for i in re.findall(r'\bid="([^"]*)"', picture.inline(name))]
+    assert len(ids) == len(set(ids))
+
+
+def test_drawn_again_the_bytes_are_the_same(document: dict[str, Any]) -> None:
+    one, two = (pictures(document["groups"][0], document["published"]) for _ in range(2))
+    assert sorted(one) == ["clock", "compared", "curves", "split", "thresholds", "trend"]
+    assert all(one[name].svg() == two[name].svg() for name in one)
+    assert one["trend"].png() == two["trend"].png()
+
+
+def test_a_miss_is_drawn_once_as_an_open_triangle_above_its_bound(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path, ladder())
+    write_run(runs, Made("late", [0.3] * 9, published=day(20), outcome="budget_exhausted"))
+    made = aggregate.build(runs, draws=100)
+    figure = pictures(made["groups"][0], made["published"])["trend"].figure
+    (axes,) = figure.axes
+    (triangle,) = [line for line in axes.lines if line.get_marker() == "^"]
+    assert triangle.get_markerfacecolor() == "none"
+    (bound,) = triangle.get_xydata()
+    figure.draw_without_rendering()
+    assert triangle.get_transform().transform(bound)[1] > axes.transData.transform(bound)[1]
+
+
+def test_thresholds_start_ten_points_above_chance(document: dict[str, Any]) -> None:
+    group = document["groups"][0]
+    assert min(t["level"] for t in levels_of(group, "top1")) >= 0.2
+    assert min(t["level"] for t in levels_of(group, "top5")) >= 0.6
+    picture = thresholds(group)
+    assert picture is not None
+    assert len(picture.figure.axes) == 3
+    assert "79.1" not in words_of(picture.svg())
+
+
+def test_the_share_of_runs_counts_every_run(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path, [*ladder(seeds=2), Made("late", [0.3] * 9, day(20), outcome="budget_exhausted")])
+    levels = aggregate.build(runs, draws=100)["groups"][0]["thresholds"]
+    at_target = next(t for t in levels if t["metric"] == "top1" and t["level"] == 0.5)
+    assert (at_target["runs_reached"], at_target["runs"]) == (10, 11)
+
+
+def test_a_level_is_held_only_once_the_next_evaluation_confirms_it() -> None:
+    assert held([0.1, 0.6, 0.2, 0.5, 0.55, 0.7]) == [0.1, 0.2, 0.2, 0.5, 0.55, 0.55]
+
+
+def test_an_architecture_of_long_name_and_one_run_draws(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path, [Made("a network of a very long name indeed", curve_reaching(5))])
+    made = aggregate.build(runs, draws=50)
+    assert "trend" in pictures(made["groups"][0], made["published"], NARROW)
