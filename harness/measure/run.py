@@ -216,6 +216,12 @@ def _already_finished(folder: Path, fingerprint: str) -> Result:
 
 def _check_fits(config: Config, data: ImageData, world_size: int) -> None:
     """What can only be checked once the data set is known."""
+    metric = config.target.metric
+    if metric is not None and data.classes <= int(metric.removeprefix("top")):
+        raise BadInput(
+            f"target.metric={metric} of {data.classes} classes is always 100 %, so the level says nothing: "
+            "use target.metric=top1, or more classes"
+        )
     steps = steps_per_epoch(data.train_images, config.recipe.batch_size, world_size)
     if steps == 0:
         raise BadInput(f"an epoch of {data.train_images} images holds no batch of 2 or more images per process")

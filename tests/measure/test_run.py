@@ -183,6 +183,15 @@ def test_accumulation_and_resolutions_are_billed_as_they_happen(tiny_config: Mak
     assert last.train_backward_macs == 240 * expected_backward
 
 
+def test_a_level_that_every_network_reaches_is_refused(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    """Top-5 of five classes: any five guesses hold the right one."""
+    level = ["target.metric=top5", "target.value=0.791"]
+    with pytest.raises(BadInput, match=r"target.metric=top5 of 5 classes is always 100 %.*use target.metric=top1"):
+        measure(tiny_config("data.classes=5", *level))
+    assert not (tmp_path / "runs").exists()
+    assert measure(tiny_config("data.classes=6", *level)).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

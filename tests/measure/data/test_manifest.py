@@ -1,11 +1,14 @@
 """The manifest against torchvision's ImageFolder, its cache, its size at ImageNet's scale, and every wrong tree."""
 
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,3 +242,33 @@ def test_many_missing_classes_are_counted(own_tree: Path) -> None:
     message = r"5 classes \(n10000000, n10000001, n10000002, \.\.\.\) have validation but no training images"
     with pytest.raises(BadInput, match=message):
         load(own_tree)
+
+
+def _open_together(tree: Path, barrier: Any, done: Any) -> None:
+    reads = 0
+    original = module.read
+
+    def counted(path: Path) -> Any:
+        nonlocal reads
+        reads += 1
+        time.sleep(0.3)  # as on a slow disk: time enough for the others to come
+        return original(path)
+
+    module.read = counted  # type: ignore[assignment]
+    barrier.wait()
+    fingerprint = open_manifest(tree).fingerprint
+    done.put((fingerprint, reads))
+
+
+def test_of_processes_that_start_together_one_reads_the_source(tree: Path) -> None:
+    """Ranks of a run, or runs of a sweep: the others wait for its manifest."""
+    fork = multiprocessing.get_context("fork")
+    barrier, done = fork.Barrier(4), fork.Queue()
+    processes = [fork.Process(target=_open_together, args=(tree, barrier, done)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    results = [done.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert len({fingerprint for fingerprint, _ in results}) == 1
+    assert sum(reads for _, reads in results) == 1

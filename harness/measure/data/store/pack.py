@@ -12,9 +12,11 @@ from PIL import features
 
 from harness.measure.config.compose import compose
 from harness.measure.data.images import select
+from harness.measure.data.layouts.recognise import checked_root
 from harness.measure.data.loader.stream import default_workers
 from harness.measure.data.store import files as store
 from harness.measure.data.store.files import SPLITS, Recipe
+from harness.measure.data.store.manifest import forget
 from harness.measure.data.store.shards import Source, merge_index, write_shards
 from harness.record.errors import BadInput, RunLocked
 from harness.record.files import write_atomic
@@ -121,6 +123,7 @@ def _check_source(source: Source, recipe: Recipe) -> None:
     """Reads the source's files again, so that a store is never finished under an identity that is no longer true."""
     streamed = any(images.streamed for images in source.splits.values())  # then every size was compared while packing
     if select(source.data, decoder="pillow", fresh=not streamed).part.fingerprint != recipe.fingerprint:
+        forget(checked_root(source.data.root))
         raise BadInput(
             f"data.root={source.data.root} has changed since this was begun: restore it, or prepare into another --out"
         )
