@@ -1,6 +1,7 @@
 """JPEG trees like ImageNet's: sizes, file sizes and encodings, generated, and a manifest as large as ImageNet's."""
 
 import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,23 @@ def make_tree(root: Path, *, train_images: int, evaluation_images: int, classes:
             (root / split / wnid / f"{wnid}_{i}.JPEG").write_bytes(encode(seed))
             seed += 1
     done.touch()
+    return root
+
+
+def as_official_tars(tree: Path, root: Path) -> Path:
+    """The images of a tree as a tar of class tars, and val as one tar of class folders."""
+    root.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(root / "ILSVRC2012_img_train.tar", "w", format=tarfile.GNU_FORMAT) as outer:
+        for folder in sorted((tree / "train").iterdir()):
+            stream = io.BytesIO()
+            with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as inner:
+                inner.add(folder, arcname="")
+            member = tarfile.TarInfo(f"{folder.name}.tar")
+            member.size = stream.tell()
+            stream.seek(0)
+            outer.addfile(member, stream)
+    with tarfile.open(root / "ILSVRC2012_img_val.tar", "w", format=tarfile.GNU_FORMAT) as tar:
+        tar.add(tree / "val", arcname="val")
     return root
 
 

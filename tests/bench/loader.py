@@ -31,7 +31,7 @@ from harness.measure.data.loader import decode, sampling
 from harness.measure.data.loader.stream import CHUNK, StreamedData
 from harness.measure.data.sources import build
 from tests.bench.core import Row, Sample, clocked, measure, table
-from tests.bench.images import imagenet_sized_manifest, make_tree
+from tests.bench.images import as_official_tars, imagenet_sized_manifest, make_tree
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH = 64
@@ -258,13 +258,14 @@ def run(images: int, rounds: int, scratch: Path) -> dict[str, Any]:
     print(f"{images} generated JPEGs, mean {mean_kb:.0f} KB; {len(os.sched_getaffinity(0))} cores")
     with tempfile.TemporaryDirectory(dir=scratch) as temporary:
         stores = _prepared(tree, Path(temporary))
-        document = _tables(tree, stores, rounds)
+        tars = as_official_tars(tree, Path(temporary) / "tars")
+        document = _tables(tree, tars, stores, rounds)
     document["opening"] = _opening(scratch, tree, rounds)
     document["mean_kb"] = mean_kb
     return document
 
 
-def _tables(tree: Path, stores: dict[str, Path], rounds: int) -> dict[str, Any]:
+def _tables(tree: Path, tars: Path, stores: dict[str, Path], rounds: int) -> dict[str, Any]:
     bind: Callable[..., Callable[[], Sample]] = functools.partial
     jpeg, raw, square = stores["jpeg256"], stores["raw256"], stores["raw256square"]
     one = [
@@ -272,9 +273,11 @@ def _tables(tree: Path, stores: dict[str, Path], rounds: int) -> dict[str, Any]:
         Row("the reference with tuned malloc", bind(reference, tree), tuned_malloc=True),
         *(Row(f"decode alone: {name}", bind(decoding, tree, name)) for name in decode.DECODERS),
         Row("originals, like for like", bind(finished, tree)),
+        Row("official tars, like for like", bind(finished, tars)),
         Row("originals, like for like, torchvision.io", bind(finished, tree, decoder="torchvision")),
         Row("originals, float32, tuned malloc", bind(finished, tree), tuned_malloc=True),
         Row("originals, end to end, torchcodec", bind(to_device, tree, decoder="torchcodec"), tuned_malloc=True),
+        Row("official tars, end to end, torchcodec", bind(to_device, tars, decoder="torchcodec"), tuned_malloc=True),
         Row("originals, end to end, torchvision.io", bind(to_device, tree, decoder="torchvision"), tuned_malloc=True),
         Row("originals, end to end, pillow", bind(to_device, tree, decoder="pillow"), tuned_malloc=True),
         Row("prepared jpeg256, like for like", bind(finished, jpeg, "jpeg256")),
@@ -302,6 +305,8 @@ def _tables(tree: Path, stores: dict[str, Path], rounds: int) -> dict[str, Any]:
         two = [
             *(Row(f"{REFERENCE}, {n} workers", bind(reference_workers, tree, n), cores=2) for n in (1, 2)),
             *(Row(f"originals, {n} workers", bind(harness_workers, tree, "originals", n, 1), cores=2) for n in (1, 2)),
+            *(Row(f"official tars, {n} workers", bind(harness_workers, tars, "originals", n, 1), cores=2)
+              for n in (1, 2)),
             *(Row(f"prepared jpeg256, {n} workers", bind(harness_workers, jpeg, "jpeg256", n, 3), cores=2)
               for n in (1, 2)),
             *(Row(f"prepared raw256, {n} workers", bind(harness_workers, raw, "raw256", n, 6), cores=2)
