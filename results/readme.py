@@ -11,14 +11,20 @@ from typing import Any
 
 import yaml
 
+from harness.analyse.evidence.published import claims
+from harness.analyse.evidence.titles import named, short_title
 from harness.analyse.show import findings
 from harness.analyse.show.table import Table
+from harness.analyse.show.tables import main_table, rows_by_date
+from harness.analyse.show.templates import environment
 from harness.analyse.show.words import number
 from harness.cli import VERBS
 from harness.paths import ROOT
 from harness.record.errors import BadInput
 from harness.record.files import write_atomic
 
+TEMPLATES = environment(Path(__file__).parent / "templates")
+COLUMNS = ("architecture", "date", "reached", "PFLOP", "95 % or resolution", "factor", "flags")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -43,13 +49,37 @@ def fill(text: str, root: Path) -> str:
 def headline(root: Path) -> str:
     """The measured factor and halving time beside the published ones, and the figure."""
     shown = measured(root)
-    return NOTHING if shown is None else findings.headline(*shown)
+    if shown is None:
+        return NOTHING
+    folder, group, published = shown
+    trend, data = group["trend"], group["dataset"]
+    titles = {r["model"]: short_title(r["title"]) for r in group["rows"]}
+    subset = f" (a subset of {data['train_images']:,} training images)" if data["subset"] else ""
+    return TEMPLATES.get_template("headline.md.j2").render(
+        folder=folder,
+        trend=trend,
+        published=published,
+        data=named(data["name"]) + subset,
+        level=findings.level_words(group["target"]),
+        cheapest=titles[trend["cheapest"]],
+        reference=titles[trend["reference"]],
+        bound=trend["reference_censored"],
+        same=findings.published_factor(trend["cheapest"]) if trend["cheapest"] != "efficientnet_b0" else None,
+        study_level=f"{100 * claims()['target_top5']:.1f} %",
+        moore=findings.against_moore(trend),
+        note=findings.reference_note(group),
+        runs=sum(r["n"] for r in group["rows"] if r["in_trend"]),
+    )
 
 
 def results_table(root: Path) -> str:
     """The measured table, the columns a reader asks for first."""
     shown = measured(root)
-    return NOTHING if shown is None else findings.results_table(*shown[:2])
+    if shown is None:
+        return NOTHING
+    folder, group, _ = shown
+    table = main_table([row for row in rows_by_date(group) if row["in_trend"]]).only(*COLUMNS)
+    return TEMPLATES.get_template("table.md.j2").render(folder=folder, table=table.markdown())
 
 
 def findings_list(root: Path) -> str:

@@ -63,7 +63,7 @@ def test_every_command_is_run_here_or_says_what_it_needs(tmp_path: Path) -> None
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert (tmp_path / "demo" / "tour-table" / "TABLE.md").exists()
-    assert (tmp_path / "demo" / "tour.html").stat().st_size > 1_000_000
+    assert (tmp_path / "demo" / "tour.html").stat().st_size > 50_000
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "harness").write_text(f'#!/bin/sh\nexec {sys.executable} -m harness "$@"\n')
     (tmp_path / "bin" / "harness").chmod(0o755)

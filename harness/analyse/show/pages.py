@@ -4,8 +4,8 @@ import textwrap
 from types import SimpleNamespace
 from typing import Any
 
-from harness.analyse.show import tables
-from harness.analyse.show.findings import reference_note
+from harness.analyse.evidence.titles import named, short_title
+from harness.analyse.show import findings, tables
 from harness.analyse.show.table import TERMINAL_COLUMNS
 from harness.analyse.show.templates import render
 
@@ -19,6 +19,11 @@ def terminal(document: dict[str, Any]) -> str:
     """Return the short form, at most 100 columns wide."""
     text = render("terminal.txt.j2", **_names(document)).strip()
     return "\n".join(broken for line in text.splitlines() for broken in _broken(line))
+
+
+def _reference(group: dict[str, Any]) -> str:
+    """The architecture that factors are against."""
+    return next((short_title(r["title"]) for r in group["rows"] if r["model"] == group["reference"]), "AlexNet")
 
 
 def _broken(line: str) -> list[str]:
@@ -44,5 +49,10 @@ def _names(document: dict[str, Any]) -> dict[str, Any]:
         "counts": tables.counts,
         "has_trend": lambda group: group["trend"] is not None and not group["trend"]["reason"],
         "legend": tables.legend,
-        "reference_note": reference_note,
+        "reference_note": findings.reference_note,
+        "findings": lambda group: findings.lines(group, document["published"]),
+        "level_words": findings.level_words,
+        "named": named,
+        "with_plan": tables.with_plan,
+        "reference": _reference,
     }

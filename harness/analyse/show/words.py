@@ -37,11 +37,27 @@ def rounded(data: Any) -> Any:
 
 
 def interval(ends: Sequence[float | None] | None, digits: int = 3, opening: str = "[") -> str:
-    """As in [low, high]; an open upper end (censored draws) is ∞; the dash where there is none."""
+    """Return, for instance, "[13.6, 21.0]"; an open end is said in words; the dash where there is no interval.
+
+    `ends`: low and high. The low end is open where it is None or 0, the high end where it is None.
+    """
     if ends is None:
         return MISSING
     low, high = ends
-    return f"{opening}{number(low, digits)}, {'∞' if high is None else number(high, digits)}]"
+    if high is None:
+        return "no end known" if not low else f"{number(low, digits)} or more"
+    return f"{number(high, digits)} or less" if not low else f"{opening}{number(low, digits)}, {number(high, digits)}]"
+
+
+def span(ends: Sequence[float | None] | None) -> str:
+    """Return an interval for a sentence, for instance "11.3 to 527" or "13.6 or more"."""
+    words = interval(ends)
+    return words if ends is None or "[" not in words else words[1:-1].replace(", ", " to ")
+
+
+def several(count: int, noun: str) -> str:
+    """Return, for instance, "1 run" or "3 runs"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def times(factor: float | None, *, at_least: bool = False) -> str:

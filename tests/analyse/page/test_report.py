@@ -14,7 +14,7 @@ from harness.analyse.page.report import SIZE_LIMIT_BYTES
 from harness.analyse.page.sources import read_sources
 from harness.analyse.show.aggregate import build
 from harness.analyse.show.tables import csv_table
-from harness.analyse.show.words import interval, number
+from harness.analyse.show.words import number, span
 from harness.paths import ROOT
 from harness.record.folder import PROVENANCE, RUN, seal
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run, write_runs
@@ -48,8 +48,8 @@ def test_page_holds_the_document_and_stays_small(runs: Path, report: Path) -> No
     group = build(runs, draws=200)["groups"][0]
     trend = group["trend"]
     for words in (
-        f"{number(trend['reduction_factor'])}x", interval(trend["reduction_interval"]),
-        f"{number(trend['halving_months'])} months", interval(trend["halving_interval"]), group["key"],
+        f"{number(trend['reduction_factor'])}x", span(trend["reduction_interval"]),
+        f"{number(trend['halving_months'])} months", span(trend["halving_interval"]), group["key"],
     ):  # fmt: skip
         assert words in html
     for row in group["rows"]:

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from harness.analyse.show.table import Table
-from harness.analyse.show.words import interval, number, rounded
+from harness.analyse.show.words import interval, number, rounded, several, span
 
 
 @pytest.mark.parametrize(
@@ -15,9 +15,17 @@ def test_numbers(value, expected):
     assert number(value) == expected
 
 
-def test_an_open_end_is_infinite_and_no_interval_is_a_dash():
-    assert interval([1.0, None]) == "[1.00, ∞]"
+def test_open_ends_are_words_and_no_interval_is_a_dash():
+    assert interval([1.0, 2.0]) == "[1.00, 2.00]"
+    assert interval([1.0, None]) == "1.00 or more"
+    assert interval([0.0, 2.0]) == "2.00 or less"
+    assert interval([0.0, None]) == "no end known"
     assert interval(None) == "—"
+    assert (span([1.0, 2.0]), span([1.0, None]), span(None)) == ("1.00 to 2.00", "1.00 or more", "—")
+
+
+def test_one_is_singular():
+    assert [several(n, "run") for n in (0, 1, 2, 1000)] == ["0 runs", "1 run", "2 runs", "1,000 runs"]
 
 
 def test_columns_line_up():

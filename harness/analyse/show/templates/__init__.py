@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.analyse.show.words import interval, number
+from harness.analyse.show.words import interval, number, several, span, times
 
 HERE = Path(__file__).parent
 
@@ -20,7 +20,13 @@ def environment(*folders: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters.update(number=number, interval=interval)
+    made.filters.update(
+        number=number,
+        interval=interval,
+        several=several,
+        span=span,
+        times=lambda factor, bound=False: f"{'at least ' if bound else ''}{times(factor)}",
+    )
     return made
 
 
