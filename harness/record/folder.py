@@ -14,7 +14,7 @@ from typing import Any
 from harness.record.curve import Evaluation, parse_rows
 from harness.record.errors import RecordError
 from harness.record.files import sha256_of, write_atomic
-from harness.record.protocol import PROTOCOL_VERSION, comparability_key, digest
+from harness.record.protocol import READABLE_PROTOCOLS, comparability_key, digest
 from harness.record.target import Target
 
 CONFIG, PROVENANCE, CURVE, RUN = "config.yaml", "provenance.json", "curve.jsonl", "run.json"
@@ -107,10 +107,10 @@ def read_summary(folder: Path) -> dict[str, Any]:
     if not isinstance(summary, dict) or not summary.keys() >= RUN_KEYS:
         missing = sorted(RUN_KEYS - summary.keys()) if isinstance(summary, dict) else ["everything"]
         raise RecordError(f"{path}: not a run record, it lacks {', '.join(missing)}")
-    if summary["protocol_version"] != PROTOCOL_VERSION:
+    if summary["protocol_version"] not in READABLE_PROTOCOLS:
         raise RecordError(
-            f"{path}: protocol version {summary['protocol_version']}, this harness reads {PROTOCOL_VERSION}; "
-            "analyse it with the harness that wrote it"
+            f"{path}: protocol version {summary['protocol_version']}, this harness reads "
+            f"{' and '.join(map(str, READABLE_PROTOCOLS))}; analyse it with the harness that wrote it"
         )
     claimed = summary["self_sha256"]
     if digest({k: v for k, v in summary.items() if k != "self_sha256"}) != claimed:

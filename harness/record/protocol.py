@@ -9,6 +9,12 @@ from harness.record.target import Target
 PROTOCOL_VERSION = 1
 """Raised whenever a change makes old and new records incomparable (counting rules, evaluation, what a step is)."""
 
+READABLE_PROTOCOLS = (1, 2)
+"""Versions whose records this harness reads, checks and shows. A trend never mixes them.
+
+1: the first look at the level is the crossing. 2: the looks after it must confirm it (`Target.confirm`).
+"""
+
 
 def digest(data: Any) -> str:
     """sha256 (hex) of plain data in canonical JSON."""
@@ -23,7 +29,14 @@ def canonical_json(data: Any) -> str:
 def comparability_key(dataset_fingerprint: str, target: Target | None, protocol_version: int = PROTOCOL_VERSION) -> str:
     """Twelve hex digits over data set, target and protocol; a trend refuses to mix keys.
 
-    The target's `source` is prose about the value and stays out of the key.
+    Only what decides the cost to the level is in it. The target's `source` is prose; what the run did past the crossing
+    and which other levels it watched change nothing before it. A run that watches several has a key for each
+    (`Target.each`).
     """
-    level = None if target is None else {k: v for k, v in target.as_dict().items() if k != "source"}
+    level = None
+    if target is not None:
+        names = ("metric", "value", "split", "evaluations_per_epoch")
+        level = {name: getattr(target, name) for name in names}
+        if protocol_version > 1:
+            level["confirm"] = target.confirm
     return digest({"dataset": dataset_fingerprint, "target": level, "protocol": protocol_version})[:12]
