@@ -18,8 +18,10 @@ from harness.measure.machine import distributed
 from harness.measure.machine.device import Machine, prepare, resolve, seed_everything
 from harness.measure.machine.signals import StopFlag
 from harness.measure.mirror.journal import Tracker, start
+from harness.measure.training.average import build_average
 from harness.measure.training.loop import Diverged, Stopped, Training
-from harness.measure.training.optimise import TrainingLoss, build_average, build_optimizer
+from harness.measure.training.loss import TrainingLoss
+from harness.measure.training.optimiser import build_optimizer
 from harness.measure.training.progress import Display
 from harness.measure.training.resume import facts, restore
 from harness.measure.training.summary import summarise

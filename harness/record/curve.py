@@ -23,6 +23,8 @@ class Evaluation:
     loss: mean training loss since the previous evaluation; lr: the learning rate of the last step;
     train_seconds, eval_seconds, data_wait_seconds: cumulative over the run, train_seconds includes the waiting;
     energy_joules: cumulative, evaluation included, None where the hardware gives none.
+    live_correct_top1, live_correct_top5: where a recipe has averaged weights judged, what the weights themselves score
+    on the same images; None where there is no average. Both looks stand in `evaluation_macs`.
     """
 
     step: int
@@ -41,6 +43,13 @@ class Evaluation:
     eval_seconds: float
     data_wait_seconds: float
     energy_joules: float | None = None
+    live_correct_top1: int | None = None
+    live_correct_top5: int | None = None
+
+    @property
+    def looks(self) -> int:
+        """How often the split was run through a network for this evaluation."""
+        return 1 if self.live_correct_top1 is None else 2
 
     @property
     def train_macs(self) -> int:
@@ -52,15 +61,14 @@ class Evaluation:
         return self.correct_top1 if metric == "top1" else self.correct_top5
 
     def as_line(self) -> str:
-        """The JSON line, newline included; an absent energy is left out."""
-        row = {f.name: getattr(self, f.name) for f in fields(self)}
-        if row["energy_joules"] is None:
-            del row["energy_joules"]
+        """The JSON line, newline included; what is absent is left out."""
+        row = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
         return json.dumps(row, allow_nan=False) + "\n"
 
 
 FIELDS = tuple(f.name for f in fields(Evaluation))
-_REQUIRED = frozenset(FIELDS) - {"energy_joules"}
+_OPTIONAL = ("energy_joules", "live_correct_top1", "live_correct_top5")
+_REQUIRED = frozenset(FIELDS) - set(_OPTIONAL)
 _INTEGERS = ("step", "images", "train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs")
 
 
@@ -96,15 +104,15 @@ def parse_columns(content: str, path: Path) -> dict[str, list[Any]]:
     try:
         rows: Any = json.loads("[" + ",".join(content.splitlines()) + "]")
         names = tuple(rows[0]) if rows else FIELDS
-        plain = names in (FIELDS, FIELDS[:-1]) and all(tuple(row) == names for row in rows)
+        in_order = names == tuple(name for name in FIELDS if name in _REQUIRED or name in names)
+        plain = in_order and all(tuple(row) == names for row in rows)
     except (ValueError, TypeError):
         plain = False
     if not plain or not rows:
         found = parse_rows(content, path)
         return {name: [getattr(row, name) for row in found] for name in FIELDS}
     columns = dict(zip(names, map(list, zip(*(row.values() for row in rows), strict=True)), strict=True))
-    columns.setdefault("energy_joules", [None] * len(rows))
-    return columns
+    return {name: columns.get(name) or [None] * len(rows) for name in FIELDS}
 
 
 def append(path: Path, row: Evaluation) -> None:
@@ -143,6 +151,10 @@ def monotone_defects(rows: list[Evaluation]) -> list[str]:
     for number, row in enumerate(rows, start=1):
         if not 0 <= row.correct_top1 <= row.correct_top5 <= row.total or row.total <= 0:
             defects.append(f"evaluation {number}: counts {row.correct_top1}, {row.correct_top5} of {row.total}")
+        top1, top5 = row.live_correct_top1, row.live_correct_top5
+        absent = top1 is None and top5 is None
+        if not absent and (top1 is None or top5 is None or not 0 <= top1 <= top5 <= row.total):
+            defects.append(f"evaluation {number}: live counts {top1}, {top5} of {row.total}")
     for number, (a, b) in enumerate(pairwise(rows), start=2):
         falls = [name for name in _INTEGERS if getattr(b, name) < getattr(a, name)]
         if b.step <= a.step:

@@ -33,7 +33,7 @@ from harness.measure.config.schema import Config
 from harness.measure.machine.device import Machine, energy_counter, prepare, resolve
 from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run as harness_run
-from harness.measure.training.optimise import TrainingLoss
+from harness.measure.training.loss import TrainingLoss
 from harness.record.folder import read_run
 from harness.record.units import FLOPS_PER_MAC
 from tests.bench import core

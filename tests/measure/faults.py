@@ -33,7 +33,13 @@ SMALL = [
     "data=fake", "target=none", "model=alexnet", "model.name=net", "model.min_resolution=16", "data.resolution=16",
     f"budget.epochs={EPOCHS}", "evaluations_per_epoch=2", "device=cpu", "threads=1", "recipe.lr=0.05",
 ]  # fmt: skip
-STATEFUL = [*SMALL, "+model.kwargs.norm=true", "+model.kwargs.dropout=0.3", "recipe.ema_decay=0.9"]
+STATEFUL = [
+    *SMALL,
+    "+model.kwargs.norm=true",
+    "+model.kwargs.dropout=0.3",
+    "recipe.average=ema",
+    "recipe.average_decay=0.9",
+]
 STATEFUL += ["recipe.accumulation_steps=2", "recipe.train_transform=random_crop", "recipe.mixup_alpha=0.2"]
 """A run with everything that has a state: BatchNorm, dropout, momentum, weight average, augmentation, mixup."""
 

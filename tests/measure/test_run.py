@@ -167,8 +167,7 @@ def test_accumulation_and_resolutions_are_billed_as_they_happen(tiny_config: Mak
 
     models.ZOO["tiny"] = Pooled  # the fixture's monkeypatch restores it
     schedule = "recipe.resolution_schedule=[{from_epoch: 0, resolution: 16}, {from_epoch: 1, resolution: 24}]"
-    frozen = "recipe.frozen=[{from_epoch: 2, prefix: conv}]"
-    config = tiny_config(schedule, frozen, "budget.epochs=3", "recipe.accumulation_steps=4", "data.resolution=24")
+    config = tiny_config(schedule, "budget.epochs=3", "recipe.accumulation_steps=4", "data.resolution=24")
     last = read_run(measure(config).folder).curve[-1]
 
     def forward(side: int) -> int:
@@ -178,7 +177,7 @@ def test_accumulation_and_resolutions_are_billed_as_they_happen(tiny_config: Mak
         return forward(side)
 
     head_input_gradient = 40  # the convolution reads the image, which needs no gradient
-    expected_backward = weight_gradient(16) + head_input_gradient + weight_gradient(24) + head_input_gradient + 40
+    expected_backward = weight_gradient(16) + 2 * weight_gradient(24) + 3 * head_input_gradient
     assert last.train_forward_macs == 240 * (forward(16) + 2 * forward(24))
     assert last.train_backward_macs == 240 * expected_backward
 
@@ -250,7 +249,13 @@ def test_going_on_with_other_data_is_refused(
 
 
 def test_averaged_weights_clipping_and_adamw_train_too(tiny_config: MakeConfig) -> None:
-    extras = ("recipe.ema_decay=0.9", "recipe.gradient_clip_norm=1", "recipe.optimizer=adamw", "recipe.lr=0.01")
+    extras = (
+        "recipe.average=ema",
+        "recipe.average_decay=0.9",
+        "recipe.gradient_clip_norm=1",
+        "recipe.optimizer=adamw",
+        "recipe.lr=0.01",
+    )
     more = ("recipe.decay_norm_and_bias=false", "recipe.label_smoothing=0.1", "recipe.randaugment=true")
     assert measure(tiny_config(*extras, *more)).outcome == "budget_exhausted"
 

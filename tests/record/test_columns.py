@@ -12,9 +12,12 @@ WHERE = Path("curve.jsonl")
 ROWS = evaluations(Made("alexnet", [0.1, 0.4, 0.6]))
 
 
+@pytest.mark.parametrize("live", [None, 7])
 @pytest.mark.parametrize("energy", [None, 12.5])
-def test_columns_are_the_rows(energy):
-    rows = [dataclasses.replace(row, energy_joules=energy) for row in ROWS]
+def test_columns_are_the_rows(energy, live):
+    rows = [
+        dataclasses.replace(row, energy_joules=energy, live_correct_top1=live, live_correct_top5=live) for row in ROWS
+    ]
     columns = parse_columns("".join(row.as_line() for row in rows), WHERE)
     assert columns == {name: [getattr(row, name) for row in rows] for name in FIELDS}
 

@@ -1,6 +1,7 @@
 """Auditing records offline: schema, hashes, monotone ledger, target, protocol, and the MACs counted again."""
 
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ def _target(s: dict[str, Any], curve: list[Evaluation]) -> list[str]:
 def _bill(s: dict[str, Any], config: dict[str, Any], curve: list[Evaluation]) -> list[str]:
     """With one resolution and nothing frozen, every line of the ledger is images x MACs per image, exactly."""
     bill, recipe = s["bill"], config["recipe"]
-    evaluated = [("evaluation_macs", "evaluation_macs", lambda n, row: n * row.total)]
+    looks = list(accumulate(row.looks for row in curve))
+    evaluated = [("evaluation_macs", "evaluation_macs", lambda n, row: looks[n - 1] * row.total)]
     trained = [
         ("train_forward_macs", "forward_macs", lambda n, row: row.images),
         ("train_backward_macs", None, lambda n, row: row.images),

@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_SAYS_NOTHING = re.compile(
+    r"(?m)^  (?:epochs:.*|frozen: \[\]|ema_decay: 0\.0|average: none|average_decay: null|epsilon: null)\n"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -42,9 +46,12 @@ class Plan:
 
 
 def recipe_settings(config_text: str) -> str:
-    """The `recipe:` block of a resolved config, its length apart; empty where it has none."""
+    """The `recipe:` block of a resolved config, its length and what it does not use apart; empty where it has none.
+
+    Keys came and went with versions; where they say that something is off, records with and without are one plan.
+    """
     block = re.search(r"^recipe:.*\n(?:[ \t#-].*\n|\n)*", config_text + "\n", re.MULTILINE)
-    return "" if block is None else re.sub(r"(?m)^  epochs:.*\n", "", block[0])
+    return "" if block is None else _SAYS_NOTHING.sub("", block[0])
 
 
 def told_apart(plans: Sequence[Plan]) -> list[str]:

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.measure.config.schema import Config
+from harness.measure.config.schema import Config, RecipeConfig
 from harness.measure.config.validate import validate
 from harness.paths import CONF
 from harness.record.errors import BadInput
@@ -152,7 +152,7 @@ def semantic(config: Config) -> dict[str, Any]:
     whole = asdict(config)
     return {
         "model": {k: whole["model"][k] for k in _SEMANTIC_MODEL},
-        "recipe": whole["recipe"],
+        "recipe": _semantic_recipe(config.recipe),
         "data": {k: whole["data"][k] for k in _SEMANTIC_DATA},
         "target": {k: whole["target"][k] for k in _SEMANTIC_TARGET},
         "epochs": config.budget.epochs,
@@ -161,6 +161,18 @@ def semantic(config: Config) -> dict[str, Any]:
         "sync_batchnorm": config.sync_batchnorm,
         "protocol": PROTOCOL_VERSION,
     }
+
+
+def _semantic_recipe(recipe: RecipeConfig) -> dict[str, Any]:
+    """The recipe in the words of the first records, so that a run that means the same keeps its name.
+
+    What came later enters only where it alters a run: an average (which now warms up) does, and layers frozen midway,
+    an option once, are always none.
+    """
+    told = asdict(recipe)
+    average = {name: told.pop(name) for name in ("average", "average_decay")}
+    told |= {"ema_decay": 0.0, "frozen": []}
+    return told if recipe.average == "none" else told | average
 
 
 def run_id(config: Config) -> str:

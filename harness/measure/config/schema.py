@@ -56,14 +56,6 @@ class ResolutionPhase:
 
 
 @dataclass
-class FrozenPhase:
-    """From this epoch on, parameters whose name starts with `prefix` are not trained."""
-
-    from_epoch: int
-    prefix: str
-
-
-@dataclass
 class RecipeConfig:
     """How a network is trained. See conf/recipe/small.yaml for each key."""
 
@@ -81,14 +73,19 @@ class RecipeConfig:
     schedule_every_epochs: int
     warmup_epochs: float
     label_smoothing: float
-    ema_decay: float
+    average: str
+    average_decay: float | None
     gradient_clip_norm: float
     train_transform: str
     flip: bool
     randaugment: bool
     mixup_alpha: float
     resolution_schedule: list[ResolutionPhase]
-    frozen: list[FrozenPhase]
+
+    def resolution_at(self, epoch: int, base_resolution: int) -> int:
+        """Training resolution in an epoch: that of the last phase begun, else the base."""
+        begun = [phase for phase in self.resolution_schedule if phase.from_epoch <= epoch]
+        return max(begun, key=lambda phase: phase.from_epoch).resolution if begun else base_resolution
 
 
 @dataclass

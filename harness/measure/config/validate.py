@@ -10,6 +10,7 @@ from harness.record.target import Target
 CHOICES: dict[str, Sequence[str]] = {
     "recipe.optimizer": ("sgd", "nesterov", "rmsprop", "adamw"),
     "recipe.schedule": ("step", "exponential", "cosine", "onecycle", "constant"),
+    "recipe.average": ("none", "ema"),
     "recipe.train_transform": ("none", "random_crop", "resized_crop"),
     "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", "fp32", "tf32", "bf16", "fp16"),
@@ -36,12 +37,11 @@ NOT_NEGATIVE = [
     "recipe.weight_decay",
     "recipe.warmup_epochs",
     "recipe.label_smoothing",
-    "recipe.ema_decay",
     "recipe.gradient_clip_norm",
     "recipe.mixup_alpha",
     "model.auxiliary_weight",
 ]
-BELOW_ONE = ("recipe.momentum", "recipe.ema_decay")
+BELOW_ONE = ("recipe.momentum",)
 POSITIVE_OR_NONE = (
     "data.images_per_class",
     "data.evaluation_images_per_class",
@@ -72,6 +72,8 @@ def validate(config: Config) -> None:
     _validate_resolutions(config)
     if not config.recipe.label_smoothing <= 1:
         raise BadInput(f"recipe.label_smoothing={config.recipe.label_smoothing}: it must be at most 1")
+    if (decay := config.recipe.average_decay) is not None and not 0 < decay < 1:
+        raise BadInput(f"recipe.average_decay={decay}: it must be above 0 and below 1, or null for no upper limit")
     if config.recipe.optimizer == "nesterov" and config.recipe.momentum == 0:
         raise BadInput("recipe.momentum=0: recipe.optimizer=nesterov needs it above 0; raise it or use sgd")
     if config.recipe.accumulation_steps > config.recipe.batch_size:

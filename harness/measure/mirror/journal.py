@@ -250,6 +250,9 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, float]:
     if evaluation.train_seconds > 0:
         row["images_per_second"] = evaluation.images / evaluation.train_seconds
         row["data_wait_share"] = evaluation.data_wait_seconds / evaluation.train_seconds
+    if evaluation.live_correct_top1 is not None and evaluation.live_correct_top5 is not None:
+        row["live/top1"] = evaluation.live_correct_top1 / evaluation.total
+        row["live/top5"] = evaluation.live_correct_top5 / evaluation.total
     if evaluation.energy_joules is not None:
         row["energy_joules"] = evaluation.energy_joules
     return row

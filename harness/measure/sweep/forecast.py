@@ -126,7 +126,7 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
         finished = is_finished(run_folder(config))
         macs = 0 if finished else training + evaluations
         speed = PEAK_FLOPS_PER_SECOND[_gpu(config)] * config.budget.utilisation
-        copies = 1 + _STATES[config.recipe.optimizer] + (config.recipe.ema_decay > 0)
+        copies = 1 + _STATES[config.recipe.optimizer] + (config.recipe.average != "none")
         rows.append(
             Forecast(
                 run_id=run_id(config),

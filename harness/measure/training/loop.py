@@ -18,9 +18,10 @@ from harness.measure.machine.device import Machine, energy_counter
 from harness.measure.machine.signals import StopFlag
 from harness.measure.mirror.journal import Tracker
 from harness.measure.training import resume
-from harness.measure.training.evaluate import evaluate
-from harness.measure.training.optimise import TrainingLoss, freeze, learning_rate, resolution_at
+from harness.measure.training.evaluate import Counts, evaluate
+from harness.measure.training.loss import TrainingLoss
 from harness.measure.training.progress import Display
+from harness.measure.training.schedule import learning_rate
 from harness.measure.training.step import optimise_step
 from harness.record.curve import Evaluation
 from harness.record.ledger import Ledger
@@ -91,13 +92,13 @@ class Training:
         self._read_every = self.config.log_every_steps if self.machine.device.type == "cuda" else 1
         self._energy = energy_counter(self.machine.device)
         self._saved_at = time.monotonic()
-        self.parallel = self.network  # averaging gradients over the ranks
-        self._parallel_trains: tuple[bool, ...] = ()
+        self.parallel = self.network  # from the first step on, with gradients averaged over the ranks
 
     def train(self) -> str:
         """Train until the target or the end of the plan; returns the outcome. Raises Diverged or Stopped."""
         if distributed.any_true(self.writer is not None and self._target_reached(self.writer.rows()[-1:]), self.world):
             return "reached"  # stopped between the last evaluation and the seal
+        self.parallel = distributed.parallel(self.network, self.world)
         self.display.started(self.position.images)
         while self.position.epoch < self.config.budget.epochs:
             if self._train_epoch():
@@ -109,10 +110,8 @@ class Training:
     def _train_epoch(self) -> bool:
         """The rest of the current epoch; True when the target was reached in it."""
         config, position = self.config, self.position
-        freeze(self.model, config.recipe, epoch=position.epoch)
-        resolution = resolution_at(config.recipe, config.data.resolution, epoch=position.epoch)
+        resolution = config.recipe.resolution_at(position.epoch, config.data.resolution)
         bill = self.bills.at(resolution)
-        self._join_gradients()
         self.parallel.train()
         started, joules = self._clock()
         for images, labels in self._batches(resolution):
@@ -161,12 +160,6 @@ class Training:
         stopping, saving = distributed.sum_integers([self.stop.signal_name is not None, overdue], self.world)
         return stopping > 0, saving > 0
 
-    def _join_gradients(self) -> None:
-        """Average gradients over the ranks, anew whenever the recipe freezes more parameters."""
-        trains = tuple(parameter.requires_grad for parameter in self.model.parameters())
-        if trains != self._parallel_trains:
-            self.parallel, self._parallel_trains = distributed.parallel(self.network, self.world), trains
-
     def _batches(self, resolution: int) -> Iterator[Batch]:
         """The epoch's remaining batches; the time a step waits for one is on the clock of its own."""
         batches = self.data.train_batches(
@@ -206,21 +199,13 @@ class Training:
 
     def _evaluate(self, lr: float) -> Evaluation:
         """One evaluation: counted, billed, appended to the curve."""
-        position, config = self.position, self.config
+        position = self.position
         started, joules = self._clock()
-        network = self.average if self.average is not None else self.network
-        distributed.share_buffers(network, self.world)
-        counts = evaluate(
-            network,
-            self.data, self.machine, self.world,
-            resolution=config.data.resolution, batch_size=self._evaluation_batch(),
-        )  # fmt: skip
+        counts = self._look(self.network if self.average is None else self.average)
+        live = None if self.average is None else self._look(self.network)
         self.machine.synchronise()
         position.eval_seconds += time.perf_counter() - started
         self._add_energy(joules)
-        bill = self.bills.at(config.data.resolution)
-        position.ledger.bill_evaluation(counts.total, evaluation_macs=bill.evaluation_macs)
-        self._journal()
         row = Evaluation(
             step=position.step,
             epoch=round(position.step / self.steps_per_epoch, 6),
@@ -233,12 +218,25 @@ class Training:
             eval_seconds=round(position.eval_seconds, 3),
             data_wait_seconds=round(position.data_wait_seconds, 3),
             energy_joules=position.energy_joules,
+            live_correct_top1=None if live is None else live.correct_top1,
+            live_correct_top5=None if live is None else live.correct_top5,
         )
         position.loss_sum, position.loss_count = 0.0, 0
         if self.writer is not None:
             self.writer.append(row)
         self.display.evaluation(row)
         return row
+
+    def _look(self, network: nn.Module) -> Counts:
+        """Run the evaluation split through a network once, and bill it."""
+        distributed.share_buffers(network, self.world)
+        resolution = self.config.data.resolution
+        batch_size = self._evaluation_batch()
+        counts = evaluate(network, self.data, self.machine, self.world, resolution=resolution, batch_size=batch_size)
+        macs = self.bills.at(resolution).evaluation_macs
+        self.position.ledger.bill_evaluation(counts.total, evaluation_macs=macs)
+        self._journal()
+        return counts
 
     def _evaluation_batch(self) -> int:
         """On a GPU a small network at 64 pixels waits for launches, not for arithmetic: fewer and larger batches."""

@@ -9,7 +9,7 @@ from torch import nn
 from harness.measure.data.keyed import keyed_seed
 from harness.measure.data.protocol import Batch
 from harness.measure.machine.distributed import gradients_shared
-from harness.measure.training.optimise import set_learning_rate
+from harness.measure.training.optimiser import set_learning_rate
 
 if TYPE_CHECKING:
     from harness.measure.training.loop import Training

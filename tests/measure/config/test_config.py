@@ -74,8 +74,9 @@ def test_every_key_has_a_comment(path: Path) -> None:
         (["seed=-1"], "seed=-1: it must not be negative"),
         (["recipe.momentum=1"], "recipe.momentum=1.0: it must be below 1"),
         (["recipe.momentum=-0.1"], "recipe.momentum=-0.1: it must not be negative"),
-        (["recipe.ema_decay=1.5"], "recipe.ema_decay=1.5: it must be below 1"),
-        (["recipe.ema_decay=1"], "recipe.ema_decay=1.0: it must be below 1"),
+        (["recipe.average_decay=1.5"], "recipe.average_decay=1.5: it must be above 0 and below 1"),
+        (["recipe.average_decay=1"], "recipe.average_decay=1.0: it must be above 0 and below 1"),
+        (["recipe.average=swa"], "recipe.average=swa: use one of none, ema"),
         (["recipe.label_smoothing=2"], "recipe.label_smoothing=2.0: it must be at most 1"),
         (["recipe.label_smoothing=-1"], "recipe.label_smoothing=-1.0: it must not be negative"),
         (["recipe.label_smoothing=nan"], "recipe.label_smoothing=nan"),
@@ -94,7 +95,7 @@ def test_bad_input_gets_one_clear_line(overrides: list[str], message: str) -> No
 
 
 def test_the_ends_of_what_a_recipe_may_say_compose() -> None:
-    ends = ["recipe.momentum=0", "recipe.ema_decay=0", "recipe.label_smoothing=1"]
+    ends = ["recipe.momentum=0", "recipe.average_decay=null", "recipe.label_smoothing=1"]
     for optimizer in ("sgd", "rmsprop", "adamw"):
         assert compose([*ends, f"recipe.optimizer={optimizer}"]).recipe.momentum == 0
     assert compose(["recipe.optimizer=nesterov", "recipe.momentum=0.01"]).recipe.optimizer == "nesterov"

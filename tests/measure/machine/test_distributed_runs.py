@@ -71,17 +71,12 @@ def test_one_and_two_processes_give_one_curve(tmp_path: Path, free_port: int, mo
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-6)
 
 
-def test_all_ranks_hold_the_same_weights_and_freeze_alike(tmp_path: Path, free_port: int) -> None:
-    words = [*STATEFUL, "recipe.frozen=[{from_epoch: 1, prefix: conv}]"]
-    assert train(tmp_path, words, port=free_port) == [0, 0]
+def test_all_ranks_hold_the_same_weights(tmp_path: Path, free_port: int) -> None:
+    assert train(tmp_path, STATEFUL, port=free_port) == [0, 0]
     weights = [torch.load(tmp_path / "run" / f"weights{rank}.pt") for rank in (0, 1)]
     for name, tensor in weights[0].items():
         if "running" not in name:  # BatchNorm's statistics are rank 0's, given to the others when they are used
             assert torch.equal(weights[1][name], tensor), name
-    curve = record(tmp_path).curve
-    first, last = curve[1], curve[-1]  # the ends of the first, whole epoch and of the last one
-    assert last.train_forward_macs == 3 * first.train_forward_macs
-    assert last.train_backward_macs < 3 * first.train_backward_macs
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -2,12 +2,10 @@ import math
 from itertools import pairwise
 
 import pytest
-import torch
-from torch import nn
 
 from harness.measure.config.compose import compose
 from harness.measure.config.schema import RecipeConfig
-from harness.measure.training.optimise import TrainingLoss, build_optimizer, learning_rate
+from harness.measure.training.schedule import learning_rate
 
 
 def recipe(*overrides: str) -> RecipeConfig:
@@ -54,18 +52,3 @@ def test_cosine_after_warmup() -> None:
 
 def test_constant_stays() -> None:
     assert set(rates(recipe("recipe.schedule=constant", "recipe.lr=0.5"), 2)) == {0.5}
-
-
-def test_norms_and_biases_can_be_left_undecayed() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
-    optimizer = build_optimizer(net, recipe("recipe.decay_norm_and_bias=false", "recipe.weight_decay=0.1"), fused=False)
-    shapes = {group["weight_decay"]: [tuple(p.shape) for p in group["params"]] for group in optimizer.param_groups}
-    assert shapes == {0.1: [(4, 3, 1, 1), (2, 4)], 0.0: [(4,), (4,), (4,), (2,)]}
-
-
-def test_auxiliary_heads_add_their_weighted_loss() -> None:
-    logits, labels = torch.tensor([[2.0, 0.0]]), torch.tensor([0])
-    loss = TrainingLoss(label_smoothing=0.0, auxiliary_weight=0.3)
-    plain = math.log(1 + math.exp(-2))
-    assert loss(logits, labels).item() == pytest.approx(plain)
-    assert loss((logits, -logits, None), labels).item() == pytest.approx(plain + 0.3 * (plain + 2))
