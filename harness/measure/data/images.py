@@ -122,7 +122,8 @@ def select(data: DataConfig, *, decoder: str, fresh: bool = False) -> Selection:
         for split, kept in ((manifest.train, part.train), (manifest.evaluation, part.evaluation))
     )
     # a source with ImageNet's own class names and fewer images is a part of ImageNet, whoever cut it
-    subset = part.is_cut or (manifest.looks_like_imagenet and not manifest.is_full_imagenet)
+    whole = manifest.is_full_imagenet or manifest.is_full_tiny_imagenet
+    subset = part.is_cut or (manifest.looks_like_imagenet and not whole)
     notes: dict[str, str | int] = {
         "layout": manifest.kind,
         "labels_from": manifest.labels_from,

@@ -40,6 +40,17 @@ def test_a_subset_that_is_all_of_a_smaller_tree_has_that_trees_fingerprint(own_t
     assert load(larger).fingerprint != load(own_tree).fingerprint
 
 
+def test_a_class_that_was_not_drawn_is_no_part_of_the_subset(own_tree: Path, tmp_path: Path) -> None:
+    """Two trees of three classes; the one that is not among the two drawn holds other images."""
+    drawn = load(own_tree, classes=2)
+    kept = {Path(drawn._train.path(i)).parent.name for i in range(drawn.train_images)}
+    (left_out,) = set(WNIDS) - kept
+    other = Path(shutil.copytree(own_tree, tmp_path / "other"))
+    (other / "train" / left_out / "more.JPEG").write_bytes(encoded(picture(8, 40, 40)))
+    assert load(other, classes=2).fingerprint == drawn.fingerprint
+    assert load(other).fingerprint != load(own_tree).fingerprint
+
+
 def test_another_image_or_label_is_another_set(own_tree: Path) -> None:
     seen = {load(own_tree).fingerprint}
     train_image = own_tree / "train" / WNIDS[0] / f"{WNIDS[0]}_0.JPEG"

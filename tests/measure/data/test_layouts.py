@@ -1,5 +1,7 @@
 """Every layout that people have ImageNet in: one fingerprint, the same pixels, nothing written beside the data."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,39 @@ def test_every_layout_has_the_identity_of_the_class_folders(
     assert said == [f"data.root={made[layout]}: {manifest.kind}; labels from {manifest.labels_from}"]
     assert list(snapshot(made[layout])) == before
     assert manifest.ignored_files == 0
+
+
+@pytest.mark.parametrize("below", ["ILSVRC", "ILSVRC/Data/CLS-LOC"])
+@pytest.mark.parametrize("layout", ["Kaggle", "Kaggle, labels from the boxes"])
+def test_kaggles_tree_is_known_at_every_depth(made: dict[str, Path], layout: str, below: str) -> None:
+    """The labels lie above the root."""
+    manifest = open_manifest(made[layout] / below)
+    assert manifest.fingerprint == open_manifest(made["class folders"]).fingerprint
+    assert (manifest.kind, manifest.labels_from) == TAKEN_FOR[layout]
+
+
+@pytest.mark.parametrize("form", ["gnu", "pax", "ustar", "v7"])
+@pytest.mark.parametrize("where", ["train", ".", "train/."])
+def test_tars_as_people_make_them(made: dict[str, Path], tmp_path: Path, form: str, where: str) -> None:
+    """By the program tar, of class folders, with the folder's name, without it, or with a dot before it."""
+    for split in ("train", "val"):
+        inside = where.replace("train", split)
+        source = made["class folders"] if split in where.replace("train", split) else made["class folders"] / split
+        command = ["tar", f"--format={form}", "-cf", str(tmp_path / f"{split}.tar"), "-C", str(source), inside]
+        subprocess.run(command, check=True)
+    manifest = open_manifest(tmp_path)
+    assert manifest.fingerprint == open_manifest(made["class folders"]).fingerprint
+    assert (manifest.kind, manifest.labels_from) == ("tars", "the folders' names in the archive")
+
+
+def test_shards_in_folders_of_their_splits_with_notes_beside_them(made: dict[str, Path], tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "_info.json").write_text("{}")
+        for shard in made["WebDataset, .cls"].glob(f"*-{split}-*.tar"):
+            shutil.copy(shard, tmp_path / split)
+    (tmp_path / "validation").rename(tmp_path / "val")
+    assert open_manifest(tmp_path).fingerprint == open_manifest(made["class folders"]).fingerprint
 
 
 @pytest.mark.parametrize("layout", IN_PLACE)

@@ -272,3 +272,21 @@ def test_of_processes_that_start_together_one_reads_the_source(tree: Path) -> No
         process.join()
     assert len({fingerprint for fingerprint, _ in results}) == 1
     assert sum(reads for _, reads in results) == 1
+
+
+def test_of_two_ranks_one_reads_the_source(own_tree: Path, tmp_path: Path) -> None:
+    """A real run of two processes, as torchrun starts them."""
+    words = ["train", "data=imagenet", f"data.root={own_tree}", "model=shufflenet_v2_x1_0", "target=none", "device=cpu"]
+    words += [
+        "budget.epochs=1",
+        "recipe.batch_size=4",
+        "data.resolution=32",
+        "data.workers=0",
+        "evaluations_per_epoch=1",
+    ]
+    words += ["threads=1", "evaluations_per_epoch=1", f"out={tmp_path / 'runs'}", "recipe=small"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "harness"]
+    done = subprocess.run([*torchrun, *words], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr.count(f"reading the images under {own_tree}, once") == 1
+    assert done.stderr.count(f"data.root={own_tree}: class folders") == 2

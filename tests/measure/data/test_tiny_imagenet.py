@@ -1,8 +1,10 @@
 """data=tiny_imagenet: the public download as it lies, and the same images in class folders, are one set."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from harness import cli
 from harness.measure.config.compose import compose
 from harness.measure.data.kept import Kept
 from harness.measure.data.sources import build
+from harness.measure.data.store.manifest import Split, open_manifest
 from harness.record.errors import BadInput
 from harness.record.folder import find_run_folders, read_run
 from tests.measure.data.conftest import WNIDS, encoded, picture
@@ -132,6 +135,24 @@ def test_a_wrong_table_gets_one_line(tiny: Path, text: str, message: str) -> Non
     with pytest.raises(BadInput, match=message) as caught:
         load(tiny, "tiny_imagenet")
     assert "\n" not in str(caught.value)
+
+
+def test_all_of_it_is_no_subset(tiny: Path) -> None:
+    """200 classes, 100,000 + 10,000 files of 2 KB; the same numbers of full-size images are a part of ImageNet."""
+    manifest = open_manifest(tiny)
+    assert not manifest.is_full_tiny_imagenet
+    classes = tuple(f"n{i:08d}" for i in range(200))
+
+    def split(images: int, size_bytes: int) -> Split:
+        labels = np.arange(images, dtype=np.int32) % 200
+        return replace(manifest.train, labels=labels, sizes_bytes=np.full(images, size_bytes))
+
+    small, large = (
+        replace(manifest, classes=classes, train=split(100_000, size), evaluation=split(10_000, size))
+        for size in (2_000, 110_000)
+    )
+    assert small.is_full_tiny_imagenet
+    assert not large.is_full_tiny_imagenet
 
 
 def test_a_run_on_it_leaves_a_record(tiny: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from scipy.io import loadmat
 from harness.measure.data.layouts.found import SCAN_THREADS, cannot_read
 from harness.record.errors import BadInput
 
+KAGGLE_TABLES = ("LOC_val_solution.csv", "Annotations/CLS-LOC/val")
 _TRAILING_WNID, _LEADING_WNID = re.compile(r"_(n\d{8})$"), re.compile(r"^(n\d{8})_")
 
 
@@ -49,9 +50,9 @@ class Table:
 def find_table(near: Path) -> Table:
     """The table of ILSVRC 2012's validation labels in a folder or above it: Kaggle's csv, its boxes, the devkit."""
     candidates: tuple[tuple[str, Callable[[Path], dict[str, str]]], ...] = (
-        ("LOC_val_solution.csv", kaggle_solution),
-        ("Annotations/CLS-LOC/val", boxes),
-        ("ILSVRC/Annotations/CLS-LOC/val", boxes),
+        (KAGGLE_TABLES[0], kaggle_solution),
+        (KAGGLE_TABLES[1], boxes),
+        (f"ILSVRC/{KAGGLE_TABLES[1]}", boxes),
         ("ILSVRC2012_devkit_t12", devkit),
         ("ILSVRC2012_devkit_t12.tar.gz", devkit),
     )

@@ -9,7 +9,14 @@ from pathlib import Path
 from harness.measure.data.layouts.archives import ARCHIVE_SUFFIXES, archives
 from harness.measure.data.layouts.folders import Seen, class_folders, flat_folder, names_in
 from harness.measure.data.layouts.found import Found, Reading, cannot_read, is_image, stamp
-from harness.measure.data.layouts.labels import Table, find_table, leading_wnid, tiny_annotations, trailing_wnid
+from harness.measure.data.layouts.labels import (
+    KAGGLE_TABLES,
+    Table,
+    find_table,
+    leading_wnid,
+    tiny_annotations,
+    trailing_wnid,
+)
 from harness.measure.data.layouts.parquet import parquet
 from harness.record.errors import BadInput
 
@@ -78,8 +85,9 @@ def _inside(root: Path, folder: str) -> Place:
     """A split's folder of its own may hold archives in place of images: class tars, shards, parquet."""
     folders, files = names_in(root / folder)
     for kind, suffixes in (("parquet", (".parquet",)), ("tar", ARCHIVE_SUFFIXES)):
-        if not folders and files and all(name.endswith(suffixes) for name in files):
-            return Place(kind, [f"{folder}/{name}" for name in files])
+        chosen = [name for name in files if name.endswith(suffixes)]  # beside them may lie notes on the shards
+        if chosen and not folders and not any(is_image(name) for name in files):
+            return Place(kind, [f"{folder}/{name}" for name in chosen])
     return Place("folder", [folder])
 
 
@@ -148,7 +156,7 @@ def _name_numbers(root: Path, splits: list[Found]) -> None:
 
 
 def _kind(base: str, train: Place, evaluation: Place, words: set[str], table: Table) -> str:
-    if "CLS-LOC" in base:
+    if "CLS-LOC" in base or (table.words in words and table.words in KAGGLE_TABLES):
         return "Kaggle's tree, ILSVRC/Data/CLS-LOC"
     if "parquet" in (train.kind, evaluation.kind):
         return "Hugging Face's parquet files"

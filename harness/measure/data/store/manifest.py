@@ -35,6 +35,7 @@ FORMAT = 2
 IMAGENET_CLASSES = 1000
 IMAGENET_TRAIN_IMAGES = 1_281_167
 IMAGENET_EVALUATION_IMAGES = 50_000
+TINY_IMAGENET = (200, 100_000, 10_000)  # classes, training and validation images; each a file of about 2 KB
 WNID = re.compile(r"n\d{8}")
 
 
@@ -93,6 +94,12 @@ class Manifest:
             and len(self.train) == IMAGENET_TRAIN_IMAGES
             and len(self.evaluation) == IMAGENET_EVALUATION_IMAGES
         )
+
+    @property
+    def is_full_tiny_imagenet(self) -> bool:
+        """A set of its own, although its classes are ImageNet's."""
+        size = (len(self.classes), len(self.train), len(self.evaluation))
+        return size == TINY_IMAGENET and float(self.train.sizes_bytes.mean()) < 8192
 
     @property
     def looks_like_imagenet(self) -> bool:
