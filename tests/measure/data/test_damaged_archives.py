@@ -93,7 +93,25 @@ def test_shards_of_two_sets(images: tuple[made.Images, made.Images], tmp_path: P
     name, wnid, data = images[0][0]
     members = [(f"{name}.jpg", data), (f"{name}.cls", str(WNIDS.index(wnid) + 1).encode())]
     (tmp_path / "imagenet1k-train-0000.tar").write_bytes(made.tar_bytes(members))
-    refused(tmp_path, "label 1 stands for n01440764 and n02085620 by the images' names: shards of several")
+    refused(tmp_path, "by the images' names label 1 stands for n01440764 and n02085620: shards of several")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("n01440764_1", "n01440764_2"), "two labels stand for one wnid"),
+        (("n01440764_1", "a"), "label 1 stands for no wnid, others do"),
+    ],
+)
+def test_labels_that_do_not_fit_the_names(
+    images: tuple[made.Images, made.Images], tmp_path: Path, names: tuple[str, str], message: str
+) -> None:
+    for split in ("train", "val"):
+        members = []
+        for label, name in enumerate(names):
+            members += [(f"{name}.jpg", images[0][label][2]), (f"{name}.cls", str(label).encode())]
+        made.write(tmp_path / f"x-{split}-0.tar", made.tar_bytes(members))
+    refused(tmp_path, message)
 
 
 def test_a_shard_without_labels(images: tuple[made.Images, made.Images], tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """Every layout that people have ImageNet in: one fingerprint, the same pixels, nothing written beside the data."""
 
+import gc
+import os
+import resource
 import shutil
 import subprocess
 from pathlib import Path
@@ -202,3 +205,24 @@ def test_an_epoch_from_every_store_has_the_same_curve(
     curve = _curve(tmp_path, "data=prepared", f"data.root={stores[layout]}", "data.pixels=jpeg64")
     assert curve == expected["packed"]
     assert curve[0] == expected["from"][0]
+
+
+def test_many_sets_opened_one_after_another_leave_no_file_open(made: dict[str, Path]) -> None:
+    """As in a sweep in one process."""
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        data = load(made["WebDataset, .cls"])
+        next(train(data))
+        del data
+        gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_more_archives_than_may_stay_open(made: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of open files of 4 times fewer than the shards: each is opened for every image anew."""
+    expected = digest(train(load(made["class folders"])))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (8, hard))
+    data = load(made["WebDataset, .cls"])
+    assert digest(train(data)) == expected
+    assert soft > 8

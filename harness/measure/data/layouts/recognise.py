@@ -74,7 +74,12 @@ def _place(root: Path, base: str, split: str) -> Place | None:
             return _inside(root, f"{within}{name}")
     if OFFICIAL[split] in files:  # not ..._t3.tar, which is another task's
         return Place("tar", [f"{within}{OFFICIAL[split]}"])
-    of_split = [f"{within}{name}" for name in files if split in name.lower() and not name.startswith("ILSVRC2012")]
+    other = "train" if split == "val" else None
+    of_split = [
+        f"{within}{name}"
+        for name in files
+        if split in name.lower() and (other is None or other not in name.lower()) and not name.startswith("ILSVRC2012")
+    ]
     for kind, suffixes in (("parquet", (".parquet",)), ("tar", ARCHIVE_SUFFIXES)):
         if chosen := [name for name in of_split if name.endswith(suffixes)]:
             return Place(kind, chosen)
@@ -140,19 +145,23 @@ def _name_numbers(root: Path, splits: list[Found]) -> None:
             wnids.setdefault(number, set()).update({wnid} if wnid else set())
     if not wnids:
         return
+    for number, names in sorted(wnids.items()):
+        if len(names) > 1:
+            raise _mixed(root, f"label {number} stands for {' and '.join(sorted(names))}")
     known = {number: min(names) for number, names in wnids.items() if names}
-    clashing = next((number for number, names in wnids.items() if len(names) > 1), None)
-    if clashing is not None or (known and (len(known) < len(wnids) or len(set(known.values())) < len(known))):
-        number = clashing if clashing is not None else next(n for n in wnids if n not in known or n != min(known))
-        raise BadInput(
-            f"data.root={root}: label {number} stands for {' and '.join(sorted(wnids[number])) or 'no wnid'} by the "
-            "images' names: shards of several data sets are mixed, or damaged"
-        )
+    if known and len(known) < len(wnids):
+        raise _mixed(root, f"label {min(wnids.keys() - known.keys())} stands for no wnid, others do")
+    if len(set(known.values())) < len(known):
+        raise _mixed(root, "two labels stand for one wnid")
     width = len(str(max(wnids)))
     for found in splits:
         for entry, number in found.numbers.items():
             found.labels[entry] = known.get(number, f"{number:0{width}d}")
         found.numbers.clear()
+
+
+def _mixed(root: Path, what: str) -> BadInput:
+    return BadInput(f"data.root={root}: by the images' names {what}: shards of several data sets are mixed, or damaged")
 
 
 def _kind(base: str, train: Place, evaluation: Place, words: set[str], table: Table) -> str:

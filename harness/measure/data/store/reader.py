@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ class Reader:
 
     def __init__(self, root: Path, split: Split) -> None:
         self._root, self._split = root, split
-        self._open: dict[int, int] = {}  # container -> file descriptor
+        self._open: dict[int, io.FileIO] = {}  # by container; closed when nothing holds the reader any more
         # a source of more archives than may stay open is opened anew for every image
         self._keep_open = len(split.containers) <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
 
@@ -81,12 +82,7 @@ class Reader:
         number, offset = int(self._split.container[index]), int(self._split.offsets[index])
         file = self._open.get(number)
         if file is None:
-            file = os.open(self._root / self._split.containers[number], os.O_RDONLY | os.O_CLOEXEC)
-            if not self._keep_open:
-                with os.fdopen(file, "rb") as stream:
-                    return os.pread(stream.fileno(), size_bytes, offset)
-            kept = self._open.setdefault(number, file)
-            if kept != file:  # another thread was quicker
-                os.close(file)
-                file = kept
-        return os.pread(file, size_bytes, offset)
+            file = io.FileIO(self._root / self._split.containers[number])
+            if self._keep_open:
+                file = self._open.setdefault(number, file)  # another thread may have been quicker
+        return os.pread(file.fileno(), size_bytes, offset)
