@@ -49,6 +49,7 @@ results: install
 	$(BIN)/python results/compare_counters.py
 	for name in $(LADDERS); do $(BIN)/harness aggregate results/runs/$$name --out results/$$name || exit; done
 	$(BIN)/harness replay --json > results/published/replay.json
+	$(BIN)/python results/walkthrough.py
 	$(BIN)/python results/readme.py
 
 # Pin what is installed now. The file names no host and no local path.

@@ -130,10 +130,15 @@ def zoo(root: Path) -> str:
     cards = [yaml.safe_load(path.read_text()) for path in sorted((root / "conf" / "model").glob("*.yaml"))]
     header = ["model=", "architecture", "published", "parameters", "forward GMAC at 224 px"]
     lines = [
-        [f"`{c['name']}`", f"[{c['title']}]({c['paper']})", c["published"], f"{c['params'] / 1e6:.2f} M",
-         number(c["forward_macs"] / 1e9)]
+        [
+            f"`{c['name']}`",
+            f"[{c['title']}]({c['paper']})",
+            c["published"],
+            f"{c['params'] / 1e6:.2f} M",
+            number(c["forward_macs"] / 1e9),
+        ]
         for c in sorted(cards, key=lambda c: (c["published"], c["name"]))
-    ]  # fmt: skip
+    ]
     return Table.of(header, lines, words=(0, 1)).markdown()
 
 

@@ -59,8 +59,12 @@ def test_every_command_is_run_here_or_says_what_it_needs(tmp_path: Path) -> None
     assert all(command.startswith("harness ") for command in here if command not in completion)
     done = subprocess.run(
         [sys.executable, "-c", RUN_ALL, json.dumps(harness)],
-        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=500,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert (tmp_path / "demo" / "tour-table" / "TABLE.md").exists()
     assert (tmp_path / "demo" / "tour.html").stat().st_size > 50_000

@@ -37,9 +37,19 @@ MEANINGS = {
 """What the headings of the main table tell on hover and focus."""
 
 COSTS_FIRST = (
-    "architecture", "PFLOP", "factor", "95 % or resolution", "factor interval", "reached", "epochs (after, at]", "GMAC",
-    "= epochs x", "MACs/epoch", "date", "flags",
-)  # fmt: skip
+    "architecture",
+    "PFLOP",
+    "factor",
+    "95 % or resolution",
+    "factor interval",
+    "reached",
+    "epochs (after, at]",
+    "GMAC",
+    "= epochs x",
+    "MACs/epoch",
+    "date",
+    "flags",
+)
 """The order of the main table's columns: on a telephone the first ones are all that is seen without scrolling."""
 
 TITLES = {

@@ -25,7 +25,10 @@ class Source:
 
 
 def read_sources(root: Path) -> list[Source]:
-    """Every finished run below `root`; their hashes have been verified by whoever built the document."""
+    """Return every finished run below `root`. Their hashes were verified when the document was built.
+
+    Raises RecordError where a run.json cannot be read.
+    """
     sources = []
     for folder in find_run_folders(root):
         if not is_finished(folder):
@@ -47,7 +50,7 @@ def read_sources(root: Path) -> list[Source]:
 
 
 def sources_of(row: dict[str, Any], sources: list[Source]) -> list[Source]:
-    """The runs behind a row, by seed."""
+    """Return the runs behind a row, by seed."""
     return sorted((s for s in sources if s.run_id in row["runs"]), key=lambda s: (s.seed, s.run_id))
 
 
@@ -67,8 +70,8 @@ def reproductions(rows: list[dict[str, Any]], sources: list[Source]) -> list[Rep
     made = []
     for row in rows:
         runs = sources_of(row, sources)
-        apart = f", {row['apart']}" if row["apart"] else ""
-        words = f"recipe {row['recipe']}, {row['planned_epochs']} epochs planned{apart}, n = {row['n']}"
+        settings = f", {row['apart']}" if row["apart"] else ""
+        words = f"recipe {row['recipe']}, {row['planned_epochs']} epochs planned{settings}, n = {row['n']}"
         blocks = [] if row["kind"] != "measured" else commands(row["model"], runs, differing[row["model"]])
         made.append(Reproduction(row["title"], words, blocks, [(s.folder, s.seed) for s in runs]))
     return made
@@ -115,14 +118,14 @@ def _settings(text: str) -> dict[str, Any]:
 
 
 def portable(override: str, target: dict[str, Any] | None) -> list[str]:
-    """An override as another machine understands it: the level itself in place of the file it was read from."""
+    """Return an override as another machine understands it: the level itself in place of the file it was read from."""
     if not override.startswith("target=") or not override.endswith((".yaml", ".yml")) or target is None:
         return [override]
     return [f"target.{name}={target[name]}" for name in ("metric", "value", "split")]
 
 
 def code_and_hardware(sources: list[Source]) -> list[tuple[str, str]]:
-    """Distinct facts about code, versions and machines, as (name, value); what is unknown is absent."""
+    """Return distinct facts about code, versions and machines, as (name, value); what is unknown is absent."""
     segments = [s for source in sources for s in source.segments]
     facts: dict[str, set[str]] = {}
     for segment in segments:

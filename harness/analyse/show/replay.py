@@ -63,46 +63,81 @@ def fragility() -> list[dict[str, Any]]:
     names, dates, points = frontier_points()
     x = [months(d) for d in dates]
     items = [
-        _item("alexnet_early_stop", factor=said["alexnet_early_epochs"] * gmacs[first] / cost[last],
-              words=f"AlexNet at {said['alexnet_early_epochs']:g} epochs ({said['alexnet_early_top5']:.1%} top-5)"),
-        _item("efficientnet_resolution", factor=[cost[first] / cost[last], cost[first] / (cost[last] - gmacs[last])],
-              words=f"EfficientNet's {epochs[last]} epochs mean ({epochs[last] - 1}, {epochs[last]}]"),
-        _item("without_efficientnet", factor=cost[first] / others[0][0],
-              words=f"EfficientNet left out: {others[0][1]} is the cheapest"),
-        _item("torchvision_macs", factor=epochs[first] * stock[first] / (epochs[last] * stock[last]),
-              words="MACs per image of torchvision's models instead of the table's"),
-        _item("end_points_alone", halving=(x[-1] - x[0]) / math.log2(points[0] / points[-1]),
-              words="the first and the last point instead of the fit over all"),
-    ]  # fmt: skip
+        _item(
+            "alexnet_early_stop",
+            factor=said["alexnet_early_epochs"] * gmacs[first] / cost[last],
+            words=f"AlexNet at {said['alexnet_early_epochs']:g} epochs ({said['alexnet_early_top5']:.1%} top-5)",
+        ),
+        _item(
+            "efficientnet_resolution",
+            factor=[cost[first] / cost[last], cost[first] / (cost[last] - gmacs[last])],
+            words=f"EfficientNet's {epochs[last]} epochs mean ({epochs[last] - 1}, {epochs[last]}]",
+        ),
+        _item(
+            "without_efficientnet",
+            factor=cost[first] / others[0][0],
+            words=f"EfficientNet left out: {others[0][1]} is the cheapest",
+        ),
+        _item(
+            "torchvision_macs",
+            factor=epochs[first] * stock[first] / (epochs[last] * stock[last]),
+            words="MACs per image of torchvision's models instead of the table's",
+        ),
+        _item(
+            "end_points_alone",
+            halving=(x[-1] - x[0]) / math.log2(points[0] / points[-1]),
+            words="the first and the last point instead of the fit over all",
+        ),
+    ]
     for leave, name in enumerate(names):
         kept = [i for i in range(len(names)) if i != leave]
         chosen = [kept[i] for i in frontier([dates[i] for i in kept], [points[i] for i in kept])]
         line = fit([x[i] for i in chosen], [points[i] for i in chosen])
         assert line is not None
         items.append(
-            _item(f"leave_out:{name}", factor=points[chosen[0]] / points[chosen[-1]], halving=line.halving_months,
-                  words=f"{name} left out of the six points")
-        )  # fmt: skip
+            _item(
+                f"leave_out:{name}",
+                factor=points[chosen[0]] / points[chosen[-1]],
+                halving=line.halving_months,
+                words=f"{name} left out of the six points",
+            )
+        )
     items.append(
-        _item("other_method", halving=said["erdil_besiroglu_halving"],
-              interval=[said["erdil_besiroglu_halving_low"], said["erdil_besiroglu_halving_high"]],
-              words="Erdil & Besiroglu 2022, no fixed threshold (quoted, 95 % interval)")
-    )  # fmt: skip
+        _item(
+            "other_method",
+            halving=said["erdil_besiroglu_halving"],
+            interval=[said["erdil_besiroglu_halving_low"], said["erdil_besiroglu_halving_high"]],
+            words="Erdil & Besiroglu 2022, no fixed threshold (quoted, 95 % interval)",
+        )
+    )
     return items
 
 
-def _item(name: str, *, words: str, factor: float | list[float] | None = None, halving: float | None = None,
-          interval: list[float] | None = None) -> dict[str, Any]:  # fmt: skip
+def _item(
+    name: str,
+    *,
+    words: str,
+    factor: float | list[float] | None = None,
+    halving: float | None = None,
+    interval: list[float] | None = None,
+) -> dict[str, Any]:
     return {"name": name, "words": words, "factor": factor, "halving_months": halving, "halving_interval": interval}
 
 
 def text(document: dict[str, Any]) -> str:
     """The replay for a terminal."""
     table_rows = [
-        [r["model"], str(r["epochs"]), f"{r['gmacs_per_image']:.2f}", f"{r['pflop']:.1f}", f"{r['tfs_days']:.3f}",
-         f"{r['printed_compute']:.1f}", f"{r['pflop'] / r['printed_compute'] - 1:+.1%}"]
+        [
+            r["model"],
+            str(r["epochs"]),
+            f"{r['gmacs_per_image']:.2f}",
+            f"{r['pflop']:.1f}",
+            f"{r['tfs_days']:.3f}",
+            f"{r['printed_compute']:.1f}",
+            f"{r['pflop'] / r['printed_compute'] - 1:+.1%}",
+        ]
         for r in document["rows"]
-    ]  # fmt: skip
+    ]
     header = ["architecture", "epochs", "GMAC/image", "PFLOP", "tfs-days", "printed", "difference"]
     fragile = [
         [i["words"], _factor(i["factor"]), number(i["halving_months"]), interval(i["halving_interval"], 2)]

@@ -48,9 +48,12 @@ def test_page_holds_the_document_and_stays_small(runs: Path, report: Path) -> No
     group = build(runs, draws=200)["groups"][0]
     trend = group["trend"]
     for words in (
-        f"{number(trend['reduction_factor'])}x", span(trend["reduction_interval"]),
-        f"{number(trend['halving_months'])} months", span(trend["halving_interval"]), group["key"],
-    ):  # fmt: skip
+        f"{number(trend['reduction_factor'])}x",
+        span(trend["reduction_interval"]),
+        f"{number(trend['halving_months'])} months",
+        span(trend["halving_interval"]),
+        group["key"],
+    ):
         assert words in html
     for row in group["rows"]:
         assert f'<th scope="row">{row["title"]}</th>' in html

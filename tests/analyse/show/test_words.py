@@ -8,9 +8,19 @@ from harness.analyse.show.words import interval, number, rounded, several, span
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, "—"), (math.nan, "—"), (math.inf, "∞"), (0, "0"), (44.42, "44.4"), (0.0691, "0.0691"), (999.9, "1000"),
-     (123456, "123000"), (1.5e12, "1.50e+12"), (-3.14159, "-3.14")],
-)  # fmt: skip
+    [
+        (None, "—"),
+        (math.nan, "—"),
+        (math.inf, "∞"),
+        (0, "0"),
+        (44.42, "44.4"),
+        (0.0691, "0.0691"),
+        (999.9, "1000"),
+        (123456, "123000"),
+        (1.5e12, "1.50e+12"),
+        (-3.14159, "-3.14"),
+    ],
+)
 def test_numbers(value, expected):
     assert number(value) == expected
 

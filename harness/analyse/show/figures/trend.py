@@ -130,18 +130,16 @@ def _mark(picture: Picture, axes: Any, row: dict[str, Any], value: float, colour
     return low, high
 
 
-def _lines(axes: Any, rows: list[dict[str, Any]], found: dict[str, Any], published: dict[str, Any]) -> list[Any]:
+def _lines(axes: Any, rows: list[dict[str, Any]], line: dict[str, Any], published: dict[str, Any]) -> list[Any]:
     """Draw the fit with its band, and the two slopes from the reference's own cost; return points of the lines."""
     frontier = [r for r in rows if r["on_frontier"]]
     dates = np.array([months(r["published"]) for r in frontier])
     x = np.linspace(dates[0], dates[-1], 50)
-    fitted = found["intercept"] + found["slope"] * x
-    if (half := _half_width(dates, x, found)) is not None:
+    fitted = line["intercept"] + line["slope"] * x
+    if (half := _half_width(dates, x, line)) is not None:
         axes.fill_between(year(x), 2 ** (fitted - half), 2 ** (fitted + half), color=BLUE, alpha=0.12, linewidth=0)
-    at_most = "≤ " if found["reference_censored"] else ""
-    words = (
-        "level" if found["halving_months"] is None else f"halves in {at_most}{number(found['halving_months'])} months"
-    )
+    at_most = "≤ " if line["reference_censored"] else ""
+    words = "level" if line["halving_months"] is None else f"halves in {at_most}{number(line['halving_months'])} months"
     axes.plot(year(x), 2**fitted, color=BLUE, linewidth=1.6, label=f"fit: {words}")
     start = frontier[0]["cost"] or frontier[0]["cost_above"]
     slopes = (
@@ -157,14 +155,14 @@ def _lines(axes: Any, rows: list[dict[str, Any]], found: dict[str, Any], publish
     return points
 
 
-def _half_width(dates: Any, x: Any, found: dict[str, Any]) -> Any | None:
+def _half_width(dates: Any, x: Any, line: dict[str, Any]) -> Any | None:
     """Half the 95 % band of the line in doublings, (points of x,); None where two points leave no freedom.
 
     Half the slope's interval carries Student's t and the residuals; the band is it x sqrt(Sxx / n + (x - mean)^2).
     """
-    ends = found["halving_interval_ols"]
+    ends = line["halving_interval_ols"]
     if ends is None or not ends[0]:
         return None
-    margin = found["slope"] + 1 / ends[0]
+    margin = line["slope"] + 1 / ends[0]
     spread = float(((dates - dates.mean()) ** 2).mean())
     return abs(margin) * np.sqrt(spread + (x - dates.mean()) ** 2) if math.isfinite(margin) else None
