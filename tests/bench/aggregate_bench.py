@@ -26,7 +26,7 @@ CHILD = """
 import os, resource, sys, time
 from pathlib import Path
 start = time.perf_counter()
-from harness.analyse import aggregate
+from harness.analyse.show import aggregate
 document = aggregate.build(Path(sys.argv[1]))
 built, cpu = time.perf_counter() - start, time.process_time()
 aggregate.write(document, Path(sys.argv[2]), figures=True)

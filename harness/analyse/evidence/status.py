@@ -153,4 +153,7 @@ def _print_table(lines: list[Line]) -> None:
         table.add_row(line.model, seed, line.state, epoch, top1, pflop, line.job or "", line.note)
     Console(width=100, highlight=False, markup=False).print(table)
     counts = Counter(line.state for line in lines)
-    print(f"{len(lines)} runs: " + ", ".join(f"{count} {state}" for state, count in counts.most_common()))
+    print(
+        f"{len(lines)} run{'' if len(lines) == 1 else 's'}: "
+        + ", ".join(f"{count} {state}" for state, count in counts.most_common())
+    )

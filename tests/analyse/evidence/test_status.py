@@ -86,7 +86,7 @@ def test_the_table_fits_into_100_columns_however_long_the_error(
     assert max(map(len, out.splitlines())) <= 100
     assert "[red]" in out  # an error is text, never markup
     assert "1.5/4" in out
-    assert "1 runs: 1 failed" in out
+    assert "1 run: 1 failed" in out
 
 
 def test_a_folder_without_runs_is_bad_input(tmp_path: Path) -> None:

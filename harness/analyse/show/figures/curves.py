@@ -11,6 +11,9 @@ from harness.analyse.show.figures.canvas import BLUE, SOFT, VERMILION, WIDE, Pic
 
 PANEL_INCHES = 1.5
 
+SEEDS_DRAWN = 30
+"""Runs of a panel; of more only the first ones by seed, and the panel says so."""
+
 
 def held(accuracy: list[float]) -> list[float]:
     """Return, at every evaluation, the highest level that one evaluation reached and the next confirmed."""
@@ -48,9 +51,11 @@ def _panel(axes: Any, curve: dict[str, Any], level: float) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(labelsize=7)
     axes.set_title(textwrap.fill(short_title(curve["title"]), 18), fontsize=7.5)
-    axes.text(0.97, 0.04, f"n = {len(curve['runs'])}", transform=axes.transAxes, ha="right", fontsize=7)
+    n, drawn = len(curve["runs"]), curve["runs"][:SEEDS_DRAWN]
+    words = f"n = {n}" if n == len(drawn) else f"{len(drawn)} of n = {n}"
+    axes.text(0.97, 0.04, words, transform=axes.transAxes, ha="right", fontsize=7)
     axes.axhline(100 * level, color=VERMILION, linewidth=0.8, linestyle="-.")
-    for run in curve["runs"]:
+    for run in drawn:
         x, percent = run["paper_pflop"], [100 * a for a in run["accuracy"]]
         axes.plot(x, percent, color=SOFT, linewidth=0.6, alpha=0.6)
         axes.step(*_corners(x, held(run["accuracy"])), where="post", color=BLUE, linewidth=1.0, alpha=0.8)

@@ -97,13 +97,12 @@ def _x(row: dict[str, Any]) -> float:
 
 def _runs(axes: Any, row: dict[str, Any], colour: str) -> list[tuple[float, float]]:
     """Draw every run as a small dot, a missed one hollow at what it spent; return the points."""
-    points = []
-    for run in row["per_run"]:
-        if value := run["cost"] or run["after"]:
-            face = colour if run["cost"] else "none"
-            axes.plot(_x(row), value, "o", markersize=3, markerfacecolor=face, markeredgecolor=colour, alpha=0.55)
-            points.append((_x(row), value))
-    return points
+    reached = [run["cost"] for run in row["per_run"] if run["cost"]]
+    missed = [run["after"] for run in row["per_run"] if not run["cost"] and run["after"]]
+    for values, face in ((reached, colour), (missed, "none")):
+        x = [_x(row)] * len(values)
+        axes.plot(x, values, "o", markersize=3, markerfacecolor=face, markeredgecolor=colour, alpha=0.55)
+    return [(_x(row), value) for value in (*reached, *missed)]
 
 
 def _mark(picture: Picture, axes: Any, row: dict[str, Any], value: float, colour: str) -> tuple[float, float]:

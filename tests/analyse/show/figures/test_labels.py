@@ -46,8 +46,8 @@ def test_no_label_of_the_committed_trend_covers_a_mark_or_another_label(width: f
     assert len(boxes) >= 5
     assert not any(a.overlaps(b) for a, b in combinations(boxes.values(), 2))
     dots = [line for line in axes.lines if line.get_marker() in ("o", "s", "^")]
-    assert len(dots) > 60
-    at = {(n, *line.get_transform().transform(xy)) for n, line in enumerate(dots) for xy in line.get_xydata()}
-    assert [words for words, box in boxes.items() if any(box.contains(x, y) for _, x, y in at)] == []
+    at = [line.get_transform().transform(xy) for line in dots for xy in line.get_xydata()]
+    assert len(at) > 70  # 59 runs and 18 architectures
+    assert [words for words, box in boxes.items() if any(box.contains(x, y) for x, y in at)] == []
     frame = axes.get_window_extent(figure.canvas.get_renderer())
     assert [words for words, box in boxes.items() if not (frame.x0 <= box.x0 and box.x1 <= frame.x1)] == []
