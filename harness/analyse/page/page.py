@@ -128,7 +128,8 @@ def _section(group: dict[str, Any], document: dict[str, Any], sources: list[Sour
     section["contents"] += [(f["name"], f["title"]) for f in section["figures"]] + list(PARTS.items())
     if section["has_trend"]:
         section["cards"] = findings.cards(group, published)
-        section["abstract"] = findings.lines(group, published)
+        section["abstract"] = findings.abstract(group, published)
+        section["findings"] = findings.lines(group, published)[len(section["abstract"]) :]
     section["legend"] = tables.legend(group)
     return section
 

@@ -13,30 +13,38 @@ from harness.record.units import MOORE_DOUBLING_MONTHS
 
 
 def lines(group: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """Return the findings that follow from the numbers, a line each. `group` has a trend with a line."""
+    """Return all findings, a line each, the abstract first. `group` has a trend with a line."""
+    return abstract(group, published) + render("findings.j2", **_facts(group, published)).splitlines()
+
+
+def abstract(group: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """Return what to read first: factor, halving time, how sure they are, and the study's own."""
+    return render("abstract.j2", **_facts(group, published)).splitlines()
+
+
+def _facts(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
+    """What the sentences are made of."""
     trend = group["trend"]
     rows = [r for r in group["rows"] if r["in_trend"]]
     titles = {r["model"]: short_title(r["title"]) for r in rows}
-    text = render(
-        "findings.j2",
-        trend=trend,
-        published=published,
-        rows=rows,
-        bound=trend["reference_censored"],
-        cheapest=titles[trend["cheapest"]],
-        reference=titles[trend["reference"]],
-        level=level_words(group["target"]),
-        made_of=next(r for r in rows if r["model"] == trend["cheapest"]),
-        same=published_factor(trend["cheapest"]) if trend["cheapest"] != "efficientnet_b0" else None,
-        moore=against_moore(trend),
-        note=reference_note(group),
-        reached_level=level_reached(group),
-        reaching=sum(r["cost"] is not None for r in rows),
-        missed=[f"{short_title(r['title'])} {best(r)}" for r in rows if r["cost"] is None],
-        order=order_against_published(rows),
-        hardware=sorted({h for r in rows for h in r["hardware"]}),
-    )
-    return text.splitlines()
+    return {
+        "trend": trend,
+        "published": published,
+        "rows": rows,
+        "bound": trend["reference_censored"],
+        "cheapest": titles[trend["cheapest"]],
+        "reference": titles[trend["reference"]],
+        "level": level_words(group["target"]),
+        "made_of": next(r for r in rows if r["model"] == trend["cheapest"]),
+        "same": published_factor(trend["cheapest"]) if trend["cheapest"] != "efficientnet_b0" else None,
+        "moore": against_moore(trend),
+        "note": reference_note(group),
+        "reached_level": level_reached(group),
+        "reaching": sum(r["cost"] is not None for r in rows),
+        "missed": [f"{short_title(r['title'])} {best(r)}" for r in rows if r["cost"] is None],
+        "order": order_against_published(rows),
+        "hardware": sorted({h for r in rows for h in r["hardware"]}),
+    }
 
 
 def level_words(target: dict[str, Any]) -> str:

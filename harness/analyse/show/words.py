@@ -49,10 +49,13 @@ def interval(ends: Sequence[float | None] | None, digits: int = 3, opening: str 
     return f"{number(high, digits)} or less" if not low else f"{opening}{number(low, digits)}, {number(high, digits)}]"
 
 
-def span(ends: Sequence[float | None] | None) -> str:
-    """Return an interval for a sentence, for instance "11.3 to 527" or "13.6 or more"."""
-    words = interval(ends)
-    return words if ends is None or "[" not in words else words[1:-1].replace(", ", " to ")
+def span(ends: Sequence[float | None] | None, unit: str = "") -> str:
+    """Return an interval for a sentence, for instance "11.3 to 527 months" or "13.6 months or more"."""
+    unit = f" {unit}" if unit else ""
+    low, high = ends or (None, None)
+    if low and high is not None:
+        return f"{number(low)} to {number(high)}{unit}"
+    return interval(ends).replace(" or ", f"{unit} or ")
 
 
 def several(count: int, noun: str) -> str:

@@ -31,7 +31,12 @@ def test_open_ends_are_words_and_no_interval_is_a_dash():
     assert interval([0.0, 2.0]) == "2.00 or less"
     assert interval([0.0, None]) == "no end known"
     assert interval(None) == "—"
-    assert (span([1.0, 2.0]), span([1.0, None]), span(None)) == ("1.00 to 2.00", "1.00 or more", "—")
+    assert [span(ends, "months") for ends in ([1.0, 2.0], [1.0, None], [0.0, 2.0])] == [
+        "1.00 to 2.00 months",
+        "1.00 months or more",
+        "2.00 months or less",
+    ]
+    assert (span([1.0, 2.0]), span(None)) == ("1.00 to 2.00", "—")
 
 
 def test_one_is_singular():
