@@ -47,8 +47,10 @@ def test_second_open_reads_the_cache_and_gives_the_same(tree: Path, monkeypatch:
     monkeypatch.setattr(module, "read", lambda *_: pytest.fail("the tree was read again"))
     second = open_manifest(tree)
     assert (second.fingerprint, second.classes, second.ignored_files) == (
-        first.fingerprint, first.classes, first.ignored_files
-    )  # fmt: skip
+        first.fingerprint,
+        first.classes,
+        first.ignored_files,
+    )
     for one, other in ((first.train, second.train), (first.evaluation, second.evaluation)):
         assert one.containers == other.containers
         for field in ("names", "ends", "labels", "sizes_bytes", "ids", "container", "offsets"):
@@ -131,9 +133,12 @@ def test_an_imagenet_sized_manifest_opens_under_500_mb(imagenet_sized: tuple[Pat
         " tracemalloc.get_traced_memory()[1] // 2**20)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code, str(root)],
+        capture_output=True,
+        text=True,
+        check=True,
         env={**os.environ, "XDG_CACHE_HOME": str(cache)},
-    )  # fmt: skip
+    )
     train, evaluation, full, last, peak_mb = done.stdout.split()
     assert (train, evaluation, full) == ("1281167", "50000", "True")
     assert last == "train/n00000999/n00000999_1281166.JPEG"

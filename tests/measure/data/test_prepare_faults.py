@@ -44,8 +44,10 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(tree: Path, out: Path) -> subprocess.Popen[str]:
     words = ["prepare", "data=imagenet", f"data.root={tree}", f"--out={out}", "--workers=1", "--short-side=64"]
-    code = "import sys; from harness import cli; from harness.measure.data.store import files; " \
-           "files.MIN_IMAGES_PER_SHARD = 3; sys.exit(cli.main(sys.argv[1:]))"  # fmt: skip
+    code = (
+        "import sys; from harness import cli; from harness.measure.data.store import files; "
+        "files.MIN_IMAGES_PER_SHARD = 3; sys.exit(cli.main(sys.argv[1:]))"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", code, *words, f"data.resolution={SIDE}"], stderr=subprocess.PIPE, text=True
     )

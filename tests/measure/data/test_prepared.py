@@ -254,12 +254,18 @@ def test_a_folder_of_something_else_is_left_alone(
     assert "was begun with other settings or data" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"pixels": "raw256"}, "data.pixels=raw256, but .* holds jpeg64: pass data.pixels=jpeg64"),
-    ({"resolution": 64}, "evaluation at 64 pixels, but the prepared set holds reference crops of 56: set data.resol"),
-    ({"crop_ratio": 0.9}, "data.crop_ratio=0.9, but .* was prepared with 0.875"),
-    ({"decoder": "turbo"}, "data.decoder=turbo: choose one of"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pixels": "raw256"}, "data.pixels=raw256, but .* holds jpeg64: pass data.pixels=jpeg64"),
+        (
+            {"resolution": 64},
+            "evaluation at 64 pixels, but the prepared set holds reference crops of 56: set data.resol",
+        ),
+        ({"crop_ratio": 0.9}, "data.crop_ratio=0.9, but .* was prepared with 0.875"),
+        ({"decoder": "turbo"}, "data.decoder=turbo: choose one of"),
+    ],
+)
 def test_a_config_that_does_not_fit_the_store_is_refused(
     stores: dict[str, Path], changes: dict[str, object], message: str
 ) -> None:
@@ -297,16 +303,19 @@ def _spoil(folder: Path, how: str) -> Path | None:
     return folder
 
 
-@pytest.mark.parametrize(("how", "message"), [
-    ("not set", "data.root is not set: pass data.root=, the folder that `harness prepare --out` wrote"),
-    ("missing", "nowhere does not exist"),
-    ("an image tree", r"is no prepared set \(prepared.json is missing\)"),
-    ("damaged header", "prepared.json is damaged .* prepare the set again"),
-    ("other version", "has format 99, this version reads 2"),
-    ("shard missing", "train-001.bin is missing or has another size"),
-    ("shard cut", "evaluation-000.bin is missing or has another size"),
-    ("index missing", "train.npy is missing or has another size"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("not set", "data.root is not set: pass data.root=, the folder that `harness prepare --out` wrote"),
+        ("missing", "nowhere does not exist"),
+        ("an image tree", r"is no prepared set \(prepared.json is missing\)"),
+        ("damaged header", "prepared.json is damaged .* prepare the set again"),
+        ("other version", "has format 99, this version reads 2"),
+        ("shard missing", "train-001.bin is missing or has another size"),
+        ("shard cut", "evaluation-000.bin is missing or has another size"),
+        ("index missing", "train.npy is missing or has another size"),
+    ],
+)
 def test_a_wrong_store_gets_one_line_with_the_remedy(
     stores: dict[str, Path], tmp_path: Path, how: str, message: str
 ) -> None:
