@@ -166,11 +166,14 @@ def semantic(config: Config) -> dict[str, Any]:
 def _semantic_recipe(recipe: RecipeConfig) -> dict[str, Any]:
     """The recipe in the words of the first records, so that a run that means the same keeps its name.
 
-    What came later enters only where it alters a run: an average (which now warms up) does, and layers frozen midway,
-    an option once, are always none.
+    What came later enters only where it alters a run: an average (which now warms up) and RMSprop's epsilon do. Layers
+    frozen midway, an option once, are always none.
     """
     told = asdict(recipe)
     average = {name: told.pop(name) for name in ("average", "average_decay")}
+    epsilon = told.pop("epsilon")  # inside the root, since TensorFlow's rule
+    if recipe.optimizer == "rmsprop":
+        told["epsilon"] = epsilon
     told |= {"ema_decay": 0.0, "frozen": []}
     return told if recipe.average == "none" else told | average
 

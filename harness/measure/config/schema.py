@@ -66,6 +66,7 @@ class RecipeConfig:
     optimizer: str
     lr: float
     momentum: float
+    epsilon: float | None
     weight_decay: float
     decay_norm_and_bias: bool
     schedule: str

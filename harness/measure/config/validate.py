@@ -74,6 +74,11 @@ def validate(config: Config) -> None:
         raise BadInput(f"recipe.label_smoothing={config.recipe.label_smoothing}: it must be at most 1")
     if (decay := config.recipe.average_decay) is not None and not 0 < decay < 1:
         raise BadInput(f"recipe.average_decay={decay}: it must be above 0 and below 1, or null for no upper limit")
+    if config.recipe.optimizer == "rmsprop" and not (config.recipe.epsilon or 0) > 0:
+        raise BadInput(
+            f"recipe.epsilon={config.recipe.epsilon}: recipe.optimizer=rmsprop needs it above 0 (EfficientNet has "
+            "0.001, MobileNet 1.0)"
+        )
     if config.recipe.optimizer == "nesterov" and config.recipe.momentum == 0:
         raise BadInput("recipe.momentum=0: recipe.optimizer=nesterov needs it above 0; raise it or use sgd")
     if config.recipe.accumulation_steps > config.recipe.batch_size:

@@ -4,29 +4,40 @@ import torch
 from torch import nn
 
 from harness.measure.config.schema import RecipeConfig
+from harness.measure.training.rmsprop import TensorFlowRMSprop
 
-_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_OWN_NAMES = ("relative_position_bias_table", "layer_scale")
+"""Parameters that the papers leave undecayed as they do biases: Swin's position bias, ConvNeXt's layer scale."""
 
 
 def build_optimizer(model: nn.Module, recipe: RecipeConfig, *, fused: bool) -> torch.optim.Optimizer:
-    """The recipe's optimiser over all parameters, norm layers and biases undecayed if the recipe says so."""
+    """The recipe's optimiser over all parameters, norm layers and biases undecayed if the recipe says so.
+
+    A parameter that two layers share stands in the groups once: twice would be two steps.
+    """
     groups = _parameter_groups(model, recipe)
     lr, momentum = recipe.lr, recipe.momentum
     kernel = True if fused else None  # False would ask torch for a loop over parameters, None for its own default
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.999), fused=kernel)
     if recipe.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=lr, momentum=momentum, alpha=0.9, eps=1e-3)
+        assert recipe.epsilon is not None, "validate.py asks for it"
+        return TensorFlowRMSprop(groups, lr=lr, momentum=momentum, epsilon=recipe.epsilon)
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=recipe.optimizer == "nesterov", fused=kernel)
 
 
 def _parameter_groups(model: nn.Module, recipe: RecipeConfig) -> list[dict[str, object]]:
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
+    seen: set[nn.Parameter] = set()
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            undecayed = not recipe.decay_norm_and_bias and (isinstance(module, _NORMS) or name.endswith("bias"))
-            (plain if undecayed else decayed).append(parameter)
+            if parameter in seen:
+                continue
+            seen.add(parameter)
+            small = isinstance(module, _NORMS) or name.endswith("bias") or name in _OWN_NAMES
+            (plain if small and not recipe.decay_norm_and_bias else decayed).append(parameter)
     groups: list[dict[str, object]] = [{"params": decayed, "weight_decay": recipe.weight_decay}]
     if plain:
         groups.append({"params": plain, "weight_decay": 0.0})

@@ -81,6 +81,7 @@ def test_every_key_has_a_comment(path: Path) -> None:
         (["recipe.label_smoothing=-1"], "recipe.label_smoothing=-1.0: it must not be negative"),
         (["recipe.label_smoothing=nan"], "recipe.label_smoothing=nan"),
         (["recipe.optimizer=nesterov", "recipe.momentum=0"], "recipe.optimizer=nesterov needs it above 0"),
+        (["recipe.optimizer=rmsprop"], "recipe.epsilon=None: recipe.optimizer=rmsprop needs it above 0"),
         (["device=tpu"], "device=tpu: use one of auto, cpu, cuda"),
         (["recipe.optimizer=lion"], "use one of sgd"),
         (["target=no/such/file.yaml"], "harness target"),
@@ -97,7 +98,7 @@ def test_bad_input_gets_one_clear_line(overrides: list[str], message: str) -> No
 def test_the_ends_of_what_a_recipe_may_say_compose() -> None:
     ends = ["recipe.momentum=0", "recipe.average_decay=null", "recipe.label_smoothing=1"]
     for optimizer in ("sgd", "rmsprop", "adamw"):
-        assert compose([*ends, f"recipe.optimizer={optimizer}"]).recipe.momentum == 0
+        assert compose([*ends, f"recipe.optimizer={optimizer}", "recipe.epsilon=1"]).recipe.momentum == 0
     assert compose(["recipe.optimizer=nesterov", "recipe.momentum=0.01"]).recipe.optimizer == "nesterov"
 
 
