@@ -1,4 +1,5 @@
-"""Benchmarks beside their peers, in one run: `python -m tests.bench [loader] [loop] [modes] [counting] [tracking]`.
+"""Benchmarks beside their peers, in one run: `python -m tests.bench [loader] [loop] [modes] [counting] [tracking]
+[recipes]`.
 
 Medians of --rounds rounds, methods interleaved, a pinned process each. Peers that are not installed are left out:
 pip install timm accelerate lightning nvidia-dali-cuda130 adds them. Results go to results/throughput/*.json with the
@@ -12,24 +13,30 @@ from pathlib import Path
 
 from tests.bench import core
 
+UNTIMED = ("recipes",)  # only where asked for: hours, and no clock is read
 SUITES = ("loader", "loop", "modes", "counting", "tracking")
 
 
 def main() -> None:
     """Run the suites that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suites", nargs="*", default=[], help=f"{', '.join(SUITES)}; default all")
+    parser.add_argument("suites", nargs="*", default=[], help=f"{', '.join(SUITES)} (default: all), or recipes")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=512, help="size of the generated tree of the loader suite")
     parser.add_argument("--steps", type=int, default=8, help="timed steps per round of the loop suite")
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "harness-bench")
     parser.add_argument("--out", type=Path, default=core.RESULTS)
     args = parser.parse_args()
-    unknown = set(args.suites) - set(SUITES)
+    unknown = set(args.suites) - {*SUITES, *UNTIMED}
     if unknown:
         parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # torchvision.io's, once per call
     for suite in args.suites or SUITES:
+        if suite == "recipes":
+            from tests.bench import recipes
+
+            recipes.run()
+            continue
         facts = core.circumstances()
         if suite == "loader":
             from tests.bench import loader

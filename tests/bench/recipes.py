@@ -1,0 +1,158 @@
+"""Do the recipes train? Every card under every recipe, a hundred steps on Fashion-MNIST at 64 pixels.
+
+The whole run is the harness's own; only the size is scaled down, by one rule: batch 16; the learning rate falls with
+the batch, linearly (sgd, nesterov, rmsprop) or by its square root (adamw); warm-up and drops keep their share of the
+plan; phases of other resolutions are left out. A row is kept as soon as it is known and not run again, so that the
+suite can be stopped at any time. Losses are not timings: a loaded machine gives the same.
+"""
+
+import json
+import math
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from harness.models import ZOO
+
+from harness.measure.config import cards
+from harness.measure.config.compose import compose
+from harness.measure.machine.signals import StopFlag
+from harness.measure.run import run as run_once
+from harness.measure.training import loop
+from harness.paths import ROOT
+from harness.record.folder import read_run
+from harness.record.provenance import source_commit
+
+OUT = ROOT / "results" / "recipes"
+RECIPES = ("era", "modern", "anytime", "paper2020", "small")
+BATCH, EPOCHS, IMAGES_PER_CLASS = 16, 2, 80
+EARLY = 10  # steps in which the largest relative change of a weight is looked for
+CHANCE_LOSS, CHANCE = math.log(10), 0.1
+
+
+def overrides(model: str, recipe: str) -> list[str]:
+    """The run of a row, scaled down from the recipe by the rule above."""
+    words = [f"model={model}", "data=fashion_mnist", "target=none", f"recipe={recipe}"]
+    full = compose(words).recipe
+    share, shorter = BATCH / full.batch_size, EPOCHS / full.epochs
+    return [
+        *words,
+        f"data.images_per_class={IMAGES_PER_CLASS}",
+        "data.evaluation_images_per_class=20",
+        f"recipe.batch_size={BATCH}",
+        "recipe.accumulation_steps=1",
+        f"recipe.lr={full.lr * (math.sqrt(share) if full.optimizer == 'adamw' else share):.6g}",
+        f"recipe.warmup_epochs={full.warmup_epochs * shorter:.4g}",
+        f"recipe.schedule_every_epochs={max(1, round(full.schedule_every_epochs * shorter))}",
+        "recipe.resolution_schedule=[]",
+        f"budget.epochs={EPOCHS}",
+        *("device=cpu", "threads=1", "precision=fp32", "checkpoint_at_evaluations=false", "checkpoint_minutes=1000"),
+    ]
+
+
+def rows() -> Iterator[tuple[str, str]]:
+    """Cards and recipes; the cheap cards first, the papers' own recipes before the rest."""
+    ordered = sorted(ZOO, key=lambda name: cards.read_card(name, resolution=224)["forward_macs"])
+    return ((model, recipe) for recipe in RECIPES for model in ordered)
+
+
+def measure(model: str, recipe: str) -> dict[str, Any]:
+    """Train one row and say what became of it."""
+    losses: list[float] = []
+    changes: list[float] = []
+    original = loop.optimise_step
+
+    def watched(training: loop.Training, *args: Any) -> torch.Tensor:
+        weights = [p for p in training.model.parameters() if p.ndim > 1]
+        before = [p.detach().clone() for p in weights] if len(changes) < EARLY else []
+        loss = original(training, *args)
+        losses.append(float(loss))
+        if before:
+            pairs = zip(weights, before, strict=True)
+            moved = [float((p.detach() - b).norm() / b.norm().clamp(min=1e-12)) for p, b in pairs]
+            changes.append(max(moved))
+        return loss
+
+    words = overrides(model, recipe)
+    loop.optimise_step = watched
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            done = read_run(run_once(compose([*words, f"out={scratch}"]), overrides=words, stop=StopFlag()).folder)
+    finally:
+        loop.optimise_step = original
+    last = done.curve[-1] if done.curve else None
+    seen = max(1, min(10, len(losses)))
+    row = {
+        "model": model,
+        "recipe": recipe,
+        "optimizer": compose(words).recipe.optimizer,
+        "lr": compose(words).recipe.lr,
+        "steps": len(losses),
+        "start_loss": round(sum(losses[:3]) / min(3, max(1, len(losses))), 4),
+        "end_loss": round(sum(losses[-seen:]) / seen, 4),
+        "top1": None if last is None else last.correct_top1 / last.total,
+        "live_top1": None if last is None or last.live_correct_top1 is None else last.live_correct_top1 / last.total,
+        "largest_change": round(max(changes), 5),
+        "diverged": done.outcome == "diverged",
+        "overrides": words,
+    }
+    return row | {"learns": learns(row)}
+
+
+def learns(row: dict[str, Any]) -> bool:
+    """At least twice chance on images it has not seen, by the weights or their average, or a loss well below chance."""
+    best = max(row["top1"] or 0.0, row["live_top1"] or 0.0)
+    return not row["diverged"] and (best >= 2 * CHANCE or row["end_loss"] < 0.8 * CHANCE_LOSS)
+
+
+def run(out: Path = OUT) -> None:
+    """Every row that is not known yet, each written as soon as it is there, and the table."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "recipes.jsonl"
+    known = read(file)
+    for model, recipe in rows():
+        if (model, recipe) in known:
+            continue
+        row = known[model, recipe] = measure(model, recipe) | {"commit": source_commit()}
+        with open(file, "a") as lines:
+            lines.write(json.dumps(row) + "\n")
+        (out / "README.md").write_text(table(known))
+
+
+def read(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """The rows that are known."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    return {(row["model"], row["recipe"]): row for row in map(json.loads, lines)}
+
+
+def table(known: dict[tuple[str, str], dict[str, Any]]) -> str:
+    """The rows as Markdown, those still missing named below."""
+    lines = [
+        "# Do the recipes train?",
+        "",
+        f"Every card under its recipes on Fashion-MNIST at 64 pixels: {10 * IMAGES_PER_CLASS} images, batch {BATCH}, "
+        f"{EPOCHS} planned epochs, {EPOCHS * 10 * IMAGES_PER_CLASS // BATCH} steps, seed 0, n = 1. The learning rate "
+        "is the recipe's, scaled with the batch: linearly, for adamw by the square root; warm-up and drops keep their "
+        "share of the plan. Chance is a loss of 2.303 and 10 %. *change*: the largest relative change of a weight "
+        "tensor in one of the first ten steps. *learns*: 20 % on unseen images, or a loss under 1.84. So few steps "
+        "show that a recipe does not diverge and that a network begins to learn, not how well it ends; a network "
+        "without normalisation needs some 500 steps before it moves at all. Generated: "
+        "`python -m tests.bench recipes`, which goes on where it stopped.",
+        "",
+        "| model | recipe | optimiser | lr | loss, start | loss, end | top-1 | live | change | diverged | learns |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|---|---|",
+    ]
+    for key in rows():
+        if (r := known.get(key)) is None:
+            continue
+        top1, live = (("-" if v is None else f"{v:.1%}") for v in (r["top1"], r["live_top1"]))
+        said = ("yes" if r["diverged"] else "no", "yes" if r["learns"] else "NO")
+        lines.append(
+            f"| {r['model']} | {r['recipe']} | {r['optimizer']} | {r['lr']:g} | {r['start_loss']:.3f} "
+            f"| {r['end_loss']:.3f} | {top1} | {live} | {r['largest_change']:.4f} | {said[0]} | {said[1]} |"
+        )
+    missing = [f"{model} {recipe}" for model, recipe in rows() if (model, recipe) not in known]
+    lines += ["", f"Not run yet: {', '.join(missing)}." if missing else "All rows are there.", ""]
+    return "\n".join(lines)
