@@ -4,6 +4,7 @@ import csv
 import datetime
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from harness import models
 from harness.measure.bill.report import STUDY
 from harness.measure.config import cards
 from harness.measure.config.compose import compose
+from harness.paths import CONF
 
-GOLDEN = {r["model"]: r for r in json.loads((Path(__file__).parents[1] / "golden" / "complexity.json").read_text())}
+GOLDEN_FOLDER = Path(__file__).parents[1] / "golden"
+GOLDEN = {r["model"]: r for r in json.loads((GOLDEN_FOLDER / "complexity.json").read_text())}
 ZOO = sorted(models.ZOO)
 KEYS = {
     *("name", "title", "published", "published_source", "paper", "kwargs", "params", "forward_macs", "min_resolution"),
@@ -74,11 +77,33 @@ def test_study_learning_rates() -> None:
     """0.1 and one smooth decay, but 0.01 for VGG and GoogLeNet, and steps for AlexNet; our deviations are these."""
     deviating = {"alexnet", "alexnet_2012", "squeezenet1_1"}  # no normalisation: each card says so
     for name in ZOO:
-        recipe = cards.read_card(name, resolution=224)["recipes"]["paper2020"]
+        recipe = compose([f"model={name}", "data=imagenet", "recipe=paper2020"]).recipe
         low = name in deviating | {"vgg11", "googlenet", "googlenet_2014"}
-        assert recipe["lr"] == (0.01 if low else 0.1), name
-        assert recipe["schedule"] == ("step" if name.startswith("alexnet") else "exponential")
-        assert recipe["schedule_factor"] == (10.0 if name.startswith("alexnet") else 1000.0)
+        assert recipe.lr == (0.01 if low else 0.1), name
+        assert recipe.schedule == ("step" if name.startswith("alexnet") else "exponential")
+        assert recipe.schedule_factor == (10.0 if name.startswith("alexnet") else 1000.0)
+
+
+def test_composed_recipes_are_those_of_the_long_cards() -> None:
+    """golden/recipes.json was composed when every card still repeated every default."""
+    golden = json.loads((GOLDEN_FOLDER / "recipes.json").read_text())
+    assert len(golden) == 4 * len(ZOO)
+    for key, told in golden.items():
+        model, recipe = key.split()
+        config = compose([f"model={model}", "data=imagenet", f"recipe={recipe}"])
+        assert asdict(config.recipe) == {"name": recipe, **told}, key
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_card_says_only_what_differs(name: str) -> None:
+    card = cards.read_card(name, resolution=224)["recipes"]
+    for recipe, own in card.items():
+        text = (CONF / "recipe" / f"{recipe}.yaml").read_text()
+        defaults = {
+            key: yaml.safe_load(value)
+            for key, value in re.findall(rf"\{{oc\.select:model\.recipes\.{recipe}\.(\w+),(.*?)\}}(?:\s|$)", text)
+        }
+        assert [key for key, value in own.items() if key in defaults and defaults[key] == value] == []
 
 
 def test_flags_of_the_known_traps() -> None:
