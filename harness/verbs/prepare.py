@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="data=imagenet data.root=PATH; data.resolution=, data.classes=, data.images_per_class= as for train",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the prepared set shall lie")
-    parser.add_argument("--short-side", type=_positive, default=256, metavar="N", help="pixels of training images")
+    parser.add_argument(
+        "--short-side", type=_positive, metavar="N", help="pixels of training images (default: the evaluation's, 256)"
+    )
     parser.add_argument("--format", choices=("jpeg", "raw"), default="jpeg", help="of training images (default: jpeg)")
     parser.add_argument("--quality", type=_quality, default=90, metavar="N", help="of JPEGs, 1 to 95 (default: 90)")
     parser.add_argument("--square", action="store_true", help="keep the central square only")
@@ -43,6 +45,8 @@ def main(args: argparse.Namespace) -> int:
         args.overrides, short_side=args.short_side, encoding=args.format, quality=args.quality, square=args.square
     )
     use = f"train with data=prepared data.root={out} data.pixels={recipe.pixels}"
+    if recipe.name != "imagenet":
+        use += f" data.name={recipe.name} data.resolution={recipe.resolution} data.crop_ratio={recipe.crop_ratio}"
     if pack.is_packed(out, recipe):
         print(f"{out}: prepared already; {use}")
         return 0

@@ -68,6 +68,8 @@ def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> Strea
     folder = Path(os.path.expanduser(data.root))
     header = read_header(folder)
     stored = recipe_of(header)
+    if data.name != stored.name:
+        raise BadInput(f"data.name={data.name}, but {folder} holds {stored.name}: pass data.name={stored.name}")
     if data.pixels != stored.pixels:
         raise BadInput(
             f"data.pixels={data.pixels}, but {folder} holds {stored.pixels}: pass data.pixels={stored.pixels}"

@@ -257,6 +257,7 @@ def test_a_folder_of_something_else_is_left_alone(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"name": "flowers"}, "data.name=flowers, but .* holds imagenet: pass data.name=imagenet"),
         ({"pixels": "raw256"}, "data.pixels=raw256, but .* holds jpeg64: pass data.pixels=jpeg64"),
         (
             {"resolution": 64},

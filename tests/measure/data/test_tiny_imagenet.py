@@ -167,6 +167,19 @@ def test_a_run_on_it_leaves_a_record(tiny: Path, tmp_path: Path) -> None:
     assert str(tiny) not in (folder / "run.json").read_text() + (folder / "config.yaml").read_text()
 
 
+def test_it_can_be_packed_at_its_own_size(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is enlarged, and the store says what it holds; the words that prepare prints train from it."""
+    out = tmp_path / "out"
+    assert cli.main(["prepare", "data=tiny_imagenet", f"data.root={tiny}", f"--out={out}", "--format=raw"]) == 0
+    words = capsys.readouterr().out.strip().split("train with ")[1].split()
+    assert words[2:] == ["data.pixels=raw64", "data.name=tiny_imagenet", "data.resolution=64", "data.crop_ratio=1.0"]
+    config = compose([*words, "model=shufflenet_v2_x1_0", "recipe=small", "data.workers=0"])
+    data = build(config.data, config.recipe, torch.device("cpu"))
+    original = load(tiny, "tiny_imagenet", resolution=64, mean=config.data.mean, std=config.data.std)
+    assert (data.name, data.fingerprint) == ("tiny_imagenet", original.fingerprint)
+    assert digest(train(data, resolution=64)) == digest(train(original, resolution=64))
+
+
 @pytest.mark.skipif(REAL not in os.environ, reason=f"set {REAL} to a folder with Tiny ImageNet as downloaded")
 def test_the_real_images_are_read_as_downloaded() -> None:
     """20 named classes: 10,000 + 1,000 images; every pixel decoded once, an evaluation, two steps of an epoch."""

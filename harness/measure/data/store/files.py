@@ -11,7 +11,7 @@ bilinear, antialiased) to `short_side`, its long side rounded down as torchvisio
 square of that. An evaluation image is the raw uint8 reference crop itself (Resize, CenterCrop on Pillow images), so
 evaluation from a store is the reference, pixel for pixel. Images keep the order of the source's manifest.
 
-The header holds the source's fingerprint, classes and subset mark, how the pixels were made and with which Pillow,
+The header holds the source's name, fingerprint, classes and subset mark, how the pixels were made, with which Pillow,
 and of every other file its bytes, its sha256 and that of three samples. Opening compares sizes and samples;
 `harness prepare --verify` compares sha256.
 
@@ -53,6 +53,7 @@ SPLITS = ("train", "evaluation")
 class Recipe:
     """How a store's pixels are made; equal recipes of one source make equal pixels."""
 
+    name: str
     fingerprint: str
     classes: list[str]
     subset: bool
@@ -122,8 +123,11 @@ def read_header(folder: Path) -> dict[str, Any]:
 
 
 def recipe_of(header: dict[str, Any]) -> Recipe:
-    """The recipe that a header states."""
-    return Recipe(**{name: header[name] for name in Recipe.__dataclass_fields__})
+    """The recipe that a header states. Raises BadInput where it does not state all of it."""
+    try:
+        return Recipe(**{name: header[name] for name in Recipe.__dataclass_fields__})
+    except KeyError as error:
+        raise BadInput(f"{HEADER} says nothing of {error}: prepare the set again") from error
 
 
 def verify(folder: Path) -> int:

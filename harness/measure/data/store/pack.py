@@ -13,6 +13,7 @@ from PIL import features
 from harness.measure.config.compose import compose
 from harness.measure.data.images import select
 from harness.measure.data.layouts.recognise import checked_root
+from harness.measure.data.loader import pixels
 from harness.measure.data.loader.stream import default_workers
 from harness.measure.data.store import files as store
 from harness.measure.data.store.files import SPLITS, Recipe
@@ -28,11 +29,17 @@ JPEG_BYTES_PER_PIXEL = 0.30  # quality 90, 4:2:0: 26 KB for 341 x 256 pixels; to
 ASPECT = 1.36  # mean long side over short side of ImageNet's photographs
 
 
-def plan(overrides: list[str], *, short_side: int, encoding: str, quality: int, square: bool) -> tuple[Source, Recipe]:
-    """The source images of both splits and what is to be made of them. Raises BadInput."""
+def plan(
+    overrides: list[str], *, short_side: int | None, encoding: str, quality: int, square: bool
+) -> tuple[Source, Recipe]:
+    """The source images of both splits and what is to be made of them. Raises BadInput.
+
+    short_side: pixels; None = that of the evaluation's resize, 256 for ImageNet.
+    """
     data = compose(overrides if any(o.startswith("data=") for o in overrides) else ["data=imagenet", *overrides]).data
     if data.pixels != "originals":
-        raise BadInput("harness prepare reads original files: pass data=imagenet data.root=TREE")
+        raise BadInput("harness prepare reads original files: pass data=imagenet data.root=PATH")
+    short_side = pixels.resize_side(data.resolution, data.crop_ratio) if short_side is None else short_side
     if short_side < data.resolution:
         raise BadInput(
             f"--short-side {short_side} is below data.resolution={data.resolution}: crops would be enlarged; "
@@ -41,6 +48,7 @@ def plan(overrides: list[str], *, short_side: int, encoding: str, quality: int, 
     data = replace(data, in_memory=False)
     chosen = select(data, decoder="pillow")
     recipe = Recipe(
+        name=data.name,
         fingerprint=chosen.part.fingerprint,
         classes=chosen.part.classes,
         subset=chosen.subset,
