@@ -13,7 +13,7 @@ from harness.analyse.page.sources import Source, code_and_hardware, reproduction
 from harness.analyse.show import findings, tables
 from harness.analyse.show.figures.canvas import NARROW
 from harness.analyse.show.figures.gallery import pictures
-from harness.analyse.show.table import Column, Table
+from harness.analyse.show.table import Table
 from harness.analyse.show.templates import environment
 
 HERE = Path(__file__).parent
@@ -32,9 +32,24 @@ MEANINGS = {
     "epochs (after, at]": "the target was passed after the first number of epochs and not after the second",
     "GMAC": "10^9 multiply-accumulates of one image, forward",
     "date": "first publication of the architecture",
+    "outcome": "how the run ended",
+    "seed": "of the run's random numbers",
+    "run": "name of the run's folder",
+    "best accuracy, %": "the best of all evaluations of the run",
+    "images": "training images seen until the crossing",
+    "train forward MACs": "exact multiply-accumulates of the forward passes of training",
+    "spent MACs (train)": "forward and backward passes of training, exactly",
+    "evaluation MACs": "spent on evaluations, which are in no cost",
+    "lost MACs": "done, lost to an interruption, and done again",
+    "change": "what was judged otherwise",
+    "halving months": "months in which the cost halves",
+    "note": "what the change leaves out",
+    "hardware": "devices, threads and precision",
+    "training seconds": "seconds of training until the target, evaluations not counted",
+    "joules, evaluation included": "energy until the target, where the hardware counts it",
     "flags": "how the measured network differs from the published one",
 }
-"""What the headings of the main table tell on hover and focus."""
+"""What the headings of tables tell on hover and focus."""
 
 COSTS_FIRST = (
     "architecture",
@@ -137,7 +152,6 @@ def _section(group: dict[str, Any], document: dict[str, Any], sources: list[Sour
 def _tables(group: dict[str, Any]) -> dict[str, Any]:
     """The tables as HTML, each under its caption."""
     main = tables.main_table(tables.rows_by_date(group)).only(*COSTS_FIRST)
-    main = replace(main, columns=[replace(c, meaning=MEANINGS.get(c.name, "")) for c in main.columns])
     made = {
         "main": (main, "● cheapest so far when published; ↑ not reached, the cost lies above."),
         "seeds": (seeds_table(group), "Every run behind the table."),
@@ -153,7 +167,7 @@ def _tables(group: dict[str, Any]) -> dict[str, Any]:
         ),
     }
     return {
-        name: Markup(replace(table, caption=caption).without_empty_columns().html())
+        name: Markup(_explained(replace(table, caption=caption)).without_empty_columns().html())
         for name, (table, caption) in made.items()
     }
 
@@ -173,8 +187,12 @@ def seeds_table(group: dict[str, Any]) -> Table:
         for run, best in zip(row["per_run"], row["best_accuracy"], strict=True)
     ]
     header = ["architecture", "seed", "outcome", "PFLOP", "best accuracy, %", "run"]
-    table = Table.of(header, lines, words=(0, 2, 5))
-    return replace(table, columns=[Column(c.name, c.words, MEANINGS.get(c.name, "")) for c in table.columns])
+    return Table.of(header, lines, words=(0, 2, 5))
+
+
+def _explained(table: Table) -> Table:
+    """The same table with a meaning at every heading that has one."""
+    return replace(table, columns=[replace(c, meaning=MEANINGS.get(c.name, "")) for c in table.columns])
 
 
 def _facts(group: dict[str, Any], sources: list[Source]) -> list[tuple[str, str]]:

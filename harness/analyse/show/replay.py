@@ -11,7 +11,10 @@ from harness.record.units import paper_pflop, paper_tfs_days
 
 
 def replay() -> dict[str, Any]:
-    """The study as plain data: rows, the headline and every item of its fragility, computed."""
+    """Return the study as plain data: rows, the headline and every item of its fragility, computed.
+
+    Raises BadInput where a file of published constants is missing or empty.
+    """
     said = claims()
     rows = [_row(r, said["training_images"]) for r in table("hernandez2020_table3.csv")]
     names, dates, costs = frontier_points()
@@ -52,7 +55,10 @@ def _row(r: dict[str, str], images_per_epoch: float) -> dict[str, Any]:
 
 
 def fragility() -> list[dict[str, Any]]:
-    """What the headline hangs on: name, what it does to the factor or the halving months, and in words."""
+    """Return what the headline hangs on: a name, what it does to the factor or the halving months, and words.
+
+    Raises BadInput as `replay` does.
+    """
     said = claims()
     epochs = {r["model"]: int(r["epochs"]) for r in table("hernandez2020_table3.csv")}
     gmacs = {r["model"]: float(r["gmacs_per_image_used"]) for r in table("hernandez2020_table3.csv")}
@@ -125,7 +131,7 @@ def _item(
 
 
 def text(document: dict[str, Any]) -> str:
-    """The replay for a terminal."""
+    """Return the replay for a terminal."""
     table_rows = [
         [
             r["model"],

@@ -7,7 +7,7 @@ from harness.analyse.show.words import interval, number
 
 
 def text(splits: list[dict[str, Any]]) -> str:
-    """The splits for a terminal."""
+    """Return the splits for a terminal."""
     names = {
         "whole": "the whole",
         "recipe_first": "recipe first",

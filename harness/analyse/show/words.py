@@ -8,7 +8,7 @@ MISSING = "—"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """`digits` significant digits without exponent from 0.001 to a million; the dash for what is missing."""
+    """Return `digits` significant digits, no exponent from 0.001 to a million; the dash for what is missing."""
     if value is None or math.isnan(value):
         return MISSING
     if math.isinf(value):
@@ -23,7 +23,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def rounded(data: Any) -> Any:
-    """Plain data with floats at ten significant digits.
+    """Return plain data with floats at ten significant digits.
 
     The last digits of a logarithm differ between processors; a committed file must not.
     """

@@ -72,6 +72,9 @@ class Picture:
         with matplotlib.rc_context(_STYLE):
             text = self._saved("svg", {"Date": None, "Creator": None}).decode()
         text = _shortened(text, decimals=2)
+        text = re.sub(
+            r"(<svg [^>]*>)", lambda tag: f"{tag[0]}\n<desc>{html.escape(self.caption)}</desc>", text, count=1
+        )
         families = ", ".join(f"'{name}'" if " " in name else name for name in FONTS)
         text = text.replace(f"'{FONTS[0]}'", families)
         for number, words in enumerate(self.hints):
@@ -93,7 +96,7 @@ class Picture:
         """Return the SVG for a page: no background, ids of its own, the page's colours."""
         svg = self.svg()
         svg = re.sub(r"(?s)^.*?(?=<svg )", "", svg)
-        svg = re.sub(r"(?s)<metadata>.*?</metadata>", "", svg)
+        svg = re.sub(r"(?s)<metadata>.*?</metadata>|<desc>.*?</desc>", "", svg)  # the page writes the caption itself
         svg = re.sub(
             r'(<svg [^>]*?)width="[^"]*" height="[^"]*"|(<svg [^>]*?)height="[^"]*" width="[^"]*"', r"\1\2", svg
         )

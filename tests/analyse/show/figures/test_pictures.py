@@ -46,6 +46,16 @@ def test_every_mark_of_the_trend_tells_its_row(document: dict[str, Any]) -> None
     )
 
 
+def test_a_figure_carries_its_caption_with_n_unit_and_rule(document: dict[str, Any]) -> None:
+    for picture in pictures(document["groups"][0], document["published"]).values():
+        root = ElementTree.fromstring(picture.svg())
+        (caption,) = [e.text for e in root if e.tag.endswith("}desc")]
+        assert caption == picture.caption
+    trend = pictures(document["groups"][0], document["published"])["trend"].caption
+    assert "n = 3 to 8" in trend
+    assert "PFLOP (3 x forward MACs x images / 10^15" in trend
+
+
 def test_ids_on_one_page_are_unique(document: dict[str, Any]) -> None:
     drawn = pictures(document["groups"][0], document["published"], NARROW)
     ids = [i for name, picture in drawn.items() for i in re.findall(r'\bid="([^"]*)"', picture.inline(name))]
