@@ -6,24 +6,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import yaml
 
 from harness.measure.bill.phases import Bills
-from harness.measure.config.compose import recorded, run_folder, run_id, target_of
+from harness.measure.config.compose import as_recorded, recorded, run_folder, run_id
 from harness.measure.config.schema import Config
 from harness.measure.data.keyed import keyed_seed
 from harness.measure.data.protocol import ImageData, steps_per_epoch
 from harness.measure.data.sources import build
 from harness.measure.machine import distributed
-from harness.measure.machine.device import Machine, prepare, resolve, seed_everything
+from harness.measure.machine.device import prepare, resolve, seed_everything
 from harness.measure.machine.signals import StopFlag
 from harness.measure.mirror.journal import Tracker, start
-from harness.measure.training.average import build_average
-from harness.measure.training.loop import Diverged, Stopped, Training
-from harness.measure.training.loss import TrainingLoss
-from harness.measure.training.optimiser import build_optimizer
-from harness.measure.training.progress import Display
-from harness.measure.training.resume import facts, restore
+from harness.measure.training import checkpoint
+from harness.measure.training.loop import Diverged, Loop, Stopped
+from harness.measure.training.state import Training
 from harness.measure.training.summary import summarise
 from harness.models import build as build_network
 from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput, HarnessError
@@ -82,23 +78,16 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
         if writer is not None:
             stretch = segment(device_name=machine.name, world_size=world.size, threads=torch.get_num_threads())
             writer.open(config=recorded(config), segment=stretch, overrides=_portable(overrides))
-        training = _assemble(config, folder, machine, world, data, model, bills, writer, stop)
+        training = Training(config, folder, machine, world, data, model, bills, writer, stop)
         cleanup.callback(training.display.close)
         if world.rank > 0:
             seed_everything(keyed_seed("rank", config.seed, world.rank))  # dropout must not repeat rank 0's masks
-        restore(training)
-        if world.is_main:
-            training.tracker = _tracker(config, training.position.images)
-            cleanup.callback(training.tracker.close)
+        checkpoint.restore(training)
+        training.tracker = _tracker(training)
+        cleanup.callback(training.tracker.close)
         outcome, diverged_at_step = _train(training)
         if outcome == "interrupted":
-            training.tracker.interrupted()
-            # Nobody leaves before rank 0 has asked for a requeue; and the signal may have come to another rank first.
-            heard = distributed.gather_objects(stop.signal_name, world)
-            if world.is_main:
-                stop.signal_name = next(name for name in heard if name is not None)
-                stop.requeue_if_running()
-            distributed.barrier(world)
+            _leave_interrupted(training)
         elif writer is not None:
             summary = summarise(training, bill, outcome=outcome, diverged_at_step=diverged_at_step)
             if search is not None:
@@ -129,67 +118,17 @@ def _claim(folder: Path, world: distributed.World, cleanup: ExitStack) -> tuple[
     return writer, fresh
 
 
-def _assemble(
-    config: Config,
-    folder: Path,
-    machine: Machine,
-    world: distributed.World,
-    data: ImageData,
-    model: torch.nn.Module,
-    bills: Bills,
-    writer: RunWriter | None,
-    stop: StopFlag,
-) -> Training:
-    """Place the model on the device and put everything that trains it together."""
-    model = model.to(machine.device).to(memory_format=machine.memory_format)
-    if config.sync_batchnorm and world.size > 1:
-        model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    network = model
-    if config.compile:
-        torch.compiler.reset()  # a sweep in one process: networks that share a forward() share its recompile limit
-        network = torch.compile(model, dynamic=False)  # type: ignore[assignment]  # the partial last batch apart
-    target = target_of(config)
-    return Training(
-        config=config,
-        folder=folder,
-        target=target,
-        machine=machine,
-        world=world,
-        data=data,
-        model=model,
-        network=network,
-        average=build_average(model, config.recipe),
-        optimizer=build_optimizer(model, config.recipe, fused=machine.fused_optimizer),
-        scaler=torch.amp.GradScaler(machine.device.type, enabled=config.precision == "fp16"),
-        loss=TrainingLoss(
-            label_smoothing=config.recipe.label_smoothing, auxiliary_weight=config.model.auxiliary_weight
-        ),
-        bills=bills,
-        writer=writer,
-        display=Display(
-            model=config.model.name,
-            seed=config.seed,
-            epochs=config.budget.epochs,
-            total_steps=config.budget.epochs * steps_per_epoch(data.train_images, config.recipe.batch_size, world.size),
-            target=target,
-            quiet=not world.is_main,
-        ),
-        tracker=Tracker(),
-        stop=stop,
-    )
-
-
 def _train(training: Training) -> tuple[str, int | None]:
     """The outcome, and the step at which the loss stopped being a number."""
     writer = training.writer
     try:
-        return training.train(), None
+        return Loop(training).run(), None
     except Diverged as error:
         training.display.say(str(error))
         return "diverged", error.step
     except Stopped:
         if writer is not None:
-            writer.state("interrupted", **facts(training))
+            writer.state("interrupted", **checkpoint.facts(training))
         return "interrupted", None
     except Exception as error:
         if _out_of_memory(error):
@@ -198,8 +137,18 @@ def _train(training: Training) -> tuple[str, int | None]:
         if writer is not None:
             last_line = f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error) else ''}"
             with suppress(HarnessError):  # the disk may be what failed; the error itself is on its way up
-                writer.state("failed", **{**facts(training), "error": last_line})
+                writer.state("failed", **{**checkpoint.facts(training), "error": last_line})
         raise
+
+
+def _leave_interrupted(training: Training) -> None:
+    """Nobody leaves before rank 0 has asked for a requeue; and the signal may have come to another rank first."""
+    training.tracker.interrupted()
+    heard = distributed.gather_objects(training.stop.signal_name, training.world)
+    if training.world.is_main:
+        training.stop.signal_name = next(name for name in heard if name is not None)
+        training.stop.requeue_if_running()
+    distributed.barrier(training.world)
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -250,6 +199,10 @@ def _portable(overrides: list[str]) -> list[str]:
     ]
 
 
-def _tracker(config: Config, resume_images: int) -> Tracker:
-    folder, whole = run_folder(config), yaml.safe_load(recorded(config))
-    return start(config.tracking, run_id=run_id(config), folder=folder, config=whole, resume_images=resume_images)
+def _tracker(training: Training) -> Tracker:
+    """The mirror of the run, on rank 0; elsewhere one that does nothing."""
+    if not training.world.is_main:
+        return Tracker()
+    config, images = training.config, training.position.images
+    whole = as_recorded(config)
+    return start(config.tracking, run_id=run_id(config), folder=training.folder, config=whole, resume_images=images)

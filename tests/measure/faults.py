@@ -24,6 +24,7 @@ from harness.measure.config.compose import compose
 from harness.measure.machine.signals import StopFlag
 from harness.measure.training import checkpoint
 from harness.measure.training import loop as train
+from harness.measure.training.state import Training
 from harness.record import writer
 from harness.record.errors import HarnessError
 
@@ -152,7 +153,7 @@ def _note_weights(path: Path) -> None:
     """At the end of a run, write a digest of weights, momenta, averages and the random state."""
     inner = run._train
 
-    def train_and_note(training: train.Training) -> Any:
+    def train_and_note(training: Training) -> Any:
         result = inner(training)
         whole = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
         for tensor in _tensors([training.model.state_dict(), training.optimizer.state_dict()["state"]]):

@@ -144,14 +144,14 @@ def test_what_a_checkpoint_takes_is_on_no_clock(
         now, saves = now + 100.0, saves + 1
 
     monkeypatch.setattr(train, "time", SimpleNamespace(perf_counter=lambda: now, monotonic=time.monotonic))
-    monkeypatch.setattr(train.resume, "save", save)
+    monkeypatch.setattr(train.checkpoint, "save", save)
     row = read_run(measure(tiny_config(when)).folder).curve[-1]
     assert saves >= 2
     assert (row.train_seconds, row.eval_seconds) == (0, 0)
 
 
 def test_checkpoints_can_be_left_out_at_evaluations(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train.resume, "save", lambda _: pytest.fail("a checkpoint"))
+    monkeypatch.setattr(train.checkpoint, "save", lambda _: pytest.fail("a checkpoint"))
     assert measure(tiny_config("checkpoint_at_evaluations=false")).outcome == "budget_exhausted"
 
 

@@ -189,10 +189,15 @@ def run_folder(config: Config) -> Path:
 
 
 def recorded(config: Config) -> str:
-    """config.yaml of the record: everything but paths of the machine it ran on, and who was watching."""
+    """config.yaml of the record."""
+    text: str = yaml.safe_dump(as_recorded(config), sort_keys=False, width=120)
+    return text
+
+
+def as_recorded(config: Config) -> dict[str, Any]:
+    """The config as plain data without the paths of the machine it ran on, and who was watching."""
     whole = asdict(config)
     whole.pop("out")
     whole.pop("tracking")
     whole["data"].pop("root")
-    text: str = yaml.safe_dump(whole, sort_keys=False, width=120)
-    return text
+    return whole

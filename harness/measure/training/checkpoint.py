@@ -1,15 +1,90 @@
-"""Checkpoints: everything a run needs to go on as if it had never stopped."""
+"""Checkpoints: everything a run needs to go on as if it had never stopped, and how it goes on."""
 
 import io
 import random
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from harness.record.errors import HarnessError
+from harness.measure.machine.distributed import gather_objects
+from harness.measure.training.state import Position, Training
+from harness.record.errors import BadInput, HarnessError
 from harness.record.files import write_atomic
+from harness.record.folder import CHECKPOINT
+from harness.record.ledger import Ledger
+
+
+def save(training: Training) -> None:
+    """Write the checkpoint and the state that `harness status` shows; every rank calls it, rank 0 writes.
+
+    The learning rate and the data order are functions of the position, so there is no schedule and no sampler to keep.
+    Raises RunLocked where another process has taken the run over, HarnessError where the disk fails.
+    """
+    generators = gather_objects(random_states(training.machine.device), training.world)
+    if training.writer is None:
+        return
+    state: dict[str, Any] = {
+        "model": training.model.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "scaler": training.scaler.state_dict(),
+        "average": None if training.average is None else training.average.state_dict(),
+        "random": generators,
+        "position": asdict(training.position),
+        "fingerprint": training.data.fingerprint,
+    }
+    training.writer.verify()
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomic(training.writer.folder / CHECKPOINT, buffer.getvalue())
+    training.writer.state("running", **facts(training))
+
+
+def restore(training: Training) -> None:
+    """Go on from the checkpoint, if there is one; what was done after it is billed as lost.
+
+    Raises BadInput where it was made on other data, HarnessError where it cannot be read.
+    """
+    state = load(training.folder / CHECKPOINT)
+    if state is not None:
+        _apply(state, training)
+    if training.writer is not None:
+        training.writer.cut_back(training.position.step)
+        training.curve = training.writer.rows()
+        ledger = training.position.ledger
+        ledger.lost_macs += max(0, training.writer.journalled_macs() - ledger.done_macs - ledger.lost_macs)
+        training.writer.state("running", **facts(training))
+    training.curve = gather_objects(training.curve, training.world)[0]
+    if state is not None:
+        training.display.say(f"resumed at step {training.position.step}")
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """A checkpoint, or None where there is none; raises HarnessError where it cannot be read. Runs no code of it."""
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise HarnessError(f"{path}: unreadable checkpoint ({error}); remove it to start the run again") from error
+    return state
+
+
+def facts(training: Training) -> dict[str, Any]:
+    """What state.json says of an unfinished run."""
+    position, curve = training.position, training.curve
+    return {
+        "model": training.config.model.name,
+        "seed": training.config.seed,
+        "step": position.step,
+        "epoch": position.step / training.steps_per_epoch,
+        "planned_epochs": training.config.budget.epochs,
+        "top1": curve[-1].correct_top1 / curve[-1].total if curve else None,
+        "train_macs": position.ledger.train_macs,
+        "error": None,
+    }
 
 
 def random_states(device: torch.device) -> dict[str, Any]:
@@ -35,19 +110,17 @@ def restore_random_states(states: dict[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state(states["cuda"], device)
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint whole or not at all."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomic(path, buffer.getvalue())
-
-
-def load(path: Path) -> dict[str, Any] | None:
-    """A checkpoint, or None where there is none; raises HarnessError where it cannot be read. Runs no code of it."""
-    if not path.exists():
-        return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise HarnessError(f"{path}: unreadable checkpoint ({error}); remove it to start the run again") from error
-    return state
+def _apply(state: dict[str, Any], training: Training) -> None:
+    if state["fingerprint"] != training.data.fingerprint:
+        raise BadInput(
+            f"{training.folder}: begun on other data; restore that data set, or remove the folder to start anew"
+        )
+    training.model.load_state_dict(state["model"])
+    training.optimizer.load_state_dict(state["optimizer"])
+    training.scaler.load_state_dict(state["scaler"])
+    if training.average is not None:
+        training.average.load_state_dict(state["average"])
+    position = dict(state["position"])
+    training.position = Position(**{**position, "ledger": Ledger(**position["ledger"])})
+    if training.world.rank < len(state["random"]):  # with more processes than before, the new ones draw afresh
+        restore_random_states(state["random"][training.world.rank], training.machine.device)

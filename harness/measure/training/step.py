@@ -1,7 +1,5 @@
 """One optimiser step: the only code that runs between two batches."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import nn
@@ -10,13 +8,11 @@ from harness.measure.data.keyed import keyed_seed
 from harness.measure.data.protocol import Batch
 from harness.measure.machine.distributed import gradients_shared
 from harness.measure.training.optimiser import set_learning_rate
-
-if TYPE_CHECKING:
-    from harness.measure.training.loop import Training
+from harness.measure.training.state import Training
 
 
 def optimise_step(
-    training: "Training", images: torch.Tensor, labels: torch.Tensor, lr: float, global_images: int
+    training: Training, images: torch.Tensor, labels: torch.Tensor, lr: float, global_images: int
 ) -> torch.Tensor:
     """Forward, backward and update over this process's share of a batch of `global_images`, in micro-batches.
 
@@ -56,7 +52,7 @@ def optimise_step(
     return total
 
 
-def _mixup(training: "Training", images: torch.Tensor, labels: torch.Tensor) -> Batch:
+def _mixup(training: Training, images: torch.Tensor, labels: torch.Tensor) -> Batch:
     """Blend each image with its neighbour (Zhang et al. 2018, arXiv 1710.09412); labels become (B, K) shares.
 
     The neighbours are those of this process's share, so the number of processes changes who is blended with whom.

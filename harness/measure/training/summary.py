@@ -1,19 +1,17 @@
 """run.json: what a finished run says of itself."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from harness.measure.bill.count import Bill
 from harness.measure.config.compose import run_id
+from harness.measure.training.state import Training
 from harness.record.protocol import PROTOCOL_VERSION
 
-if TYPE_CHECKING:
-    from harness.measure.training.loop import Training
 
-
-def summarise(training: "Training", bill: Bill, *, outcome: str, diverged_at_step: int | None) -> dict[str, Any]:
+def summarise(training: Training, bill: Bill, *, outcome: str, diverged_at_step: int | None) -> dict[str, Any]:
     """The keys of `harness.record.folder.RUN_KEYS`, without the hashes. `bill` is per image at the base resolution."""
     config, data, position = training.config, training.data, training.position
     totals: dict[str, Any] = {"step": position.step, "images": position.images, **position.ledger.as_dict()}
