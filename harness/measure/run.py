@@ -9,6 +9,7 @@ import torch
 
 from harness.measure.bill.phases import Bills
 from harness.measure.config.compose import as_recorded, recorded, run_folder, run_id
+from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
 from harness.measure.data.keyed import keyed_seed
 from harness.measure.data.protocol import ImageData, steps_per_epoch
@@ -167,12 +168,10 @@ def _already_finished(folder: Path, fingerprint: str) -> Result:
 
 def _check_fits(config: Config, data: ImageData, world_size: int) -> None:
     """What can only be checked once the data set is known."""
-    metric = config.target.metric
-    if metric is not None and data.classes <= int(metric.removeprefix("top")):
-        raise BadInput(
-            f"target.metric={metric} of {data.classes} classes is always 100 %, so the level says nothing: "
-            "use target.metric=top1, or more classes"
-        )
+    if data.classes < 2:
+        raise BadInput(f"data.classes={data.classes}: one class is no question; take 2 or more")
+    if (target := target_of(config)) is not None:
+        target.says_something(data.classes)
     steps = steps_per_epoch(data.train_images, config.recipe.batch_size, world_size)
     if steps == 0:
         raise BadInput(f"an epoch of {data.train_images} images holds no batch of 2 or more images per process")

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.record.target import Target
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised whenever a change makes old and new records incomparable (counting rules, evaluation, what a step is)."""
 
 READABLE_PROTOCOLS = (1, 2)

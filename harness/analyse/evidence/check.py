@@ -11,7 +11,7 @@ from harness.record.curve import Evaluation, monotone_defects
 from harness.record.errors import BadInput, HarnessError
 from harness.record.folder import CONFIG, CURVE, PROVENANCE, find_run_folders, is_finished, read_run, read_sealed
 from harness.record.ledger import LEDGER_LINES
-from harness.record.target import Target, reached
+from harness.record.target import Target, all_confirmed, complete, crossing_of, unconfirmed
 
 Recount = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, int]]
 """(config, summary) -> the bill per image, counted again; from the room that has torch."""
@@ -21,7 +21,7 @@ DATASET_KEYS = {
 }  # fmt: skip
 HARDWARE_KEYS = {"device", "device_name", "world_size", "precision", "memory_format", "compile", "threads"}
 PROVENANCE_KEYS = {"overrides", "segments", "finished_utc", "imported_from"}
-KINDS = ("measured", "search", "imported")
+KINDS = ("measured", "calibration", "search", "imported")
 
 
 def check_paths(paths: list[Path], recount: Recount | None) -> tuple[list[str], int, int]:
@@ -110,12 +110,14 @@ def _target(s: dict[str, Any], curve: list[Evaluation]) -> list[str]:
     defects = []
     if target.evaluations_per_epoch != s["evaluations_per_epoch"]:
         defects.append(f"evaluations_per_epoch {s['evaluations_per_epoch']}, target {target.evaluations_per_epoch}")
-    at = [n for n, row in enumerate(curve) if reached(row.correct(target.metric), row.total, target.value)]
-    if (s["outcome"] == "reached") != bool(at):
-        first = f"first at evaluation {at[0] + 1}" if at else "never"
+    if (s["outcome"] == "reached") != all_confirmed(curve, target):
+        at = crossing_of(curve, target.metric, target.value, target.confirm)
+        first = "never" if at is None else f"first at evaluation {at + 1}"
         defects.append(f"outcome {s['outcome']}, but the curve is at {target.metric} {target.value:g} {first}")
-    elif at and at[0] != len(curve) - 1:
-        defects.append(f"the target was reached at evaluation {at[0] + 1} of {len(curve)}: the run went on")
+    elif complete(curve[:-1], target):
+        defects.append(f"the target was reached before evaluation {len(curve)}, the last: the run went on")
+    if s["protocol_version"] > 1 and s.get("unconfirmed", []) != unconfirmed(curve, target):
+        defects.append(f"unconfirmed {s.get('unconfirmed')}, but by the curve it is {unconfirmed(curve, target)}")
     return defects
 
 

@@ -14,12 +14,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config, RecipeConfig
 from harness.measure.config.validate import validate
 from harness.paths import CONF
 from harness.record.errors import BadInput
 from harness.record.protocol import PROTOCOL_VERSION, digest
-from harness.record.target import Target
 
 # What decides a run's result, seed aside. Where it runs, who watches and how fast it goes stay out of its identity.
 _SEMANTIC_MODEL = ("name", "kwargs", "auxiliary_weight")
@@ -27,7 +27,7 @@ _SEMANTIC_DATA = (
     *("name", "classes", "images_per_class", "evaluation_images_per_class"),
     *("resolution", "crop_ratio", "mean", "std", "pixels"),
 )
-_SEMANTIC_TARGET = ("metric", "value", "split")
+_SEMANTIC_TARGET = ("metric", "value", "split", "confirm", "past_evaluations", "also")
 
 
 def compose(overrides: list[str]) -> Config:
@@ -41,7 +41,7 @@ def compose(overrides: list[str]) -> Config:
         raw = OmegaConf.to_container(node, resolve=True)
         assert isinstance(raw, dict)
         if target_file is not None:
-            raw["target"] = _read_target(target_file)
+            raw["target"] |= _read_target(target_file)
         if any(o.lstrip("+").startswith(("target.value=", "target.metric=")) for o in overrides):
             raw["target"]["source"] = "set on the command line"
         merged = OmegaConf.merge(OmegaConf.structured(Config), raw)
@@ -139,14 +139,6 @@ def _all_keys() -> list[str]:
     return keys
 
 
-def target_of(config: Config) -> Target | None:
-    """The level to stop at, or None for a full schedule."""
-    level = config.target
-    if level.metric is None or level.value is None:
-        return None
-    return Target(level.metric, level.value, level.split, config.evaluations_per_epoch, level.source or "not stated")
-
-
 def semantic(config: Config) -> dict[str, Any]:
     """The part of a config that decides the result, as plain data, without the seed."""
     whole = asdict(config)
@@ -154,7 +146,8 @@ def semantic(config: Config) -> dict[str, Any]:
         "model": {k: whole["model"][k] for k in _SEMANTIC_MODEL},
         "recipe": _semantic_recipe(config.recipe),
         "data": {k: whole["data"][k] for k in _SEMANTIC_DATA},
-        "target": {k: whole["target"][k] for k in _SEMANTIC_TARGET},
+        "target": None if target_of(config) is None else {k: whole["target"][k] for k in _SEMANTIC_TARGET},
+        "calibration": config.calibration,
         "epochs": config.budget.epochs,
         "evaluations_per_epoch": config.evaluations_per_epoch,
         "precision": config.precision,

@@ -110,13 +110,24 @@ class DataConfig:
 
 
 @dataclass
+class AlsoConfig:
+    """Further levels watched in the same run, a fraction each; None where the metric is not watched."""
+
+    top1: float | None
+    top5: float | None
+
+
+@dataclass
 class TargetConfig:
-    """The level to reach; metric and value are None for a full schedule."""
+    """The level to reach; metric and value are None for a full schedule. See conf/rule.yaml for the last three."""
 
     metric: str | None
     value: float | None
     split: str
     source: str | None
+    confirm: int
+    past_evaluations: int
+    also: AlsoConfig
 
 
 @dataclass
@@ -158,6 +169,7 @@ class Config:
     tracking: TrackingConfig
     budget: BudgetConfig
     seed: int
+    calibration: bool
     out: str
     evaluations_per_epoch: int
     device: str

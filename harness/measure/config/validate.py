@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
 from harness.record.errors import BadInput
-from harness.record.target import Target
 
 CHOICES: dict[str, Sequence[str]] = {
     "recipe.optimizer": ("sgd", "nesterov", "rmsprop", "adamw"),
@@ -117,8 +117,11 @@ def _validate_target(config: Config) -> None:
     level = config.target
     if (level.metric is None) != (level.value is None):
         raise BadInput("target: give both target.metric and target.value, or target=none")
-    if level.metric is not None and level.value is not None:
-        Target(level.metric, level.value, level.split, config.evaluations_per_epoch, level.source or "")
+    if level.metric is None and (level.also.top1, level.also.top5) != (None, None):
+        raise BadInput("target.also: there is no level beside it; give target=NAME, or target.metric and target.value")
+    if config.calibration and level.metric is not None:
+        raise BadInput("calibration=true: such a run sets a level and stops at none; add target=none")
+    target_of(config)
 
 
 def _validate_resolutions(config: Config) -> None:

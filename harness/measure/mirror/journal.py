@@ -24,7 +24,7 @@ from harness.record.curve import Evaluation, read_curve
 from harness.record.errors import HarnessError
 from harness.record.files import write_atomic
 from harness.record.folder import CURVE
-from harness.record.target import Target, reached
+from harness.record.target import Target, crossing_of
 from harness.record.units import macs_to_pflop, paper_pflop
 
 JOURNALS = "journals"
@@ -272,8 +272,9 @@ def closing_summary(summary: dict[str, Any], evaluations: list[Evaluation]) -> d
     if summary["target"] is not None:
         level = Target.from_dict(summary["target"])
         flat |= {"target/metric": level.metric, "target/value": level.value}
-        crossing = next((e for e in evaluations if reached(e.correct(level.metric), e.total, level.value)), None)
-        if crossing is not None:
+        index = crossing_of(evaluations, level.metric, level.value, level.confirm)
+        if index is not None:
+            crossing = evaluations[index]
             before = max((e.images for e in evaluations if e.images < crossing.images), default=0)
             flat |= {
                 "crossing/epoch": crossing.epoch,

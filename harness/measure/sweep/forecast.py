@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 
 from harness.measure.bill.count import bill
-from harness.measure.config.compose import compose, run_folder, run_id, target_of
+from harness.measure.config.compose import compose, run_folder, run_id
+from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config, DataConfig
 from harness.measure.data.protocol import ImageData
 from harness.measure.data.sources import build
@@ -23,7 +24,7 @@ from harness.models import build as build_network
 from harness.record.errors import EXIT_BAD_INPUT, EXIT_DONE, BadInput, RecordError
 from harness.record.folder import Run, find_run_folders, is_finished, read_run
 from harness.record.sweep import queue
-from harness.record.target import reached
+from harness.record.target import crossing_of
 from harness.record.units import macs_to_flops, macs_to_pflop
 
 PEAK_FLOPS_PER_SECOND = {
@@ -237,11 +238,11 @@ def _expected_epochs(config: Config, images: Images, history: Sequence[Run]) -> 
     if target is None:
         return planned, "whole plan"
     measured = [
-        row.epoch
+        run.curve[index].epoch
         for run in history
         if _is_alike(run, config, images)
-        for row in [next((r for r in run.curve if reached(r.correct(target.metric), r.total, target.value)), None)]
-        if row is not None
+        for index in [crossing_of(run.curve, target.metric, target.value, target.confirm)]
+        if index is not None
     ]
     if measured:
         return min(planned, statistics.median(measured)), f"measured, n = {len(measured)}"

@@ -16,17 +16,17 @@ from harness.measure.training.schedule import learning_rate
 from harness.measure.training.state import Training
 from harness.measure.training.step import optimise_step
 from harness.record.curve import Evaluation
-from harness.record.target import reached
+from harness.record.target import all_confirmed, complete
 from harness.record.units import macs_to_pflop, paper_pflop
 
 EVALUATION_BATCH = 256  # images, at 224 pixels or on a CPU
 
 
 class Diverged(Exception):
-    """The loss stopped being a number; `step` is the first such optimiser step."""
+    """`what` (the loss, the outputs in an evaluation) stopped being a number; `step`: the first such optimiser step."""
 
-    def __init__(self, step: int) -> None:
-        super().__init__(f"the loss is not finite at step {step}; lower recipe.lr or choose another recipe")
+    def __init__(self, step: int, what: str = "the loss is") -> None:
+        super().__init__(f"{what} not finite at step {step}; lower recipe.lr or choose another recipe")
         self.step = step
 
 
@@ -49,7 +49,7 @@ class Loop:
     def run(self) -> str:
         """Train until the target or the end of the plan; returns the outcome. Raises Diverged or Stopped."""
         training = self._training
-        if self._target_reached():
+        if self._complete():
             return "reached"  # stopped between the last evaluation and the seal
         training.parallel = distributed.parallel(training.network, training.world)
         training.display.started(training.position.images)
@@ -58,10 +58,11 @@ class Loop:
                 return "reached"
             training.position.epoch += 1
             training.position.batch = 0
-        return "budget_exhausted"
+        confirmed = training.target is not None and all_confirmed(training.curve, training.target)
+        return "reached" if confirmed else "budget_exhausted"  # the plan may end before the looks past the crossing
 
     def _train_epoch(self) -> bool:
-        """The rest of the current epoch; True when the target was reached in it."""
+        """The rest of the current epoch; True when the run may stop: its target is confirmed."""
         training = self._training
         config, position = training.config, training.position
         resolution = config.recipe.resolution_at(position.epoch, config.data.resolution)
@@ -94,7 +95,7 @@ class Loop:
                 if saved:
                     self._save()
                 training.tracker.log(row, _derived(row))  # after the checkpoint: what is mirrored is not taken back
-                if self._target_reached():
+                if self._complete():
                     return True
             stopping, saving = self._agree()
             if (stopping or saving) and not saved:
@@ -184,7 +185,7 @@ class Loop:
         training.curve.append(row)
         if training.writer is not None:
             training.writer.append(row)
-        training.display.evaluation(row)
+        training.display.evaluation(training.curve)
         return row
 
     def _look(self, network: nn.Module) -> Counts:
@@ -202,6 +203,8 @@ class Loop:
         macs = training.bills.at(resolution).evaluation_macs
         training.position.ledger.bill_evaluation(counts.total, evaluation_macs=macs)
         self._journal()
+        if counts.not_finite:
+            raise Diverged(training.position.step, "the network's outputs in an evaluation are")
         return counts
 
     def _evaluation_batch(self) -> int:
@@ -210,9 +213,8 @@ class Loop:
             return EVALUATION_BATCH
         return max(EVALUATION_BATCH, EVALUATION_BATCH * 224**2 // self._training.config.data.resolution**2)
 
-    def _target_reached(self) -> bool:
-        target, last = self._training.target, self._training.curve[-1:]
-        return target is not None and any(reached(r.correct(target.metric), r.total, target.value) for r in last)
+    def _complete(self) -> bool:
+        return self._training.target is not None and complete(self._training.curve, self._training.target)
 
     def _show(self, lr: float, started: float) -> None:
         training, position = self._training, self._training.position

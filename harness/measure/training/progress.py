@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -9,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from harness.record.curve import Evaluation
-from harness.record.target import Target
+from harness.record.target import Target, crossing_of, unconfirmed
 from harness.record.units import macs_to_pflop
 
 
@@ -61,16 +62,15 @@ class Display:
         """Begin measuring throughput at this many images (not 0 in a resumed run)."""
         self._last = (time.perf_counter(), images)
 
-    def evaluation(self, row: Evaluation) -> None:
-        """Show an evaluation against the target."""
-        metric = "top1" if self._target is None else self._target.metric
-        level = "" if self._target is None else f" of {self._target.value:.2%}"
-        self._accuracy = f"{metric[:3]}-{metric[3:]} {row.correct(metric) / row.total:.2%}{level}"
+    def evaluation(self, curve: Sequence[Evaluation]) -> None:
+        """Show the last evaluation of a curve against the target."""
+        row = curve[-1]
+        self._accuracy = _against(curve, self._target)
         if self._live is None:
             rate = row.images / max(row.train_seconds, 1e-9)
             wait = row.data_wait_seconds / max(row.train_seconds, 1e-9)
             self.say(
-                f"epoch {row.epoch:g}/{self._epochs}  loss {row.loss:.4f}  {self._accuracy}  "
+                f"epoch {round(row.epoch, 2):g}/{self._epochs}  loss {row.loss:.4f}  {self._accuracy}  "
                 f"{macs_to_pflop(row.train_macs):.4g} PFLOP spent  {rate:,.0f} images/s  waiting for data {wait:.0%}"
             )
 
@@ -78,3 +78,20 @@ class Display:
         """Give the terminal back."""
         if self._live is not None:
             self._live.stop()
+
+
+def _against(curve: Sequence[Evaluation], target: Target | None) -> str:
+    """The last accuracies in words, for instance "top-1 at 79.9 %, to be confirmed" or "top-1 78.10% of 79.70%"."""
+    row = curve[-1]
+    if target is None:
+        return f"top-1 {row.correct('top1') / row.total:.2%}"
+    pending, words = unconfirmed(curve, target), []
+    for metric, value in target.levels:
+        name, accuracy = f"{metric[:3]}-{metric[3:]}", row.correct(metric) / row.total
+        if metric in pending:
+            words.append(f"{name} at {100 * accuracy:.1f} %, to be confirmed")
+        elif crossing_of(curve, metric, value, target.confirm) is not None:
+            words.append(f"{name} {accuracy:.2%} of {value:.2%}, confirmed")
+        else:
+            words.append(f"{name} {accuracy:.2%} of {value:.2%}")
+    return "; ".join(words)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from harness.measure.bill.phases import Bills
-from harness.measure.config.compose import target_of
+from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
 from harness.measure.data.protocol import ImageData, steps_per_epoch
 from harness.measure.machine import distributed

@@ -9,6 +9,7 @@ from harness.measure.bill.count import Bill
 from harness.measure.config.compose import run_id
 from harness.measure.training.state import Training
 from harness.record.protocol import PROTOCOL_VERSION
+from harness.record.target import unconfirmed
 
 
 def summarise(training: Training, bill: Bill, *, outcome: str, diverged_at_step: int | None) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def summarise(training: Training, bill: Bill, *, outcome: str, diverged_at_step:
             totals[name] = round(value, 3)
     return {
         "protocol_version": PROTOCOL_VERSION,
-        "kind": "measured",
+        "kind": "calibration" if config.calibration else "measured",
         "run_id": run_id(config),
         "model": config.model.name,
         "title": config.model.title,
@@ -44,6 +45,7 @@ def summarise(training: Training, bill: Bill, *, outcome: str, diverged_at_step:
         "evaluations_per_epoch": config.evaluations_per_epoch,
         "batch_size": config.recipe.batch_size,
         "outcome": outcome,
+        "unconfirmed": [] if training.target is None else unconfirmed(training.curve, training.target),
         "diverged_at_step": diverged_at_step,
         "bill": {
             "params": bill.params,

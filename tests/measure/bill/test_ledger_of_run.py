@@ -1,4 +1,4 @@
-"""A run's ledger equals what its steps did: partial batches, micro-batches, rising resolution, layers frozen midway.
+"""A run's ledger equals what its steps did: partial batches, micro-batches, rising resolution.
 
 What each step did is watched from outside, and priced with the second counter, so that neither the loop's idea of its
 own progress nor the bill it uses is taken on trust.
@@ -45,7 +45,6 @@ class Step:
 
     images: int
     resolution: int
-    frozen: frozenset[str]
 
 
 def price(step: Step) -> tuple[int, int]:
@@ -53,8 +52,6 @@ def price(step: Step) -> tuple[int, int]:
     with torch.device("meta"):
         network = Stages(10)
         image = torch.empty(step.images, 3, step.resolution, step.resolution)
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name not in step.frozen)
     macs = count(network, image)
     return macs.forward, macs.weight_gradient + macs.input_gradient
 
@@ -71,8 +68,7 @@ def measure(monkeypatch: pytest.MonkeyPatch, tiny_config: Callable[..., Config])
         seen: list[Step] = []
 
         def watched(training: Training, images: torch.Tensor, *args: Any) -> torch.Tensor:
-            frozen = frozenset(n for n, p in training.model.named_parameters() if not p.requires_grad)
-            seen.append(Step(len(images), images.shape[-1], frozen))
+            seen.append(Step(len(images), images.shape[-1]))
             return original(training, images, *args)
 
         monkeypatch.setattr(train, "optimise_step", watched)
@@ -91,8 +87,8 @@ def check(seen: list[Step], curve: list[Evaluation], *, evaluations: int) -> Non
     assert last.images == sum(step.images for step in seen) == 2 * TRAIN_IMAGES
     assert last.train_forward_macs == sum(prices[step][0] for step in seen)
     assert last.train_backward_macs == sum(prices[step][1] for step in seen)
-    evaluation, _ = price(Step(last.total, BASE, frozenset()))
-    assert last.evaluation_macs == evaluations * evaluation
+    evaluation, _ = price(Step(last.total, BASE))
+    assert last.evaluation_macs == evaluations * evaluation * last.looks
     assert last.lost_macs == 0
     assert all(isinstance(value, int) for value in (last.train_forward_macs, last.train_backward_macs))
 
@@ -118,13 +114,10 @@ def test_resolution_schedule(measure: Measure) -> None:
     assert curve[1].train_forward_macs - first > 2 * first  # (24 / 16)^2 = 2.25 on maps
 
 
-def test_layers_frozen_part_way(measure: Measure) -> None:
-    """The stem and the middle stop in the second epoch: the forward pass stays, the backward pass is the head's."""
-    seen, curve = measure(frozen="[{from_epoch:1,prefix:stem},{from_epoch:1,prefix:middle}]")
-    assert {len(step.frozen) for step in seen} == {0, 6}
-    check(seen, curve, evaluations=2)
-    head = 10 * 8 * TRAIN_IMAGES  # its weight gradient alone
-    assert curve[1].train_backward_macs - curve[0].train_backward_macs == head
+def test_the_live_weights_look_is_billed_beside_the_averages(measure: Measure) -> None:
+    seen, curve = measure(average="ema", evaluations=2)
+    assert all(row.looks == 2 for row in curve)
+    check(seen, curve, evaluations=4)
 
 
 def test_all_at_once(measure: Measure) -> None:
@@ -132,8 +125,7 @@ def test_all_at_once(measure: Measure) -> None:
         batch_size=50,
         accumulation_steps=2,
         resolution_schedule=f"[{{from_epoch:1,resolution:{LARGE}}}]",
-        frozen="[{from_epoch:1,prefix:stem}]",
         evaluations=3,
     )
-    assert len({(step.resolution, step.frozen) for step in seen}) == 2
+    assert len({step.resolution for step in seen}) == 2
     check(seen, curve, evaluations=6)

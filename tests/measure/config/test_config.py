@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.measure.config.compose import CONF, compose, options, recorded, run_id, target_of
+from harness.measure.config.compose import CONF, compose, options, recorded, run_id
+from harness.measure.config.level import target_of
 from harness.record.errors import BadInput
 
 
