@@ -39,6 +39,10 @@ def curves(document: dict[str, Any], width: float = WIDE) -> Picture:
                 continue
             _panel(axes, architectures[place], target["value"])
             axes.tick_params(labelbottom=place + columns >= len(architectures))
+        first = panels[0, 0]
+        first.text(
+            0.03, 100 * target["value"], "target", transform=first.get_yaxis_transform(), va="bottom", fontsize=7
+        )
         for axes in panels[:, 0]:
             axes.set_ylabel(f"{target['metric'][:3]}-{target['metric'][3]}, %", fontsize=8)
         figure.supxlabel("training arithmetic, PFLOP", fontsize=9)
