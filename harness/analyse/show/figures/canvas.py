@@ -101,6 +101,8 @@ class Picture:
             r'(<svg [^>]*?)width="[^"]*" height="[^"]*"|(<svg [^>]*?)height="[^"]*" width="[^"]*"', r"\1\2", svg
         )
         svg = _shortened(svg, decimals=1)
+        svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # nothing refers to a group
+        svg = re.sub(r"; stroke-(?:linecap: square|linejoin: miter)", "", svg)
         svg = re.sub(r" *\n([A-Z]) ", r"\1", svg)
         svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
         svg = svg.replace(f"fill: {PAPER}", "fill: none")
