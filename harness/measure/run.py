@@ -7,10 +7,12 @@ from pathlib import Path
 
 import torch
 
+from harness.measure.bill.card import remark
 from harness.measure.bill.phases import Bills
 from harness.measure.config.compose import as_recorded, recorded, run_folder, run_id
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
+from harness.measure.config.validate import remarks
 from harness.measure.data.keyed import keyed_seed
 from harness.measure.data.protocol import ImageData, steps_per_epoch
 from harness.measure.data.sources import build
@@ -65,6 +67,9 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
         world = distributed.join(config.device)
         cleanup.callback(distributed.leave, world)
         machine = prepare(config, world.local_rank)
+        if world.is_main:
+            for line in filter(None, [*remarks(config), remark(config.model.name)]):
+                print(f"harness: {line}", file=sys.stderr)
         seed_everything(config.seed)
         data = build(config.data, config.recipe, machine.device)
         cleanup.callback(data.close)
@@ -168,6 +173,11 @@ def _already_finished(folder: Path, fingerprint: str) -> Result:
 
 def _check_fits(config: Config, data: ImageData, world_size: int) -> None:
     """What can only be checked once the data set is known."""
+    if config.recipe.batch_size > data.train_images:
+        raise BadInput(
+            f"recipe.batch_size={config.recipe.batch_size} is larger than the training set of {data.train_images} "
+            "images: lower it"
+        )
     if data.classes < 2:
         raise BadInput(f"data.classes={data.classes}: one class is no question; take 2 or more")
     if (target := target_of(config)) is not None:

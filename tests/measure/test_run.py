@@ -10,6 +10,7 @@ import torch
 from harness import models
 from harness.measure import run as run_module
 from harness.measure.bill.count import bill
+from harness.measure.config.compose import compose
 from harness.measure.config.schema import Config
 from harness.measure.data.protocol import steps_per_epoch
 from harness.measure.machine.signals import StopFlag
@@ -271,3 +272,22 @@ def test_the_last_partial_batch_counts_unless_batchnorm_would_fail() -> None:
     assert steps_per_epoch(97, 32, 1) == 3
     assert steps_per_epoch(99, 32, 2) == 3
     assert steps_per_epoch(96, 32, 2) == 3
+
+
+def test_a_batch_larger_than_the_set_is_one_line(tiny_config: MakeConfig) -> None:
+    with pytest.raises(BadInput, match=r"recipe\.batch_size=241 is larger than the training set of 240 images"):
+        measure(tiny_config("recipe.batch_size=241"))
+
+
+def test_training_tells_of_a_card_with_another_networks_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The card of ResNet-18, kept for a network that became another."""
+    original = models.ZOO["resnet18"]
+    monkeypatch.setitem(models.ZOO, "resnet18", models.ZOO["shufflenet_v2_x1_0"])
+    words = ["model=resnet18", "data=fake", "target=none", "budget.epochs=1", f"out={tmp_path}", "threads=1"]
+    measure(compose(words))
+    assert "conf/model/resnet18.yaml says 11,689,512 params" in capsys.readouterr().err
+    monkeypatch.setitem(models.ZOO, "resnet18", original)
+    measure(compose([*words, "seed=1"]))
+    assert "correct the card" not in capsys.readouterr().err

@@ -14,6 +14,7 @@ from harness import models
 from harness.measure.bill.report import STUDY
 from harness.measure.config import cards
 from harness.measure.config.compose import compose
+from harness.measure.config.validate import remarks
 from harness.paths import CONF
 
 GOLDEN_FOLDER = Path(__file__).parents[1] / "golden"
@@ -21,7 +22,7 @@ GOLDEN = {r["model"]: r for r in json.loads((GOLDEN_FOLDER / "complexity.json").
 ZOO = sorted(models.ZOO)
 KEYS = {
     *("name", "title", "published", "published_source", "paper", "kwargs", "params", "forward_macs", "min_resolution"),
-    *("auxiliary_weight", "fidelity", "expected_epochs", "resources", "recipes"),
+    *("auxiliary_weight", "fidelity", "expected_epochs", "resources", "default_recipe", "recipes"),
 }
 
 
@@ -46,7 +47,8 @@ def test_header_and_comments(name: str) -> None:
     header = text.splitlines()[:3]
     assert card["paper"] in header[0]
     assert card["published"] in header[0]
-    assert header[1] == f"# harness train model={name} data=imagenet recipe=paper2020 target=paper_top5"
+    recipe = card["default_recipe"]
+    assert header[1] == f"# harness train model={name} data=imagenet recipe={recipe} target=paper_top5"
     assert header[2].startswith("# Expect: ")
     previous = ""
     for line in text.splitlines():
@@ -82,6 +84,32 @@ def test_study_learning_rates() -> None:
         assert recipe.lr == (0.01 if low else 0.1), name
         assert recipe.schedule == ("step" if name.startswith("alexnet") else "exponential")
         assert recipe.schedule_factor == (10.0 if name.startswith("alexnet") else 1000.0)
+
+
+def test_default_recipes() -> None:
+    """The study's sixteen keep its recipe; networks it does not suit have their paper's, and say so."""
+    own = {name: compose([f"model={name}", "data=imagenet"]).recipe.name for name in ZOO}
+    other = {"convnext_tiny", "efficientnet_v2_s", "swin_t", "vit_b_16"}
+    assert {name for name, recipe in own.items() if recipe != "paper2020"} == other
+    assert {own[name] for name in other} == {"era"}
+    with open(STUDY, newline="", encoding="utf-8") as file:
+        assert other.isdisjoint(line["model"] for line in csv.DictReader(file))
+    assert compose(["model=vit_b_16", "data=fashion_mnist"]).recipe.name == "small"
+    for name in ZOO:
+        asked = compose([f"model={name}", "data=imagenet", "recipe=paper2020"])
+        assert asked.recipe.name == "paper2020"
+        assert len(remarks(asked)) == (name in other)
+        assert remarks(compose([f"model={name}", "data=imagenet"])) == []
+
+
+def test_a_card_copied_for_another_network_is_told() -> None:
+    card = cards.read_card("resnet18", resolution=224)
+    right = {"params": card["params"], "forward_macs": card["forward_macs"]}
+    assert cards.card_remark(card, **right) is None
+    line = cards.card_remark(card, **right | {"params": 20_000})
+    assert line is not None
+    assert "says 11,689,512 params" in line
+    assert "the network has 20,000" in line
 
 
 def test_composed_recipes_are_those_of_the_long_cards() -> None:

@@ -66,6 +66,10 @@ def row(name: str, *, resolution: int = 224, batch: int = 1) -> dict[str, Any]:
         raise BadInput(
             f"{name} does not run at {resolution} pixels ({reason}); its smallest is {card['min_resolution']}"
         ) from error
+    if resolution == 224 and (
+        line := cards.card_remark(card, params=counted.params, forward_macs=counted.forward_macs)
+    ):
+        print(f"harness: {line}", file=sys.stderr)
     study = study_gmacs().get(name)
     return {
         "model": name,

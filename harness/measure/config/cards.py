@@ -41,3 +41,13 @@ def skeleton(name: str, *, resolution: int, classes: int = 1000) -> nn.Module:
             return build_network(name, classes=classes, **kwargs)
     except NotImplementedError:  # torchvision's RegNet computes its widths with tensors
         return build_network(name, classes=classes, **kwargs)
+
+
+def card_remark(card: dict[str, Any], *, params: int, forward_macs: int) -> str | None:
+    """A line where a card was copied for another network: its numbers are not those counted (224 pixels)."""
+    if (card["params"], card["forward_macs"]) == (params, forward_macs):
+        return None
+    return (
+        f"conf/model/{card['name']}.yaml says {card['params']:,} params and {card['forward_macs']:,} forward_macs, but "
+        f"the network has {params:,} and {forward_macs:,}: correct the card"
+    )

@@ -28,6 +28,7 @@ _SEMANTIC_DATA = (
     *("resolution", "crop_ratio", "mean", "std", "pixels"),
 )
 _SEMANTIC_TARGET = ("metric", "value", "split", "confirm", "past_evaluations", "also")
+_STUDY_RECIPE = "paper2020"
 
 
 def compose(overrides: list[str]) -> Config:
@@ -56,7 +57,19 @@ def compose(overrides: list[str]) -> Config:
 
 
 def compose_node(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
-    """Hydra's own composition, its errors in one line; `with_hydra` keeps the node `hydra` (for the launcher)."""
+    """Hydra's own composition, its errors in one line; `with_hydra` keeps the node `hydra` (for the launcher).
+
+    Where the data's default is the study's recipe and nobody chose one, the card's own default takes its place.
+    """
+    node = _hydra_node(overrides, with_hydra)
+    own = node.model.get("default_recipe", _STUDY_RECIPE)
+    chosen = any(override.lstrip("+").startswith("recipe=") for override in overrides)
+    if chosen or node.recipe.get("name") != _STUDY_RECIPE or own == _STUDY_RECIPE:
+        return node
+    return _hydra_node([*overrides, f"recipe={own}"], with_hydra)
+
+
+def _hydra_node(overrides: list[str], with_hydra: bool) -> DictConfig:
     if GlobalHydra.instance().is_initialized():
         GlobalHydra.instance().clear()
     try:

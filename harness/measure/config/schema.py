@@ -44,6 +44,7 @@ class ModelConfig:
     fidelity: FidelityConfig
     expected_epochs: float | None
     resources: ResourcesConfig
+    default_recipe: str
     recipes: dict[str, Any]
 
 

@@ -1,10 +1,12 @@
 """What a config must satisfy before anything is loaded; each defect is one line that names the remedy."""
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
+from harness.models import ZOO
 from harness.record.errors import BadInput
 
 CHOICES: dict[str, Sequence[str]] = {
@@ -50,8 +52,23 @@ POSITIVE_OR_NONE = (
 )
 
 
+def remarks(config: Config) -> list[str]:
+    """What may be asked and is unwise, a line each: a card names the recipes that do not suit its architecture."""
+    own = config.model.recipes.get(config.recipe.name) or {}
+    if "unsuited" not in own:
+        return []
+    return [
+        f"recipe={config.recipe.name} does not suit {config.model.name}: {own['unsuited']}; "
+        f"its own is recipe={config.model.default_recipe}"
+    ]
+
+
 def validate(config: Config) -> None:
     """Raise BadInput for the first value that cannot be used."""
+    if config.model.name not in ZOO:
+        near = difflib.get_close_matches(config.model.name, ZOO, n=3, cutoff=0.4)
+        hint = f"did you mean {', '.join(near)}?" if near else "add its constructor to models/__init__.py"
+        raise BadInput(f"model.name={config.model.name}: no such architecture in models.ZOO; {hint}")
     for name, allowed in CHOICES.items():
         if (value := _get(config, name)) not in allowed:
             raise BadInput(f"{name}={value}: use one of {', '.join(allowed)}")
@@ -70,6 +87,7 @@ def validate(config: Config) -> None:
     _validate_classes(config.data.classes)
     _validate_target(config)
     _validate_resolutions(config)
+    _validate_plan(config)
     if not config.recipe.label_smoothing <= 1:
         raise BadInput(f"recipe.label_smoothing={config.recipe.label_smoothing}: it must be at most 1")
     if (decay := config.recipe.average_decay) is not None and not 0 < decay < 1:
@@ -92,6 +110,24 @@ def validate(config: Config) -> None:
             raise BadInput(f"data.{name}: give one value, or three (red, green, blue)")
     if min(config.data.std) <= 0:
         raise BadInput("data.std: every value must be above 0")
+
+
+def _validate_plan(config: Config) -> None:
+    """What the recipe begins must begin, and change something, within the planned epochs."""
+    epochs, warmup = config.budget.epochs, config.recipe.warmup_epochs
+    if warmup > epochs:
+        raise BadInput(
+            f"recipe.warmup_epochs={warmup:g} is longer than the plan, budget.epochs={epochs}: the run would end "
+            "before recipe.lr is reached; shorten it or raise budget.epochs"
+        )
+    now, begun = config.data.resolution, -1
+    for phase in sorted(config.recipe.resolution_schedule, key=lambda phase: phase.from_epoch):
+        where = f"recipe.resolution_schedule: the phase from epoch {phase.from_epoch} at {phase.resolution} pixels"
+        if not 0 <= phase.from_epoch < epochs:
+            raise BadInput(f"{where} begins outside the plan of {epochs} epochs; leave it out or raise budget.epochs")
+        if phase.from_epoch == begun or (phase.from_epoch > 0 and phase.resolution == now):
+            raise BadInput(f"{where} changes nothing; leave it out")
+        now, begun = phase.resolution, phase.from_epoch
 
 
 def _validate_classes(wanted: Any) -> None:
