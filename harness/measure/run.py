@@ -1,6 +1,7 @@
 """One measured run, every stage in order: from a config to a sealed run folder."""
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from harness.measure.training.summary import summarise
 from harness.models import build as build_network
 from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput, HarnessError
 from harness.record.folder import is_finished, read_run
-from harness.record.provenance import segment
+from harness.record.provenance import segment, source_commit
 from harness.record.writer import RunWriter
 
 _EXIT_CODES = {
@@ -60,12 +61,16 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
     """
     config = resolve(config)
     folder = run_folder(config)
-    if is_finished(folder):
-        with closing(build(replace(config.data, decoder=None), config.recipe, torch.device("cpu"))) as data:
-            return _already_finished(folder, data.fingerprint)
+    world = distributed.join(
+        config.device, wait_seconds=config.join_seconds, collective_seconds=config.collective_seconds, stop=stop
+    )
     with ExitStack() as cleanup:
-        world = distributed.join(config.device)
-        cleanup.callback(distributed.leave, world)
+        cleanup.push(_part_on_error(world))
+        finished = is_finished(folder)
+        distributed.agree(_intent(config, finished), world)
+        if finished:
+            with closing(build(replace(config.data, decoder=None), config.recipe, torch.device("cpu"))) as data:
+                return _already_finished(folder, data.fingerprint)
         machine = prepare(config, world.local_rank)
         if world.is_main:
             for line in filter(None, [*remarks(config), remark(config.model.name)]):
@@ -73,6 +78,7 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
         seed_everything(config.seed)
         data = build(config.data, config.recipe, machine.device)
         cleanup.callback(data.close)
+        distributed.agree({"data set": data.fingerprint[:12]}, world)
         _check_fits(config, data, world.size)
         model = build_network(config.model.name, classes=data.classes, **config.model.kwargs)
         bills = Bills(model)
@@ -81,6 +87,7 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
         writer, open_to_us = _claim(folder, world, cleanup)
         if not open_to_us:
             return _already_finished(folder, data.fingerprint)
+        begun = checkpoint.load(folder, world)
         if writer is not None:
             stretch = segment(device_name=machine.name, world_size=world.size, threads=torch.get_num_threads())
             writer.open(config=recorded(config), segment=stretch, overrides=_portable(overrides))
@@ -88,7 +95,7 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
         cleanup.callback(training.display.close)
         if world.rank > 0:
             seed_everything(keyed_seed("rank", config.seed, world.rank))  # dropout must not repeat rank 0's masks
-        checkpoint.restore(training)
+        checkpoint.restore(training, begun)
         training.tracker = _tracker(training)
         cleanup.callback(training.tracker.close)
         outcome, diverged_at_step = _train(training)
@@ -104,6 +111,27 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
         return Result(outcome, folder)
 
 
+def _intent(config: Config, finished: bool) -> dict[str, str]:
+    """What every process of a run must be about to do."""
+    source = source_commit()
+    version = f"{source['commit']}{' with changes' if source['dirty'] else ''}, torch {torch.__version__}"
+    return {
+        "run": f"{config.model.name} {run_id(config)}",
+        "code": version,
+        "record": "finished" if finished else "open",
+    }
+
+
+def _part_on_error(world: distributed.World) -> Callable[[object, object, object], None]:
+    """An exit that leaves the others where this process failed: they must not wait for it."""
+
+    def part(error: object, _value: object, _trace: object) -> None:
+        if error is not None and not (isinstance(error, type) and issubclass(error, BadInput)):
+            distributed.lose(world)
+
+    return part
+
+
 def _claim(folder: Path, world: distributed.World, cleanup: ExitStack) -> tuple[RunWriter | None, bool]:
     """Rank 0's writer, holding the run's lock, and whether there is still something to do, on every rank.
 
@@ -117,11 +145,8 @@ def _claim(folder: Path, world: distributed.World, cleanup: ExitStack) -> tuple[
             fresh = writer.claim()
         except HarnessError as error:
             refusal = error
-    for rank_fresh, rank_refusal in distributed.gather_objects((fresh, refusal), world):
-        if rank_refusal is not None:
-            raise rank_refusal
-        fresh = fresh and rank_fresh
-    return writer, fresh
+    distributed.share_refusal(refusal, world)
+    return writer, all(distributed.gather_objects(fresh, world))
 
 
 def _train(training: Training) -> tuple[str, int | None]:

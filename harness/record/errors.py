@@ -23,6 +23,12 @@ class RecordError(BadInput):
     """A record on disk is truncated, edited by hand or of another protocol version."""
 
 
+class Interrupted(HarnessError):
+    """A signal asked to stop before the run had begun."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
 class RunLocked(HarnessError):
     """Another live process is writing the same run."""
 

@@ -183,4 +183,6 @@ class Config:
     threads: int | None
     log_every_steps: int
     checkpoint_minutes: float
+    join_seconds: float
+    collective_seconds: float
     checkpoint_at_evaluations: bool

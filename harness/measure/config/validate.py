@@ -32,6 +32,8 @@ POSITIVE = [
     "evaluations_per_epoch",
     "log_every_steps",
     "checkpoint_minutes",
+    "join_seconds",
+    "collective_seconds",
 ]
 NOT_NEGATIVE = [
     "seed",

@@ -59,7 +59,7 @@ def resolve(config: Config) -> Config:
         )
     precision = config.precision
     if precision == "auto":
-        precision = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+        precision = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if precision in ("fp16", "tf32") and kind == "cpu":
         raise BadInput(f"precision={precision}: only on a GPU; use fp32 or bf16 on the CPU")
     return replace(
@@ -76,7 +76,7 @@ def prepare(config: Config, local_rank: int) -> Machine:
     tune_malloc()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    device = torch.device("cuda", local_rank) if config.device == "cuda" else torch.device("cpu")
+    device = own_device(config.device, local_rank)
     if device.type == "cuda":
         if config.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first call
@@ -86,6 +86,26 @@ def prepare(config: Config, local_rank: int) -> Machine:
         torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
     torch.use_deterministic_algorithms(config.deterministic)
     return Machine(device, config.precision, config.memory_format == "channels_last", config.fused_optimizer == "true")
+
+
+def own_device(kind: str, local_rank: int) -> torch.device:
+    """This process's device; `kind` is "cpu" or "cuda". The one place that chooses a GPU.
+
+    A site shows every process all GPUs of its node (process n takes the n-th), or shows each its own alone
+    (--gpus-per-task, --gpu-bind=single: device 0 on every rank), or binds nothing and leaves the choice to torchrun
+    (again the n-th). Raises BadInput where more processes than GPUs see the same ones.
+    """
+    if kind != "cuda":
+        return torch.device("cpu")
+    visible = torch.cuda.device_count()
+    if visible == 1:
+        return torch.device("cuda", 0)
+    if local_rank >= visible:
+        raise BadInput(
+            f"process {local_rank} of this node sees {visible} GPUs, and each needs one: start {visible} processes, "
+            "or bind a GPU to each with --gpus-per-task=1"
+        )
+    return torch.device("cuda", local_rank)
 
 
 def tune_malloc() -> bool:

@@ -8,9 +8,12 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.record.errors import BadInput
+from harness.measure.machine import rendezvous
+from harness.measure.machine.signals import StopFlag
+from harness.record.errors import BadInput, HarnessError
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +22,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RENDEZVOUS_PORTS = (15_000, 20_000)
-"""First port and number of ports for the rendezvous of a Slurm job: 15000 + job id modulo 20000."""
+"""First port and number of ports for the rendezvous of a Slurm step: a step of a job has a port of its own."""
+
+
+STEP_STRIDE = 7919
+"""A prime: neighbouring jobs and the steps of one job meet at different ports."""
 
 
 @dataclass(frozen=True)
@@ -36,34 +43,45 @@ class World:
         return self.rank == 0
 
 
-def join(device_kind: str) -> World:
-    """Meet the other processes, if there are any; `device_kind` is "cpu" or "cuda".
+_LOST: list[World] = []
 
-    On CUDA the current device is set, so `torch.device("cuda")` is this process's own. Tensors on the CPU go through
-    gloo there too: asking "does anybody want to stop?" must not make the host wait for the GPU.
+
+def join(
+    device_kind: str, *, wait_seconds: float = 600.0, collective_seconds: float = 1800.0, stop: StopFlag | None = None
+) -> World:
+    """Meet the other processes, if there are any; `device_kind` is "cpu" or "cuda". Once met, always the same world.
+
+    Waits `wait_seconds` for the others; no collective then takes longer than `collective_seconds`. Tensors on the CPU
+    go through gloo on CUDA too: asking "does anybody want to stop?" must not make the host wait for the GPU.
+    Raises BadInput where the others cannot be met, Interrupted where `stop` hears a signal meanwhile, HarnessError
+    where an earlier run of this process lost them.
     """
     world = _find_world(os.environ)
     if world.size == 1:
         return world
-    if "RANK" not in os.environ:
-        _export_rendezvous(os.environ, world)
-    import torch
     from torch import distributed
 
-    if device_kind == "cuda":
-        # With --gpus-per-task every process sees one device only, whatever its local rank.
-        torch.cuda.set_device(world.local_rank % torch.cuda.device_count())
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if device_kind == "cuda" else "gloo")
+    if distributed.is_initialized():
+        return world
+    if _LOST:
+        raise HarnessError("the other processes were lost in an earlier run of this sweep; start it again, it resumes")
+    if "RANK" not in os.environ:
+        _export_rendezvous(os.environ, world)
+    store = rendezvous.meet(world.rank, world.size, wait_seconds, stop)
+    backend = "cpu:gloo,cuda:nccl" if device_kind == "cuda" else "gloo"
+    limit = timedelta(seconds=collective_seconds)
+    distributed.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=limit)
     return world
 
 
-def leave(world: World) -> None:
-    """Part from the others; safe to call when `join` never met anybody."""
+def lose(world: World) -> None:
+    """Part from the others for good, after an error that they may not have: what they still wait for ends at once."""
     if world.size > 1:
         from torch import distributed
 
         if distributed.is_initialized():
             distributed.destroy_process_group()
+            _LOST.append(world)
 
 
 def sum_integers(values: list[int], world: World) -> list[int]:
@@ -97,6 +115,23 @@ def gather_objects(value: T, world: World) -> list[T]:
     everybody: list[T] = [value] * world.size
     distributed.all_gather_object(everybody, value)
     return everybody
+
+
+def agree(facts: Mapping[str, str], world: World) -> None:
+    """Every process shows what it is about to do; raises BadInput on all of them where one value differs."""
+    everybody = gather_objects(dict(facts), world)
+    for name in facts:
+        values = [one.get(name, "none") for one in everybody]
+        if len(set(values)) > 1:
+            told = ", ".join(f"process {rank} has {value}" for rank, value in enumerate(values))
+            raise BadInput(f"the processes of this run differ in their {name}: {told}; start them with one command")
+
+
+def share_refusal(refusal: HarnessError | None, world: World) -> None:
+    """Raise on every process what one of them was refused with."""
+    for heard in gather_objects(refusal, world):
+        if heard is not None:
+            raise heard
 
 
 def mean(values: "torch.Tensor", world: World) -> "torch.Tensor":
@@ -154,7 +189,8 @@ def _find_world(environment: Mapping[str, str]) -> World:
 def _export_rendezvous(environment: "os._Environ[str]", world: World) -> None:
     """Set what torch's env:// rendezvous reads. MASTER_ADDR and MASTER_PORT set by the user win."""
     first, count = RENDEZVOUS_PORTS
-    port = first + int(environment["SLURM_JOB_ID"]) % count
+    step = int(environment.get("SLURM_STEP_ID", "0"))
+    port = first + (int(environment["SLURM_JOB_ID"]) + STEP_STRIDE * step) % count
     environment.setdefault("MASTER_PORT", str(port))
     if "MASTER_ADDR" not in environment:
         alone = environment.get("SLURM_STEP_NUM_NODES") == "1"

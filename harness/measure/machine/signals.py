@@ -8,6 +8,7 @@ barrier keeps the other ranks alive until rank 0 has asked: `srun --kill-on-bad-
 import os
 import signal
 import subprocess
+import threading
 from types import FrameType
 from typing import Any
 
@@ -26,7 +27,9 @@ class StopFlag:
         self._before: dict[int, Any] = {}
 
     def install(self) -> "StopFlag":
-        """Take the signals over; returns itself."""
+        """Take the signals over; returns itself. In a thread that is not the main one there are none to take."""
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in STOP_SIGNALS:
             self._before[number] = signal.signal(number, self._notice)
         return self

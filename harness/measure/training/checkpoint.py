@@ -1,6 +1,8 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped, and how it goes on."""
 
+import hashlib
 import io
+import pickle
 import random
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.measure.machine.distributed import gather_objects
+from harness.measure.machine.distributed import World, agree, gather_objects, share_refusal
 from harness.measure.training.state import Position, Training
 from harness.record.errors import BadInput, HarnessError
 from harness.record.files import write_atomic
@@ -42,12 +44,11 @@ def save(training: Training) -> None:
     training.writer.state("running", **facts(training))
 
 
-def restore(training: Training) -> None:
-    """Go on from the checkpoint, if there is one; what was done after it is billed as lost.
+def restore(training: Training, state: dict[str, Any] | None) -> None:
+    """Go on from a checkpoint, if there is one; what was done after it is billed as lost.
 
-    Raises BadInput where it was made on other data, HarnessError where it cannot be read.
+    Raises BadInput where it was made on other data or fits this network no more.
     """
-    state = load(training.folder / CHECKPOINT)
     if state is not None:
         _apply(state, training)
     if training.writer is not None:
@@ -61,14 +62,23 @@ def restore(training: Training) -> None:
         training.display.say(f"resumed at step {training.position.step}")
 
 
-def load(path: Path) -> dict[str, Any] | None:
-    """A checkpoint, or None where there is none; raises HarnessError where it cannot be read. Runs no code of it."""
-    if not path.exists():
-        return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise HarnessError(f"{path}: unreadable checkpoint ({error}); remove it to start the run again") from error
+def load(folder: Path, world: World) -> dict[str, Any] | None:
+    """The checkpoint in a run folder, the same on every rank, or None where there is none. Runs no code of it.
+
+    Raises HarnessError where a rank cannot read it, BadInput where the ranks see different ones.
+    """
+    path = folder / CHECKPOINT
+    state: dict[str, Any] | None = None
+    refusal, mark = None, "none"
+    if path.exists():
+        content = path.read_bytes()
+        try:
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            mark = f"step {state['position']['step']}, sha256 {hashlib.sha256(content).hexdigest()[:12]}"
+        except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, pickle.UnpicklingError) as error:
+            refusal = HarnessError(f"{path}: unreadable checkpoint ({error}); remove it to start the run again")
+    share_refusal(refusal, world)
+    agree({"checkpoint": mark}, world)
     return state
 
 
@@ -115,11 +125,18 @@ def _apply(state: dict[str, Any], training: Training) -> None:
         raise BadInput(
             f"{training.folder}: begun on other data; restore that data set, or remove the folder to start anew"
         )
-    training.model.load_state_dict(state["model"])
-    training.optimizer.load_state_dict(state["optimizer"])
-    training.scaler.load_state_dict(state["scaler"])
-    if training.average is not None:
-        training.average.load_state_dict(state["average"])
+    try:
+        training.model.load_state_dict(state["model"])
+        training.optimizer.load_state_dict(state["optimizer"])
+        training.scaler.load_state_dict(state["scaler"])
+        if training.average is not None:
+            training.average.load_state_dict(state["average"])
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        first = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
+        raise BadInput(
+            f"{training.folder}: its checkpoint does not fit this network any more ({first[:160]}); "
+            "restore the code it was begun with, or remove the folder to start anew"
+        ) from error
     position = dict(state["position"])
     training.position = Position(**{**position, "ledger": Ledger(**position["ledger"])})
     if training.world.rank < len(state["random"]):  # with more processes than before, the new ones draw afresh

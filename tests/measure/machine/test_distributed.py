@@ -4,7 +4,7 @@ import pytest
 from torch import multiprocessing
 
 from harness.measure.machine import distributed
-from harness.measure.machine.distributed import World, _find_world, any_true, gather_objects, join, leave, sum_integers
+from harness.measure.machine.distributed import World, _find_world, any_true, gather_objects, join, lose, sum_integers
 from harness.record.errors import BadInput
 
 STEP = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "40017"}
@@ -18,7 +18,7 @@ def test_alone_nothing_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum_integers([3, 2**62], world) == [3, 2**62]
     assert any_true(True, world)
     assert not any_true(False, world)
-    leave(world)
+    lose(world)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,9 @@ def test_the_rendezvous_of_a_step_on_one_node_needs_no_names(monkeypatch: pytest
     distributed._export_rendezvous(environment, World(3, 4, 1))  # type: ignore[arg-type]
     assert environment["MASTER_ADDR"] == "127.0.0.1"
     assert environment["MASTER_PORT"] == str(15_000 + 40_017 % 20_000)
+    second = {**STEP, "SLURM_STEP_NUM_NODES": "1", "SLURM_STEP_ID": "1"}
+    distributed._export_rendezvous(second, World(3, 4, 1))  # type: ignore[arg-type]
+    assert second["MASTER_PORT"] != environment["MASTER_PORT"]  # two steps of one job do not meet
     assert (environment["RANK"], environment["WORLD_SIZE"]) == ("3", "4")
 
 
@@ -65,7 +68,7 @@ def _peer(rank: int, port: int, answers) -> None:
     world = join("cpu")
     sums = sum_integers([rank + 1, 2**53 * rank + 1 - rank], world)
     answers.put((rank, sums, any_true(rank == 1, world), any_true(False, world), gather_objects(f"r{rank}", world)))
-    leave(world)
+    lose(world)
 
 
 def test_two_processes_agree_exactly(free_port: int) -> None:

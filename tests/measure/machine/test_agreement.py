@@ -1,0 +1,179 @@
+"""A world of processes is one run, or nothing is written; and whoever waits for the others can be talked to."""
+
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from faults import SMALL, STATEFUL, Fault, Order
+
+from harness.measure.machine.device import own_device
+from harness.measure.machine.rendezvous import meeting_name
+from harness.measure.machine.signals import StopFlag
+from harness.record import files
+from harness.record.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, BadInput
+from harness.record.folder import read_runs
+from tests.measure import faults
+
+
+def rank_of(rank: int, port: int, words: list[str], notes: Path, fault: Fault | None = None) -> Order:
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    return Order(words, notes, fault, {**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+
+
+def together(port: int, root: Path, *words: list[str], fault: Fault | None = None) -> tuple[list[int], list[str]]:
+    """Exit codes and stderr of two ranks with words of their own; `fault` strikes rank 0."""
+    orders = [rank_of(rank, port, words[rank], root, fault if rank == 0 else None) for rank in (0, 1)]
+    codes = [faults.finish(process) for process in [faults.start(order) for order in orders]]
+    return codes, [(root / f"stderr{rank}").read_text() for rank in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("own", "word"), [("seed=1", "run"), ("recipe.lr=0.01", "run"), ("data.root=/elsewhere", None)], ids=str
+)
+def test_ranks_of_different_runs_write_nothing(tmp_path: Path, free_port: int, own: str, word: str | None) -> None:
+    words = [*SMALL, f"out={tmp_path / 'runs'}"]
+    codes, said = together(free_port, tmp_path / "notes", words, [*words, own])
+    if word is None:  # where the data lie is no part of a run
+        assert codes == [0, 0]
+        return
+    assert codes == [EXIT_BAD_INPUT] * 2
+    for text in said:
+        assert f"differ in their {word}: process 0 has " in text
+        assert "Traceback" not in text
+    assert not (tmp_path / "runs").exists()
+
+
+def test_ranks_that_see_other_checkpoints_refuse(tmp_path: Path, free_port: int) -> None:
+    """Rank 1 cannot see the folder in which rank 0 finds a checkpoint: a file system that is not shared."""
+    here, elsewhere = ([*STATEFUL, f"out={tmp_path / name}"] for name in ("runs", "other"))
+    killed, _ = together(free_port, tmp_path / "killed", here, here, fault=Fault(150, faults.sigkill))
+    assert killed[0] == -9
+    (curve,) = (tmp_path / "runs").rglob("curve.jsonl")
+    before = {path.name: path.read_bytes() for path in curve.parent.iterdir() if path.name != "lock"}
+    codes, said = together(free_port, tmp_path / "apart", here, elsewhere)
+    assert codes == [EXIT_BAD_INPUT] * 2
+    for text in said:
+        assert "differ in their checkpoint: process 0 has step " in text
+        assert "process 1 has none" in text
+    assert {path.name: path.read_bytes() for path in curve.parent.iterdir() if path.name != "lock"} == before
+    codes, _ = together(free_port, tmp_path / "resumed", here, here)
+    assert codes == [0, 0]
+
+
+def test_one_that_waits_alone_gives_up_after_the_stated_time(tmp_path: Path, free_port: int) -> None:
+    words = [*SMALL, f"out={tmp_path / 'runs'}", "join_seconds=1"]
+    for rank in (0, 1):
+        order = rank_of(rank, free_port, words, tmp_path / "notes")
+        assert faults.perform_and_wait(order) == EXIT_BAD_INPUT
+        said = (tmp_path / "notes" / f"stderr{rank}").read_text()
+        assert f"process {rank} of 2 waited 1 s for process {1 - rank} at 127.0.0.1:{free_port}" in said
+        assert "raise join_seconds" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_ends_the_waiting(tmp_path: Path, free_port: int, rank: int, number: int) -> None:
+    """The process says for whom it waits after ten seconds; the signal comes then."""
+    process = faults.start(rank_of(rank, free_port, [*SMALL, f"out={tmp_path / 'runs'}"], tmp_path))
+    said = tmp_path / f"stderr{rank}"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (said.exists() and "waits for" in said.read_text()):
+        time.sleep(0.1)
+    assert f"process {rank} of 2 waits for process {1 - rank} at 127.0.0.1:{free_port}" in said.read_text()
+    assert process.pid is not None
+    faults.os.kill(process.pid, number)
+    assert faults.finish(process, 20) == EXIT_INTERRUPTED
+    assert "while waiting for" in said.read_text()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert faults.perform_and_wait(rank_of(0, port, SMALL, tmp_path)) == EXIT_BAD_INPUT
+    said = (tmp_path / "stderr0").read_text()
+    assert f"127.0.0.1:{port}: cannot meet there" in said
+    assert "set MASTER_PORT to a free one" in said
+
+
+@pytest.mark.parametrize("name", ["MASTER_ADDR", "MASTER_PORT"])
+def test_half_a_rendezvous_is_one_line(tmp_path: Path, free_port: int, name: str) -> None:
+    order = rank_of(0, free_port, SMALL, tmp_path)
+    assert faults.perform_and_wait(Order(SMALL, tmp_path, None, {**order.environment, name: ""})) == EXIT_BAD_INPUT
+    assert f"{name} is not set" in (tmp_path / "stderr0").read_text()
+
+
+def test_steps_and_restarts_have_meeting_places_of_their_own() -> None:
+    step = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}
+    others = [step | {"SLURM_STEP_ID": "1"}, step | {"SLURM_RESTART_COUNT": "1"}, {"TORCHELASTIC_RUN_ID": "a"}]
+    assert len({meeting_name(each) for each in [step, *others]}) == 4
+
+
+def test_a_sweep_under_torchrun_trains_all_its_runs(tmp_path: Path, free_port: int) -> None:
+    words = ["data=fake", "target=none", "model=squeezenet1_1", "budget.epochs=1", "device=cpu", "threads=1"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port}"]
+    command += ["-m", "harness", "train", "-m", *words, "seed=0,1", f"out={tmp_path}"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    runs = read_runs(tmp_path)
+    assert sorted(run.seed for run in runs) == [0, 1]
+    assert {run.summary["hardware"]["world_size"] for run in runs} == {2}
+
+
+@pytest.mark.parametrize(
+    ("visible", "local_rank", "index"),
+    [(4, 3, 3), (1, 3, 0), (2, 1, 1)],
+    ids=["all GPUs of the node", "one GPU a task", "torchrun's choice"],
+)
+def test_the_device_for_each_way_a_site_binds(
+    monkeypatch: pytest.MonkeyPatch, visible: int, local_rank: int, index: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: visible)
+    assert own_device("cuda", local_rank) == torch.device("cuda", index)
+    assert own_device("cpu", local_rank) == torch.device("cpu")
+
+
+def test_more_processes_than_gpus_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(BadInput, match="--gpus-per-task=1"):
+        own_device("cuda", 2)
+
+
+def test_a_thread_takes_no_signals(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    heard: list[object] = []
+
+    def install() -> None:
+        try:
+            heard.append(StopFlag().install())
+        except ValueError as error:
+            heard.append(error)
+
+    thread = threading.Thread(target=install)
+    thread.start()
+    thread.join()
+    assert isinstance(heard[0], StopFlag)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_rename_is_brought_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    flush = files.os.fsync
+
+    def watched(descriptor: int) -> None:
+        folder = stat.S_ISDIR(files.os.fstat(descriptor).st_mode)
+        flushed.append("folder" if folder and (tmp_path / "a").exists() else "file")
+        flush(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", watched)
+    files.write_atomic(tmp_path / "a", "text")
+    assert flushed == ["file", "folder"]
