@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from harness.measure.bill.count import bill
+from harness.measure.bill.memory import unfit
 from harness.measure.config.compose import compose, run_folder, run_id
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config, DataConfig
@@ -81,7 +82,7 @@ def main(args: argparse.Namespace) -> int:
     jobs, launcher = plan_jobs(args.overrides, multirun=args.multirun)
     configs = [compose(job) for job in jobs]
     rows = forecast(configs)
-    problems = missing(configs, launcher.name)
+    problems = missing(configs, launcher.name) + unfit(configs)
     try:
         respect_cap(configs, rows)
     except BadInput as error:

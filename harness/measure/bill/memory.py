@@ -1,0 +1,91 @@
+"""An estimate of what one training step needs of a GPU's memory, to refuse a plan that cannot fit."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from harness.measure.config.schema import Config
+from harness.models import build
+
+GPU_MEMORY_BYTES = {
+    "V100": 32 * 10**9,
+    "A100": 80 * 10**9,
+    "L40S": 48 * 10**9,
+    "H100": 80 * 10**9,
+    "H200": 141 * 10**9,
+    "B200": 180 * 10**9,
+}
+"""By NVIDIA's data sheets, the largest where there are several."""
+
+_FLOAT_BYTES = 4
+_STATES = {"sgd": 1, "nesterov": 1, "rmsprop": 2, "adamw": 2}  # tensors an optimiser keeps per parameter
+
+
+def activation_bytes(model: nn.Module, *, resolution: int) -> int:
+    """Bytes that autograd keeps for one image's backward pass in float32, weights apart. `model` keeps its buffers.
+
+    Measured by a forward pass of two images in train mode on the CPU (BatchNorm wants two), each storage once.
+    """
+    own = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    training = model.training
+    with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        outputs = model.train()(torch.zeros(2, 3, resolution, resolution))  # lives on, so that no address comes twice
+    model.train(training)
+    del outputs
+    with torch.no_grad():
+        for buffer, value in before:
+            buffer.copy_(value)
+    return sum(kept.values()) // 2
+
+
+def step_bytes(model: nn.Module, *, resolution: int, images: int, states: int, sixteen_bit: bool) -> int:
+    """Bytes of a step over `images` images on one device: activations, weights, gradients and `states` more per weight.
+
+    In 16 bit the activations take half. An estimate from below: kernels' workspaces and fragments come on top.
+    """
+    activations = activation_bytes(model, resolution=resolution) // (2 if sixteen_bit else 1)
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    return images * activations + (2 + states) * weights * _FLOAT_BYTES
+
+
+def unfit(configs: Sequence[Config]) -> list[str]:
+    """A line for each architecture and recipe whose step cannot fit `budget.gpu`; runs on the CPU are left out."""
+    lines: dict[str, str | None] = {}
+    for config in configs:
+        key = str((config.model.name, config.model.kwargs, config.recipe, config.data.resolution, config.budget.gpu))
+        if config.device != "cpu" and key not in lines:
+            lines[key] = _unfit(config)
+    return [line for line in lines.values() if line is not None]
+
+
+def _unfit(config: Config) -> str | None:
+    recipe, gpus = config.recipe, max(1, config.model.resources.gpus)
+    memory = GPU_MEMORY_BYTES.get(config.budget.gpu)
+    if memory is None:
+        return None  # a GPU that the forecast refuses by name
+    resolution = max([config.data.resolution, *(phase.resolution for phase in recipe.resolution_schedule)])
+    needed = step_bytes(
+        build(config.model.name, classes=1000, **config.model.kwargs),
+        resolution=resolution,
+        images=-(-recipe.batch_size // (recipe.accumulation_steps * gpus)),
+        states=_STATES[recipe.optimizer] + (recipe.average != "none"),
+        sixteen_bit=config.precision not in ("fp32", "tf32"),
+    )
+    if needed <= memory:
+        return None
+    least = -(-recipe.accumulation_steps * needed // memory)
+    return (
+        f"memory: {config.model.name} with recipe={recipe.name} needs about {needed / 1e9:.0f} GB a step on each of "
+        f"{gpus} GPU, and {config.budget.gpu} has {memory / 1e9:.0f}: raise "
+        f"recipe.accumulation_steps to {least} or more, or model.resources.gpus"
+    )

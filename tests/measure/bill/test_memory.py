@@ -1,0 +1,43 @@
+"""The estimate of a step's memory: one network by hand, and the plans it refuses."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from harness.measure.bill.memory import activation_bytes, step_bytes, unfit
+from harness.measure.config.compose import compose
+
+
+def test_a_network_by_hand() -> None:
+    """A linear layer keeps its input of 12 numbers, ReLU its output of 8, which is the next layer's input: once."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
+    assert activation_bytes(net, resolution=2) == 4 * (12 + 8)
+    weights = 12 * 8 + 8 + 8 * 4 + 4
+    needed = step_bytes(net, resolution=2, images=10, states=2, sixteen_bit=True)
+    assert needed == 10 * 2 * (12 + 8) + 4 * (2 + 2) * weights
+
+
+def test_the_network_stays_as_it_was() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout()).eval()
+    before, random = copy.deepcopy(net.state_dict()), torch.get_rng_state()
+    assert activation_bytes(net, resolution=8) > 0
+    assert not net.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_a_batch_of_4096_on_one_gpu_is_refused_and_what_it_names_fits() -> None:
+    words = ["model=mobilenet_v3_large", "data=imagenet", "recipe=era", "budget.gpu=A100"]
+    (line,) = unfit([compose(words), compose([*words, "seed=1"])])
+    assert line.startswith("memory: mobilenet_v3_large with recipe=era needs about ")
+    steps = line.partition("recipe.accumulation_steps to ")[2].split()[0]
+    assert int(steps) > 1
+    assert unfit([compose([*words, f"recipe.accumulation_steps={steps}"])]) == []
+    assert unfit([compose([*words, "device=cpu"])]) == []
+
+
+@pytest.mark.parametrize("model", ["alexnet", "resnet18", "mobilenet_v2", "shufflenet_v2_x1_0"])
+def test_the_studys_batch_fits_one_a100(model: str) -> None:
+    assert unfit([compose([f"model={model}", "data=imagenet", "recipe=paper2020"])]) == []
