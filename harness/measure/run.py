@@ -88,6 +88,7 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
         if not open_to_us:
             return _already_finished(folder, data.fingerprint)
         begun = checkpoint.load(folder, world)
+        data.start(world_size=world.size)  # before progress, mirror and heartbeat start threads
         if writer is not None:
             stretch = segment(device_name=machine.name, world_size=world.size, threads=torch.get_num_threads())
             writer.open(config=recorded(config), segment=stretch, overrides=_portable(overrides))

@@ -98,7 +98,7 @@ def to_device(root: Path, pixels: str = "originals", *, transform: str = "resize
               warm: int = BATCH, repeats: int = 1) -> Sample:  # fmt: skip
     """Harness: uint8 pixels as workers write them; flip and normalisation are left to the device."""
     data = harness_data(root, pixels, transform=transform, decoder=decoder)
-    images = data._train
+    images = data.train_split
     out = torch.empty(CHUNK, 224, 224, 3, dtype=torch.uint8)
     order = np.random.default_rng(0).permutation(data.train_images)
 
@@ -141,7 +141,7 @@ def evaluation_stored(root: Path, pixels: str, repeats: int) -> Sample:
     def walk() -> int:
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
-            data._evaluation.evaluation(out[: len(part)], part)
+            data.evaluation_split.evaluation(out[: len(part)], part)
         return len(rows)
 
     walk()

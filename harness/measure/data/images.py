@@ -19,7 +19,6 @@ from torch import Tensor
 from harness.measure.config.schema import DataConfig, RecipeConfig
 from harness.measure.data.kept import Kept
 from harness.measure.data.loader import decode, pixels
-from harness.measure.data.loader.device_decode import DeviceDecoder
 from harness.measure.data.loader.stream import StreamedData, settings_of
 from harness.measure.data.store.manifest import Split, open_manifest, read_manifest
 from harness.measure.data.store.reader import Reader
@@ -135,10 +134,7 @@ def select(data: DataConfig, *, decoder: str, fresh: bool = False) -> Selection:
 
 def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> StreamedData:
     """The source under data.root as an `ImageData`. Raises BadInput for a wrong source, subset or decoder."""
-    on_device = data.decoder == decode.ON_DEVICE
-    if on_device and device.type != "cuda":
-        raise BadInput("data.decoder=nvjpeg decodes on a GPU, and this run computes on the CPU: use data.decoder=auto")
-    decoder = decode.choose("auto" if on_device else data.decoder or "auto")
+    decoder = decode.choose(data.decoder or "auto")
     chosen = select(data, decoder=decoder)
     if chosen.streamed:
         raise BadInput(
@@ -146,7 +142,7 @@ def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> Strea
             f"(harness prepare data=imagenet data.root={data.root} --out FOLDER) and train with data=prepared"
         )
     notes: dict[str, str | int] = {
-        "decoder": f"nvjpeg through {decode.described('torchcodec')}" if on_device else decode.described(decoder),
+        "decoder": decode.described(decoder),
         "train_pixels": "original files: crop, then antialiased uint8 resize by torch",
         "evaluation_pixels": REFERENCE_PIXELS,
         **chosen.notes,
@@ -163,5 +159,4 @@ def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> Strea
         notes=notes,
         settings=settings_of(data, recipe),
         device=device,
-        device_decoder=DeviceDecoder(chosen.train, device, decoder) if on_device else None,
     )

@@ -23,6 +23,9 @@ class ImageData(Protocol):
     def notes(self) -> dict[str, str | int]:
         """What the record says of how the images are read; counts are complete once the run has ended."""
 
+    def start(self, *, world_size: int) -> None:
+        """Start its processes. Call before any thread: a fork copies one thread alone, and the locks of all."""
+
     def train_batches(
         self, *, seed: int, epoch: int, batch_size: int, start_batch: int, resolution: int, rank: int, world_size: int
     ) -> Iterator[Batch]:

@@ -155,6 +155,9 @@ class SmallData:
         self._scale = 1 / (torch.tensor(data.std, device=device).view(1, -1, 1, 1) * 255)
         self._augment = v2.RandAugment(num_ops=2, magnitude=9) if recipe.randaugment else None
 
+    def start(self, *, world_size: int) -> None:
+        """See `ImageData`: it has no processes."""
+
     def train_batches(
         self, *, seed: int, epoch: int, batch_size: int, start_batch: int, resolution: int, rank: int, world_size: int
     ) -> Iterator[Batch]:

@@ -64,6 +64,17 @@ def test_every_odd_file_decodes_to_pillows_pixels(decoder: str, name: str) -> No
     )
 
 
+@pytest.mark.parametrize("decoder", decode.DECODERS)
+def test_an_orientation_behind_other_segments_turns_nothing(decoder: str) -> None:
+    """An EXIF block behind 200 KiB of other segments: the reference does not look at it, nor does anybody here."""
+    _need(decoder)
+    turned = odd_files()["turned"]
+    filler = b"\xff\xe3" + (50_000).to_bytes(2, "big") + bytes(49_998)
+    data = turned[:2] + 4 * filler + turned[2:]
+    decoded, _ = decode.Decoder(decoder).decode(data, "late")
+    assert np.array_equal(decoded.numpy(), np.array(decode.pillow_rgb(turned, "turned")))
+
+
 def test_train_pixels_are_the_references_within_rounding(tree: Path) -> None:
     """The same box through torchvision's reference (Pillow resize): mean 0.1, never above 1 of 255 levels.
 
@@ -71,11 +82,11 @@ def test_train_pixels_are_the_references_within_rounding(tree: Path) -> None:
     """
     samples = [path for path, _ in ImageFolder(str(tree / "train")).samples]
     data = load(tree, flip=False, mean=[0.0], std=[1 / 255])
-    order = [data._train.path(i) for i in range(len(samples))]
+    order = [data.train_split.path(i) for i in range(len(samples))]
     assert order == samples
     numbers = sampling.draws(7, 2, 0, len(samples))
     out = torch.empty(len(samples), SIDE, SIDE, 3, dtype=torch.uint8)
-    data._train.train(out, np.arange(len(samples)), numbers, "resized_crop")
+    data.train_split.train(out, np.arange(len(samples)), numbers, "resized_crop")
     differences = []
     for image, path, own in zip(out, samples, numbers, strict=True):
         original = Image.open(path).convert("RGB")
@@ -159,10 +170,10 @@ def test_batches_are_float32_nchw_in_channels_last_memory(tree: Path) -> None:
 
 @pytest.mark.parametrize("transform", ["none", "random_crop", "resized_crop"])
 def test_workers_change_nothing(tree: Path, transform: str) -> None:
-    alone, crew = load(tree, train_transform=transform), load(tree, train_transform=transform, workers=2)
-    assert digest(train(crew)) == digest(train(alone))
-    assert digest(evaluation(crew)) == digest(evaluation(alone))
-    crew.close()
+    alone, pooled = load(tree, train_transform=transform), load(tree, train_transform=transform, workers=2)
+    assert digest(train(pooled)) == digest(train(alone))
+    assert digest(evaluation(pooled)) == digest(evaluation(alone))
+    pooled.close()
 
 
 def test_randaugment_is_keyed_too_and_leaves_the_global_generator_alone(tree: Path) -> None:
@@ -170,10 +181,10 @@ def test_randaugment_is_keyed_too_and_leaves_the_global_generator_alone(tree: Pa
     before = torch.random.get_rng_state()
     first = digest(train(load(tree, randaugment=True)))
     assert torch.equal(torch.random.get_rng_state(), before)
-    crew = load(tree, randaugment=True, workers=2)
-    assert digest(train(crew)) == first
+    pooled = load(tree, randaugment=True, workers=2)
+    assert digest(train(pooled)) == first
     assert digest(train(load(tree))) != first
-    crew.close()
+    pooled.close()
 
 
 def test_a_batch_stays_whole_until_the_next_but_one_is_asked_for(tree: Path) -> None:
@@ -193,8 +204,8 @@ def test_resume_in_mid_epoch_gives_the_same_batches_without_replay(tree: Path) -
     data = load(tree)
     whole = digest(train(data))
     read: list[int] = []
-    original = data._train.train
-    data._train.train = lambda out, indices, *rest: (read.extend(indices), original(out, indices, *rest))[1]  # type: ignore[method-assign]
+    original = data.train_split.train
+    data.train_split.train = lambda out, indices, *rest: (read.extend(indices), original(out, indices, *rest))[1]  # type: ignore[method-assign]
     assert digest(train(data, start_batch=2)) == whole[2:]
     assert len(read) == data.train_images - 16
 
@@ -245,11 +256,10 @@ def test_an_abandoned_epoch_leaves_the_next_one_whole(tree: Path, workers: int) 
 def test_workers_outlive_the_epoch(tree: Path) -> None:
     data = load(tree, workers=2)
     list(train(data))
-    assert data._crew is not None
-    pids = [process.pid for process in data._crew._processes]
+    pids = data.worker_pids
     list(train(data, epoch=2))
     evaluation(data)
-    assert [process.pid for process in data._crew._processes] == pids
+    assert data.worker_pids == pids
     assert len(pids) == 2
     data.close()
 
@@ -333,8 +343,7 @@ def test_a_killed_worker_is_told_in_one_line(tree: Path) -> None:
     data = load(tree, workers=1)
     running = train(data, batch_size=2)
     next(running)
-    assert data._crew is not None
-    os.kill(data._crew._processes[0].pid or 0, signal.SIGKILL)
+    os.kill(data.worker_pids[0], signal.SIGKILL)
     with pytest.raises(HarnessError, match=r"a loader process died.*lower data.workers"):
         list(running) and list(train(data))
     data.close()
@@ -344,9 +353,8 @@ def test_workers_are_deaf_to_the_signals_that_stop_the_main_process(tree: Path) 
     data = load(tree, workers=1)
     running = train(data)
     next(running)
-    assert data._crew is not None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        os.kill(data._crew._processes[0].pid or 0, number)
+        os.kill(data.worker_pids[0], number)
     assert len(list(running)) == 3
     data.close()
 
@@ -359,8 +367,8 @@ def test_a_subset_needs_no_copy_and_has_its_own_fingerprint(tree: Path) -> None:
     assert again.fingerprint == part.fingerprint
     assert part.fingerprint != whole.fingerprint
     assert load(tree, classes=2).fingerprint != part.fingerprint
-    names = {Path(part._train.path(i)).parent.name for i in range(part.train_images)}
-    kept = {Path(part._evaluation.path(i)).parent.name for i in range(part.evaluation_images)}
+    names = {Path(part.train_split.path(i)).parent.name for i in range(part.train_images)}
+    kept = {Path(part.evaluation_split.path(i)).parent.name for i in range(part.evaluation_images)}
     assert names == kept
     assert len(names) == 2
     labels = torch.cat([y for _, y in train(part, batch_size=4)])

@@ -76,7 +76,7 @@ def test_where_an_image_lies_in_its_class_and_how_its_suffix_is_written_say_noth
 
 def test_a_number_draws_and_names_choose(own_tree: Path) -> None:
     drawn = load(own_tree, classes=2)
-    kept = sorted({Path(drawn._train.path(i)).parent.name for i in range(drawn.train_images)})
+    kept = sorted({Path(drawn.train_split.path(i)).parent.name for i in range(drawn.train_images)})
     assert load(own_tree, classes=kept).fingerprint == drawn.fingerprint
 
 

@@ -36,7 +36,6 @@ def test_memory_stays_flat_over_long_epochs_with_workers(tmp_path: Path) -> None
         for _ in train(data, epoch=epoch, batch_size=64):
             pass
         evaluation(data)
-        assert data._crew is not None
-        sizes.append(sum(_private_mb(pid or 0) for pid in [os.getpid(), *(p.pid for p in data._crew._processes)]))
+        sizes.append(sum(_private_mb(pid) for pid in [os.getpid(), *data.worker_pids]))
     data.close()
     assert max(sizes[1:]) - sizes[0] < 20, sizes

@@ -74,19 +74,19 @@ def test_raw_training_crops_are_crops_of_pillows_resize(tree: Path, stores: dict
     data = load(stores["raw64"], "prepared", pixels="raw64")
     numbers = sampling.draws(1, 1, 0, len(samples))
     out = torch.empty(len(samples), SIDE, SIDE, 3, dtype=torch.uint8)
-    data._train.train(out, np.arange(len(samples)), numbers, "random_crop")
+    data.train_split.train(out, np.arange(len(samples)), numbers, "random_crop")
     for image, (path, label), own, index in zip(out, samples, numbers, range(len(samples)), strict=True):
         resized = _resized_by_pillow(path)
         top, left, _, _ = sampling.random_crop_box(own, resized.height, resized.width, SIDE)
         assert np.array_equal(image.numpy(), np.array(functional.crop(resized, top, left, SIDE, SIDE)))
-        assert int(data._train.labels[index]) == label
+        assert int(data.train_split.labels[index]) == label
 
 
 def test_a_square_store_keeps_the_central_square(tree: Path, stores: dict[str, Path]) -> None:
     samples = ImageFolder(str(tree / "train")).samples
     data = load(stores["raw64square"], "prepared", pixels="raw64square")
     for row, (path, _) in enumerate(samples):
-        stored, height, width = data._train._split.image(row)
+        stored, height, width = data.train_split._split.image(row)
         expected = functional.center_crop(_resized_by_pillow(path), [SHORT, SHORT])
         assert np.array_equal(stored.view(height, width, 3).numpy(), np.array(expected))
 
@@ -96,7 +96,7 @@ def test_jpeg_training_pixels_are_those_of_a_quality_90_jpeg(tree: Path, stores:
     data = load(stores["jpeg64"], "prepared", pixels="jpeg64")
     own = sampling.draws(1, 1, 3, 1)
     out = torch.empty(1, SIDE, SIDE, 3, dtype=torch.uint8)
-    data._train.train(out, np.array([3]), own, "resized_crop")
+    data.train_split.train(out, np.array([3]), own, "resized_crop")
     jpeg = encoded(_resized_by_pillow(path), quality=90)
     resized = torch.from_numpy(np.array(Image.open(io.BytesIO(jpeg))))
     assert torch.equal(out[0], pixels.training_image(resized, own[0], "resized_crop", SIDE))
@@ -337,7 +337,7 @@ def test_prepared_pixels_differ_from_crops_of_the_originals_by_a_few_levels(
     original, data = load(tree, flip=False), load(stores["raw64"], "prepared", pixels="raw64", flip=False)
     numbers = sampling.draws(1, 1, 0, original.train_images)
     outs = []
-    for images in (original._train, data._train):
+    for images in (original.train_split, data.train_split):
         out = torch.empty(original.train_images, SIDE, SIDE, 3, dtype=torch.uint8)
         images.train(out, np.arange(original.train_images), numbers, "resized_crop")
         outs.append(out.float())

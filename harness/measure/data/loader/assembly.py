@@ -39,7 +39,7 @@ class OnCpu:
         self._normaliser, self._flips, self._out = normaliser, flips, out
 
     def add(self, pixels: Tensor, start: int, *, pinned: bool) -> None:
-        """Takes rows from `start` on; the chunk's memory may be reused afterwards."""
+        """Take rows from `start` on; the chunk's memory may be reused afterwards."""
         stop = start + len(pixels)
         self._normaliser.into(self._out[start:stop], pixels, None if self._flips is None else self._flips[start:stop])
 
@@ -65,7 +65,7 @@ class OnCuda:
             self._pixels = torch.empty(images, side, side, 3, dtype=torch.uint8, device=device)
 
     def add(self, pixels: Tensor, start: int, *, pinned: bool) -> torch.cuda.Event:
-        """Starts the copy of rows from `start` on; their memory may be reused once the event has passed."""
+        """Start the copy of rows from `start` on; their memory may be reused once the event has passed."""
         with torch.cuda.stream(self._copies):
             source = pixels if pinned else pixels.pin_memory()
             self._pixels[start : start + len(pixels)].copy_(source, non_blocking=True)

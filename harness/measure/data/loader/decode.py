@@ -23,17 +23,15 @@ from torch import Tensor
 from harness.record.errors import BadInput
 
 DECODERS = ("torchcodec", "torchvision", "pillow")
-ON_DEVICE = "nvjpeg"  # device_decode.py
 JPEG_MAGIC = b"\xff\xd8\xff"
 EXIF_MAGIC = b"Exif\x00\x00"
-HEADER_BYTES = 1 << 17  # an EXIF block starts in the first segments, each under 64 KiB
 FastDecoder = Callable[[Tensor], Tensor]
 
 
 def choose(wanted: str) -> str:
     """The decoder's name for a config's data.decoder ("auto" or one of DECODERS). Raises BadInput."""
     if wanted not in ("auto", *DECODERS):
-        raise BadInput(f"data.decoder={wanted}: choose one of auto, {', '.join(DECODERS)} (originals: or {ON_DEVICE})")
+        raise BadInput(f"data.decoder={wanted}: choose one of auto, {', '.join(DECODERS)}")
     if wanted != "auto":
         if wanted != "pillow" and _load(wanted) is None:
             raise BadInput(
@@ -83,7 +81,7 @@ class Decoder:
             raise BadInput(f"{where} is damaged ({error}): run `harness prepare` with verify=true") from error
 
     def _would_turn(self, encoded: bytes) -> bool:
-        return self.name == "torchcodec" and encoded.find(EXIF_MAGIC, 0, HEADER_BYTES) >= 0
+        return self.name == "torchcodec" and EXIF_MAGIC in encoded  # wherever it stands: other segments may come first
 
 
 def pillow_rgb(encoded: bytes, where: str) -> Image.Image:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +23,9 @@ from harness.measure.config.schema import DataConfig, RecipeConfig
 from harness.measure.data.keyed import epoch_order
 from harness.measure.data.loader import sampling
 from harness.measure.data.loader.assembly import Buffers, OnCpu, OnCuda
-from harness.measure.data.loader.crew import Crew, Report, settle
-from harness.measure.data.loader.device_decode import DeviceDecoder, Share
-from harness.measure.data.loader.fill import Fill, Images, StreamTask, randaugment
+from harness.measure.data.loader.fill import Fill, Images, StreamTask
 from harness.measure.data.loader.pixels import Normaliser
+from harness.measure.data.loader.pool import WorkerPool
 from harness.measure.data.protocol import Batch, rank_share, steps_per_epoch
 from harness.record.errors import HarnessError
 
@@ -70,24 +70,17 @@ def default_workers() -> int:
     return max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0)) // peers - 1))
 
 
-@dataclass(frozen=True)
-class Planned:
-    """Rows [start, stop) of a batch whose first image has `position` in the epoch; `batch` holds its indices."""
-
-    position: int
-    batch: NDArray[np.int64]
-    start: int
-    stop: int
-
-
-def _chunks(shares: Iterator[tuple[int, NDArray[np.int64]]]) -> Iterator[Planned]:
+def _chunks(
+    shares: Iterator[tuple[int, NDArray[np.int64]]], resolution: int, transform: str | None, **draws: Any
+) -> Iterator[StreamTask]:
+    """The tasks of some batches, each (position of its first image, indices); lazily, an epoch is long."""
     for position, batch in shares:
         for start in range(0, len(batch), CHUNK):
-            yield Planned(position, batch, start, min(start + CHUNK, len(batch)))
+            yield StreamTask(batch[start : start + CHUNK], position, len(batch), start, resolution, transform, **draws)
 
 
 class StreamedData:
-    """An `ImageData` over two `Images`; folder.py and prepared.py make them."""
+    """An `ImageData` over two `Images`; images.py and prepared.py make them."""
 
     def __init__(
         self,
@@ -101,19 +94,16 @@ class StreamedData:
         notes: dict[str, str | int],
         settings: Settings,
         device: torch.device,
-        device_decoder: DeviceDecoder | None = None,
     ) -> None:
         self.name, self.classes, self.fingerprint, self.subset = name, classes, fingerprint, subset
         self.train_images, self.evaluation_images = len(train.labels), len(evaluation.labels)
-        self._train, self._evaluation = train, evaluation
+        self.train_split, self.evaluation_split = train, evaluation
         self._settings, self._device = settings, device
         self._notes = notes
-        self._device_decoder = device_decoder
         self._odd: dict[str, set[int]] = {"train": set(), "evaluation": set()}
         self._normaliser = Normaliser(settings.mean, settings.std, device)
-        self._crew: Crew | None = None
+        self._pool: WorkerPool | None = None
         self._live: dict[str, Generator[Batch, None, None]] = {}
-        self._free: dict[str, deque[tuple[int, torch.cuda.Event | None]]] = {}
         self._buffers = Buffers()
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
 
@@ -121,6 +111,15 @@ class StreamedData:
     def notes(self) -> dict[str, str | int]:
         """What goes into the record, with the count of files seen so far that only Pillow could read."""
         return {**self._notes, "odd_files": sum(len(seen) for seen in self._odd.values())}
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """The loader's processes, none before the first batch or `start`."""
+        return [] if self._pool is None else self._pool.pids
+
+    def start(self, *, world_size: int) -> None:
+        """See `ImageData`. Raises BadInput where the system refuses the processes."""
+        self._pool_for(self._settings.max_resolution, world_size)
 
     def train_batches(
         self, *, seed: int, epoch: int, batch_size: int, start_batch: int, resolution: int, rank: int, world_size: int
@@ -134,68 +133,50 @@ class StreamedData:
             mine = rank_share(len(rows), rank, world_size)
             return batch * batch_size + mine.start, rows[mine]
 
-        def task(slot: int, position: int, indices: NDArray[np.int64]) -> StreamTask:
-            return StreamTask(
-                slot, indices, resolution, settings.transform, settings.randaugment, seed, epoch, position
-            )
-
         def flips(position: int, images: int) -> NDArray[np.bool_] | None:
             return sampling.flips(sampling.draws(seed, epoch, position, images)) if settings.flip else None
 
         batches = range(start_batch, steps_per_epoch(self.train_images, batch_size, world_size))
-        shares = (share(b) for b in batches)
-        if self._device_decoder is not None:
-            return self._decoded_on_device(self._device_decoder, shares, seed, epoch, resolution)
-        return self._begin("train", shares, task, flips, resolution)
+        tasks = _chunks(
+            (share(batch) for batch in batches),
+            resolution,
+            settings.transform,
+            randaugment=settings.randaugment,
+            seed=seed,
+            epoch=epoch,
+        )
+        return self._begin("train", tasks, flips, resolution, world_size)
 
     def evaluation_batches(self, *, resolution: int, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
         """See `ImageData`."""
         mine = rank_share(self.evaluation_images, rank, world_size)
         starts = range(mine.start, mine.stop, batch_size)
         shares = ((start, np.arange(start, min(start + batch_size, mine.stop))) for start in starts)
-
-        def task(slot: int, position: int, indices: NDArray[np.int64]) -> StreamTask:
-            return StreamTask(slot, indices, resolution, None)
-
-        return self._begin("evaluation", shares, task, lambda position, images: None, resolution)
+        return self._begin(
+            "evaluation", _chunks(shares, resolution, None), lambda position, images: None, resolution, world_size
+        )
 
     def close(self) -> None:
-        """Ends the iterators and the worker processes; the next batch asked for starts them again."""
+        """End the iterators and the worker processes; the next batch asked for starts them again."""
         for split in list(self._live):
             self._end(split)
-        if self._crew is not None:
+        if self._pool is not None:
             if self._copies is not None:
                 self._copies.synchronize()  # the last copies still read the ring
-            self._crew.close()
-            self._crew = None
-
-    def _decoded_on_device(
-        self, decoder: DeviceDecoder, shares: Iterator[Share], seed: int, epoch: int, resolution: int
-    ) -> Iterator[Batch]:
-        def numbers(position: int, images: int) -> NDArray[np.float64]:
-            return sampling.draws(seed, epoch, position, images)
-
-        settings = self._settings
-        for batch in decoder.batches(shares, numbers, settings.transform, resolution):
-            self._note_odd("train", tuple(batch.odd))
-            own = numbers(batch.position, len(batch.indices))
-            if settings.randaugment:
-                randaugment(batch.pixels, own)
-            flips = torch.from_numpy(sampling.flips(own)).to(self._device) if settings.flip else None
-            labels = torch.from_numpy(self._train.labels[batch.indices]).to(self._device, non_blocking=True)
-            yield self._normaliser.on_device(batch.pixels, flips), labels
+            self._pool.close()
+            self._pool = None
 
     def _begin(
         self,
         split: str,
-        shares: Iterator[tuple[int, NDArray[np.int64]]],
-        task: Callable[[int, int, NDArray[np.int64]], StreamTask],
+        tasks: Iterator[StreamTask],
         flips: Callable[[int, int], NDArray[np.bool_] | None],
         resolution: int,
+        world_size: int,
     ) -> Iterator[Batch]:
         self._end(split)
-        crew = self._crew_for(resolution)
-        self._live[split] = iterator = self._batches(crew, split, shares, task, flips, resolution)
+        pool = self._pool_for(resolution, world_size)
+        self._live[split] = iterator = self._batches(pool, split, tasks, flips)
         return iterator
 
     def _end(self, split: str) -> None:
@@ -203,86 +184,54 @@ class StreamedData:
         if live is not None:
             live.close()
 
-    def _crew_for(self, resolution: int) -> Crew:
-        """The running crew, started anew where a larger picture than planned is asked for."""
+    def _pool_for(self, resolution: int, world_size: int) -> WorkerPool:
+        """The running pool, started anew where a larger picture than planned is asked for, or after an error."""
         needed = CHUNK * max(resolution, self._settings.max_resolution) ** 2 * 3
-        if self._crew is not None and self._crew.slot_bytes < needed:
+        if self._pool is not None and (self._pool.closed or self._pool.ring.slot_bytes < needed):
             if any(inspect.getgeneratorstate(live) != inspect.GEN_CLOSED for live in self._live.values()):
                 raise HarnessError(f"{resolution} pixels asked for in mid-epoch, but the config plans for fewer")
             self.close()
-        if self._crew is None:
-            ahead = max(BATCHES_AHEAD * self._settings.batch_size, 2 * self._settings.workers * CHUNK)
-            slots = -(-ahead // CHUNK) if self._settings.workers else 1
-            # an evaluation may come first, and what is made in inference mode could not be written by training
-            with torch.inference_mode(False):
-                self._crew = Crew(
-                    Fill(self._train, self._evaluation),
-                    workers=self._settings.workers,
-                    slots=2 * slots,
-                    slot_bytes=needed,
-                    pin=self._device.type == "cuda",
-                )
-            self._free = {
-                "train": deque((slot, None) for slot in range(slots)),
-                "evaluation": deque((slot, None) for slot in range(slots, 2 * slots)),
-            }
-        return self._crew
+        if self._pool is None:
+            workers = self._settings.workers
+            ahead = max(BATCHES_AHEAD * self._settings.batch_size // world_size, 2 * workers * CHUNK)
+            self._pool = WorkerPool(
+                Fill(self.train_split, self.evaluation_split),
+                workers=workers,
+                ahead=-(-ahead // CHUNK),
+                slot_bytes=needed,
+                pin=self._device.type == "cuda",
+            )
+        return self._pool
 
     def _batches(
         self,
-        crew: Crew,
+        pool: WorkerPool,
         split: str,
-        shares: Iterator[tuple[int, NDArray[np.int64]]],
-        task: Callable[[int, int, NDArray[np.int64]], StreamTask],
+        tasks: Iterator[StreamTask],
         flips: Callable[[int, int], NDArray[np.bool_] | None],
-        resolution: int,
     ) -> Generator[Batch, None, None]:
-        free = self._free[split]
-        labels = self._train.labels if split == "train" else self._evaluation.labels
-        planned = _chunks(shares)  # lazily, so that an epoch of ImageNet is not laid out in memory
-        started: deque[tuple[Planned, StreamTask, Callable[[], Report]]] = deque()
-
-        def top_up() -> None:
-            while free:
-                copied = free[0][1]  # the event of the slot's last copy to the device
-                if copied is not None and not copied.query():
-                    if started:
-                        return  # the device still reads the slot; the tasks under way suffice for now
-                    copied.synchronize()
-                if (chunk := next(planned, None)) is None:
-                    return
-                slot, _ = free.popleft()
-                work = task(slot, chunk.position + chunk.start, chunk.batch[chunk.start : chunk.stop])
-                started.append((chunk, work, crew.submit(work)))
-
-        try:
-            top_up()
-            while started:
-                first = started[0][0]
-                assembly = self._assembly(len(first.batch), resolution, flips(first.position, len(first.batch)))
-                while True:
-                    chunk, work, wait = started[0]
-                    self._note_odd(split, wait())
-                    pixels = crew.block(work.slot, chunk.stop - chunk.start, resolution)
-                    copied = assembly.add(pixels, chunk.start, pinned=crew.pinned)
-                    started.popleft()
-                    free.append((work.slot, copied))
-                    top_up()
-                    if chunk.stop == len(chunk.batch):
-                        break
-                yield assembly.finish(torch.from_numpy(labels[first.batch]))
-        finally:
-            for _, _, wait in started:
-                settle(wait)
-            free.extend((work.slot, None) for _, work, _ in started)
+        labels = (self.train_split if split == "train" else self.evaluation_split).labels
+        indices: list[NDArray[np.int64]] = []  # of the batch's chunks so far
+        with closing(pool.run(tasks)) as chunks:
+            for task, slot, report in chunks:
+                self._note_odd(split, report.odd)
+                if not indices:
+                    own_flips = flips(task.batch_position, task.batch_images)
+                    assembly = self._assembly(task.batch_images, task.resolution, own_flips)
+                pixels = pool.ring.block(slot, len(task.indices), task.resolution)
+                pool.give_back(slot, assembly.add(pixels, task.start, pinned=pool.ring.pinned))
+                indices.append(task.indices)
+                if task.stop == task.batch_images:
+                    yield assembly.finish(torch.from_numpy(labels[np.concatenate(indices)]))
+                    indices = []
 
     def _assembly(self, images: int, resolution: int, flips: NDArray[np.bool_] | None) -> OnCpu | OnCuda:
         if self._copies is None:
             return OnCpu(self._normaliser, self._buffers.next(images, resolution), flips)
         return OnCuda(self._normaliser, self._copies, self._device, images, resolution, flips)
 
-    def _note_odd(self, split: str, indices: Report) -> None:
-        images = self._train if split == "train" else self._evaluation
+    def _note_odd(self, split: str, indices: tuple[int, ...]) -> None:
+        images = self.train_split if split == "train" else self.evaluation_split
         for index in indices:
             if index not in self._odd[split]:
                 self._odd[split].add(index)

@@ -21,7 +21,7 @@ from PIL import Image
 from harness.measure.config.schema import DataConfig
 from harness.measure.data.images import SourceImages
 from harness.measure.data.loader import decode, pixels
-from harness.measure.data.loader.crew import enter_worker
+from harness.measure.data.loader.pool import enter_worker
 from harness.measure.data.store import files as store
 from harness.measure.data.store.files import SPLITS, Recipe
 from harness.record.errors import HarnessError
