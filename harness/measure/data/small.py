@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 
 from harness.measure.config.schema import DataConfig, RecipeConfig
 from harness.measure.data.keyed import epoch_order, keyed_generator, keyed_seed
+from harness.measure.data.loader.augment import randaugment
 from harness.measure.data.protocol import Batch, rank_share, steps_per_epoch
 from harness.measure.data.subset import choose_classes, members
 from harness.record.errors import BadInput
@@ -153,7 +154,6 @@ class SmallData:
         self._labels = {name: split.labels.to(device) for name, split in self._splits.items()}
         self._mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1) * 255
         self._scale = 1 / (torch.tensor(data.std, device=device).view(1, -1, 1, 1) * 255)
-        self._augment = v2.RandAugment(num_ops=2, magnitude=9) if recipe.randaugment else None
 
     def start(self, *, world_size: int) -> None:
         """See `ImageData`: it has no processes."""
@@ -169,9 +169,10 @@ class SmallData:
             share = rank_share(len(indices), rank, world_size)
             mine = indices[share]
             pixels = images[mine]
-            if self._augment is not None:
+            if self._recipe.randaugment:  # each image by its position in the epoch, so that ranks agree
                 first = batch * batch_size + share.start
-                pixels = self._randaugment(pixels, ("randaugment", seed, epoch), first)
+                seeds = [keyed_seed("randaugment", seed, epoch, first + i) for i in range(len(mine))]
+                pixels = randaugment(pixels, seeds)
             if self._recipe.flip or self._recipe.train_transform != "none":
                 draws = torch.rand(len(indices), 5, generator=keyed_generator("augment", seed, epoch, batch))[share]
                 pixels = self._transform(pixels, draws, resolution)
@@ -209,16 +210,6 @@ class SmallData:
         if self._recipe.flip:
             pixels = torch.where((draws[:, 4] < 0.5).view(-1, 1, 1, 1), pixels.flip(3), pixels)
         return pixels
-
-    def _randaugment(self, pixels: torch.Tensor, key: tuple[int | str, ...], first: int) -> torch.Tensor:
-        """RandAugment image by image, each seeded by its position in the epoch, so that ranks agree."""
-        assert self._augment is not None
-        augmented = []
-        with torch.random.fork_rng():
-            for position, image in enumerate(pixels, start=first):
-                torch.manual_seed(keyed_seed(*key, position))
-                augmented.append(self._augment(image))
-        return torch.stack(augmented)
 
     def _finish(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 (B, 1 or 3, R, R) -> normalised float32 (B, 3, R, R)."""
