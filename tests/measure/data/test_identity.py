@@ -43,7 +43,7 @@ def test_a_subset_that_is_all_of_a_smaller_tree_has_that_trees_fingerprint(own_t
 def test_a_class_that_was_not_drawn_is_no_part_of_the_subset(own_tree: Path, tmp_path: Path) -> None:
     """Two trees of three classes; the one that is not among the two drawn holds other images."""
     drawn = load(own_tree, classes=2)
-    kept = {Path(drawn._train.path(i)).parent.name for i in range(drawn.train_images)}
+    kept = {Path(drawn.train_split.path(i)).parent.name for i in range(drawn.train_images)}
     (left_out,) = set(WNIDS) - kept
     other = Path(shutil.copytree(own_tree, tmp_path / "other"))
     (other / "train" / left_out / "more.JPEG").write_bytes(encoded(picture(8, 40, 40)))
