@@ -40,6 +40,10 @@ _EXIT_CODES = {
 }
 
 
+SMALL_BATCHNORM_IMAGES = 16
+"""Below so many images BatchNorm's statistics are too noisy to train the same network (Wu and He 2018, figure 1)."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What became of a run."""
@@ -94,6 +98,7 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
             writer.open(config=recorded(config), segment=stretch, overrides=_portable(overrides))
         training = Training(config, folder, machine, world, data, model, bills, writer, stop)
         cleanup.callback(training.display.close)
+        _warn_of_small_batchnorm(training)
         if world.rank > 0:
             seed_everything(keyed_seed("rank", config.seed, world.rank))  # dropout must not repeat rank 0's masks
         checkpoint.restore(training, begun)
@@ -171,6 +176,16 @@ def _train(training: Training) -> tuple[str, int | None]:
             with suppress(HarnessError):  # the disk may be what failed; the error itself is on its way up
                 writer.state("failed", **{**checkpoint.facts(training), "error": last_line})
         raise
+
+
+def _warn_of_small_batchnorm(training: Training) -> None:
+    """Spread over many processes, a network with BatchNorm is another network than on one."""
+    normed = any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in training.model.modules())
+    if normed and training.batchnorm_images < SMALL_BATCHNORM_IMAGES:
+        training.display.say(
+            f"note: BatchNorm sees {training.batchnorm_images} images at a time, fewer than {SMALL_BATCHNORM_IMAGES}; "
+            "use fewer processes or micro-batches, or sync_batchnorm=true on GPUs"
+        )
 
 
 def _leave_interrupted(training: Training) -> None:

@@ -70,13 +70,15 @@ def compose_node(overrides: list[str], *, with_hydra: bool = False) -> DictConfi
 
 
 def _hydra_node(overrides: list[str], with_hydra: bool) -> DictConfig:
-    if GlobalHydra.instance().is_initialized():
-        GlobalHydra.instance().clear()
+    mine = GlobalHydra.instance()
+    callers, mine.hydra = mine.hydra, None  # a notebook may have a Hydra of its own: it gets it back
     try:
         with initialize_config_dir(str(CONF), version_base="1.3", job_name="train"):
             return hydra_compose("train", overrides=overrides, return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise BadInput(_explain(error, overrides)) from error
+    finally:
+        GlobalHydra.instance().hydra = callers
 
 
 def take_target_file(overrides: list[str]) -> tuple[list[str], Path | None]:

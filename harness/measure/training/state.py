@@ -76,6 +76,7 @@ class Training:
             label_smoothing=config.recipe.label_smoothing, auxiliary_weight=config.model.auxiliary_weight
         )
         self.steps_per_epoch = steps_per_epoch(data.train_images, config.recipe.batch_size, world.size)
+        self.batchnorm_images = _batchnorm_images(config, world)
         self.display = Display(
             model=config.model.name,
             seed=config.seed,
@@ -87,6 +88,12 @@ class Training:
         self.tracker = Tracker()
         self.position = Position()
         self.curve: list[Evaluation] = []
+
+
+def _batchnorm_images(config: Config, world: distributed.World) -> int:
+    """Images over which one BatchNorm takes its statistics in a full batch."""
+    processes = 1 if config.sync_batchnorm else world.size
+    return max(1, config.recipe.batch_size // config.recipe.accumulation_steps // processes)
 
 
 def _placed(model: nn.Module, config: Config, machine: Machine, world: distributed.World) -> nn.Module:

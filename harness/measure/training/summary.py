@@ -59,6 +59,7 @@ def summarise(training: Training, bill: Bill, *, outcome: str, diverged_at_step:
             "device": training.machine.device.type,
             "device_name": training.machine.name,
             "world_size": training.world.size,
+            "batchnorm_images": training.batchnorm_images,
             "precision": training.machine.precision,
             "memory_format": "channels_last" if training.machine.channels_last else "contiguous",
             "compile": config.compile,

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 
 from harness.measure.config.compose import CONF, compose, options, recorded, run_id
 from harness.measure.config.level import target_of
@@ -154,3 +156,11 @@ def test_the_recorded_config_holds_no_path(tmp_path: Path) -> None:
     text = recorded(config)
     assert str(tmp_path) not in text
     assert yaml.safe_load(text)["recipe"]["lr"] == config.recipe.lr
+
+
+def test_a_callers_own_hydra_is_left_alone(tmp_path: Path) -> None:
+    """A notebook that uses Hydra composes one of our configs in between."""
+    (tmp_path / "own.yaml").write_text("a: 1\n")
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        compose(["seed=3"])
+        assert hydra_compose("own").a == 1

@@ -177,3 +177,12 @@ def test_a_rename_is_brought_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(files.os, "fsync", watched)
     files.write_atomic(tmp_path / "a", "text")
     assert flushed == ["file", "folder"]
+
+
+def test_a_batchnorm_of_few_images_is_recorded_and_warned_of(tmp_path: Path, free_port: int) -> None:
+    words = [*SMALL, "+model.kwargs.norm=true", "recipe.batch_size=16", f"out={tmp_path / 'runs'}"]
+    codes, said = together(free_port, tmp_path / "notes", words, words)
+    assert codes == [0, 0]
+    assert "note: BatchNorm sees 8 images at a time, fewer than 16" in said[0]
+    (run,) = read_runs(tmp_path / "runs")
+    assert (run.summary["hardware"]["world_size"], run.summary["hardware"]["batchnorm_images"]) == (2, 8)
