@@ -13,7 +13,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "recipe.optimizer": ("sgd", "nesterov", "rmsprop", "adamw"),
     "recipe.schedule": ("step", "exponential", "cosine", "onecycle", "constant"),
     "recipe.average": ("none", "ema"),
-    "recipe.train_transform": ("none", "random_crop", "resized_crop"),
+    "recipe.train_transform": ("none", "random_crop", "resized_crop", "shift"),
     "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", "fp32", "tf32", "bf16", "fp16"),
     "memory_format": ("auto", "channels_last", "contiguous"),

@@ -12,7 +12,9 @@ from torchvision.transforms import v2
 
 from harness.measure.config.schema import DataConfig, RecipeConfig
 from harness.measure.data.keyed import epoch_order, keyed_generator, keyed_seed
+from harness.measure.data.loader import sampling
 from harness.measure.data.loader.augment import randaugment
+from harness.measure.data.loader.pixels import shift, training_image
 from harness.measure.data.protocol import Batch, rank_share, steps_per_epoch
 from harness.measure.data.subset import choose_classes, members
 from harness.record.errors import BadInput
@@ -168,14 +170,17 @@ class SmallData:
             indices = order[batch * batch_size : (batch + 1) * batch_size]
             share = rank_share(len(indices), rank, world_size)
             mine = indices[share]
-            pixels = images[mine]
+            if self._recipe.train_transform in ("random_crop", "resized_crop"):
+                pixels = self._crops(mine.cpu(), seed, epoch, batch * batch_size + share.start, resolution)
+            else:
+                pixels = images[mine]
             if self._recipe.randaugment:  # each image by its position in the epoch, so that ranks agree
                 first = batch * batch_size + share.start
                 seeds = [keyed_seed("randaugment", seed, epoch, first + i) for i in range(len(mine))]
                 pixels = randaugment(pixels, seeds)
             if self._recipe.flip or self._recipe.train_transform != "none":
                 draws = torch.rand(len(indices), 5, generator=keyed_generator("augment", seed, epoch, batch))[share]
-                pixels = self._transform(pixels, draws, resolution)
+                pixels = self._transform(pixels, draws)
             yield self._finish(pixels), self._labels["train"][mine]
 
     def evaluation_batches(self, *, resolution: int, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
@@ -200,13 +205,21 @@ class SmallData:
             self._resized[split, resolution] = found
         return found
 
-    def _transform(self, pixels: torch.Tensor, draws: torch.Tensor, resolution: int) -> torch.Tensor:
-        """Crop and flip uint8 (B, C, R, R) by uniform draws (B, 5)."""
+    def _crops(self, indices: torch.Tensor, seed: int, epoch: int, first: int, resolution: int) -> torch.Tensor:
+        """The crops that a folder of these images gives, uint8 (n, C, R, R). first: position in the epoch."""
+        images, transform = self._splits["train"].images, self._recipe.train_transform
+        numbers = sampling.draws(seed, epoch, first, len(indices))
+        views = [
+            training_image(images[index].permute(1, 2, 0), own, transform, resolution).permute(2, 0, 1)
+            for index, own in zip(indices.tolist(), numbers, strict=True)
+        ]
+        return torch.stack(views).to(self._device)
+
+    def _transform(self, pixels: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+        """Shift and flip uint8 (B, C, R, R) by uniform draws (B, 5)."""
         draws = draws.to(self._device)
-        if self._recipe.train_transform == "random_crop":
-            pixels = _shift(pixels, draws[:, :2], resolution // 8)
-        elif self._recipe.train_transform == "resized_crop":
-            pixels = _resized_crop(pixels, draws[:, :4])
+        if self._recipe.train_transform == "shift":
+            pixels = shift(pixels, draws[:, :2])
         if self._recipe.flip:
             pixels = torch.where((draws[:, 4] < 0.5).view(-1, 1, 1, 1), pixels.flip(3), pixels)
         return pixels
@@ -214,29 +227,6 @@ class SmallData:
     def _finish(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 (B, 1 or 3, R, R) -> normalised float32 (B, 3, R, R)."""
         return ((pixels.float() - self._mean) * self._scale).expand(-1, 3, -1, -1)
-
-
-def _shift(pixels: torch.Tensor, draws: torch.Tensor, margin: int) -> torch.Tensor:
-    """Pad by `margin` zeros on each side and crop back at a random offset."""
-    side = pixels.shape[-1]
-    padded = torch.nn.functional.pad(pixels, [margin] * 4)
-    offsets = (draws * (2 * margin + 1)).long().clamp(max=2 * margin)
-    steps = torch.arange(side, device=pixels.device)
-    rows, columns = offsets[:, :1] + steps, offsets[:, 1:] + steps
-    image = torch.arange(len(pixels), device=pixels.device).view(-1, 1, 1)
-    return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-
-
-def _resized_crop(pixels: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """Random crop of 8-100 % of the area, aspect 3/4-4/3, resampled bilinearly to the same side."""
-    area = 0.08 + 0.92 * draws[:, 0]
-    aspect = torch.exp((2 * draws[:, 1] - 1) * float(np.log(4 / 3)))
-    width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
-    theta = torch.zeros(len(pixels), 2, 3, device=pixels.device)
-    theta[:, 0, 0], theta[:, 1, 1] = width, height
-    theta[:, 0, 2], theta[:, 1, 2] = (2 * draws[:, 2] - 1) * (1 - width), (2 * draws[:, 3] - 1) * (1 - height)
-    grid = torch.nn.functional.affine_grid(theta, list(pixels.shape), align_corners=False)
-    return torch.nn.functional.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
 
 
 def _fingerprint(name: str, train: Split, held_out: Split) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from harness.measure.data.loader import sampling
 
+SHIFT_SHARE = 8  # of the side, on each side: 4 pixels of 32, as is usual on CIFAR
 RANDOM_CROP_NUMERATOR, RANDOM_CROP_DENOMINATOR = 8, 7  # short side 256 for a 224 crop, as AlexNet and VGG did
 
 
@@ -75,7 +76,25 @@ def training_image(image: Tensor, numbers: NDArray[np.float64], transform: str, 
         return image[top : top + h, left : left + w]
     image = resample(image, *short_side_size(height, width, resolution))
     top, left = centre_offset(image.shape[0], resolution), centre_offset(image.shape[1], resolution)
-    return image[top : top + resolution, left : left + resolution]
+    image = image[top : top + resolution, left : left + resolution]
+    if transform == "shift":
+        image = shift(image.permute(2, 0, 1)[None], torch.from_numpy(numbers[None, 1:3]))[0].permute(1, 2, 0)
+    return image
+
+
+def shift(images: Tensor, draws: Tensor) -> Tensor:
+    """Pad by an eighth of the side with zeros and crop back at a random place.
+
+    images: uint8 (n, C, R, R); draws: uniform (n, 2) in [0, 1), rows and columns, on the same device.
+    """
+    side = images.shape[-1]
+    margin = side // SHIFT_SHARE
+    padded = torch.nn.functional.pad(images, [margin] * 4)
+    offsets = (draws * (2 * margin + 1)).long().clamp(max=2 * margin)
+    steps = torch.arange(side, device=images.device)
+    rows, columns = offsets[:, :1] + steps, offsets[:, 1:] + steps
+    image = torch.arange(len(images), device=images.device).view(-1, 1, 1)
+    return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 class Normaliser:
