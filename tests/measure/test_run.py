@@ -291,3 +291,22 @@ def test_training_tells_of_a_card_with_another_networks_numbers(
     monkeypatch.setitem(models.ZOO, "resnet18", original)
     measure(compose([*words, "seed=1"]))
     assert "correct the card" not in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_no_longer_fits_is_one_line(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network's code changed between two starts of a run."""
+
+    class Wider(torch.nn.Module):
+        def __init__(self, num_classes: int) -> None:
+            super().__init__()
+            self.head = torch.nn.Linear(3 * 16 * 16, num_classes)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head(images.flatten(1))
+
+    stop = StopFlag()
+    stop.signal_name = "SIGTERM"
+    assert measure(tiny_config(), stop).outcome == "interrupted"
+    monkeypatch.setitem(models.ZOO, "tiny", Wider)
+    with pytest.raises(BadInput, match=r"its checkpoint does not fit this network any more \(Missing key.*start anew"):
+        measure(tiny_config())
