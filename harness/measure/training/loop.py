@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from harness.measure.data.loader.waiting import Waiting, recorder
 from harness.measure.data.protocol import Batch
 from harness.measure.machine import distributed
 from harness.measure.machine.device import energy_counter
@@ -43,6 +44,7 @@ class Loop:
         self._evaluation_batches = {round(k * steps / per_epoch) for k in range(1, per_epoch + 1)}
         self._losses: list[torch.Tensor] = []
         self._read_every = training.config.log_every_steps if training.machine.device.type == "cuda" else 1
+        self._waiting = Waiting(recorder(training.machine.device))
         self._energy = energy_counter(training.machine.device)
         self._saved_at = time.monotonic()
 
@@ -128,13 +130,7 @@ class Loop:
             rank=training.world.rank,
             world_size=training.world.size,
         )
-        while True:
-            asked = time.perf_counter()
-            batch = next(batches, None)
-            position.data_wait_seconds += time.perf_counter() - asked
-            if batch is None:
-                return
-            yield batch
+        yield from self._waiting.over(batches)
 
     def _images_in(self, batch: int) -> int:
         """Images of a global batch, the last one of an epoch being partial."""
@@ -220,7 +216,7 @@ class Loop:
         training, position = self._training, self._training.position
         loss = position.loss_sum / max(position.loss_count, 1)
         elapsed = position.train_seconds + time.perf_counter() - started
-        waiting = position.data_wait_seconds / max(elapsed, 1e-9)
+        waiting = (position.data_wait_seconds + self._waiting.seconds) / max(elapsed, 1e-9)
         rate = training.display.step(
             step=position.step,
             epoch=position.step / training.steps_per_epoch,
@@ -238,6 +234,7 @@ class Loop:
     def _add_time(self, started: float, joules: float | None) -> None:
         self._training.machine.synchronise()
         self._training.position.train_seconds += time.perf_counter() - started
+        self._training.position.data_wait_seconds += self._waiting.take_seconds()
         self._add_energy(joules)
 
     def _add_energy(self, joules: float | None) -> None:
