@@ -1,4 +1,4 @@
-"""`make results`: the generated blocks of README.md, filled from results/ and conf/. No number in them is typed.
+"""`make results`: the generated blocks of the READMEs, filled from results/ and conf/. No number in them is typed.
 
 A block stands between `<!-- generated: NAME -->` and `<!-- end -->`; what is outside the markers is left alone.
 """
@@ -24,14 +24,23 @@ from harness.record.errors import BadInput
 from harness.record.files import write_atomic
 
 TEMPLATES = environment(Path(__file__).parent / "templates")
-COLUMNS = ("architecture", "date", "reached", "PFLOP", "95 % or resolution", "factor", "flags")
+COLUMNS = ("architecture", "date", "reached", "epochs (after, at]", "PFLOP", "factor")
+PAGES = (
+    "README.md",
+    "harness/measure/data/README.md",
+    "harness/verbs/README.md",
+    "models/README.md",
+    "results/FINDINGS.md",
+)
+"""The pages that have generated blocks."""
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main(root: Path = ROOT) -> None:
-    """Fill every block of README.md below `root`. Raises BadInput for a marker that no block belongs to."""
-    path = root / "README.md"
-    write_atomic(path, fill(path.read_text(encoding="utf-8"), root))
+    """Fill every block of the pages below `root`. Raises BadInput for a marker that no block belongs to."""
+    for page in PAGES:
+        path = root / page
+        write_atomic(path, fill(path.read_text(encoding="utf-8"), root))
 
 
 def fill(text: str, root: Path) -> str:
@@ -40,7 +49,7 @@ def fill(text: str, root: Path) -> str:
     def block(marker: re.Match[str]) -> str:
         opening, name, end = marker.groups()
         if name not in BLOCKS:
-            raise BadInput(f"README.md: no block is called {name!r}; there are: {', '.join(BLOCKS)}")
+            raise BadInput(f"no block is called {name!r}; there are: {', '.join(BLOCKS)}")
         return f"{opening}{BLOCKS[name](root).strip()}\n{end}"
 
     return BLOCK.sub(block, text)

@@ -20,6 +20,8 @@ from results import readme
 from tests.analyse.synthetic import Made, day, ladder, write_run, write_runs
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OTHER_PAGES = [page for page in readme.PAGES if page != "README.md"] + ["harness/measure/mirror/README.md"]
+PAGES = {page: (ROOT / page).read_text(encoding="utf-8") for page in ["README.md", *OTHER_PAGES]}
 ELSEWHERE = ("needs ImageNet", "needs a cluster", "needs a GPU", "needs a W&B account", "run by CI")
 """What a command that no test executes must say about itself."""
 
@@ -36,7 +38,8 @@ for words in json.loads(sys.argv[1]):
 
 def commands() -> list[tuple[str, str]]:
     """(command, comment) of every line of every shell block."""
-    lines = [line for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL) for line in block.splitlines()]
+    text = "\n".join(PAGES.values())
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines()]
     split = [line.partition("# ") for line in lines if line.strip()]
     return [(command.strip(), comment.strip()) for command, _, comment in split]
 
@@ -109,15 +112,22 @@ def test_commands_of_elsewhere_still_parse() -> None:
 
 
 def test_generated_blocks_are_current() -> None:
-    assert readme.fill(README, ROOT) == README, "run `make results`"
+    for page in readme.PAGES:
+        assert readme.fill(PAGES[page], ROOT) == PAGES[page], f"{page}: run `make results`"
+
+
+def test_the_front_page_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+    (header,) = re.findall(r"generated: table -->\n(.*)\n", README)
+    assert header.count(" | ") + 1 <= 6, "six columns at most"
 
 
 def test_every_link_leads_somewhere() -> None:
-    for file in ("README.md", "CONTRIBUTING.md"):
+    for file in ("CONTRIBUTING.md", *PAGES):
         text = (ROOT / file).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#\s]+)\)", text):
             if not target.startswith("http"):
-                assert (ROOT / target).exists(), f"{file} links to {target}"
+                assert ((ROOT / file).parent / target).exists(), f"{file} links to {target}"
 
 
 def test_the_figure_and_the_table_come_first_and_the_two_commands_next() -> None:
@@ -178,6 +188,8 @@ def test_an_unknown_block_is_named() -> None:
 
 
 def test_the_readme_of_a_tree_is_filled_in_place(tree: Path) -> None:
-    (tree / "README.md").write_text("<!-- generated: verbs -->\n<!-- end -->\n")
+    for page in readme.PAGES:
+        (tree / page).parent.mkdir(parents=True, exist_ok=True)
+        (tree / page).write_text("<!-- generated: verbs -->\n<!-- end -->\n")
     readme.main(tree)
-    assert "`harness replay`" in (tree / "README.md").read_text()
+    assert all("`harness replay`" in (tree / page).read_text() for page in readme.PAGES)
