@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analyse.evidence.trials import Trial
+from harness.record.target import crossing as confirmed
 from harness.record.target import reached
 
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """`index`: the first evaluation at or above the level; `previous`: the one before it, None for the first.
+    """`index`: the evaluation whose ledger is the cost; `previous`: the one before it, None for the first.
 
     The level was passed somewhere after `previous` and not after `index`: that interval is the resolution.
     """
@@ -21,20 +22,25 @@ class Crossing:
     previous: int | None
 
 
-def crossing(trial: Trial, metric: str, value: float, *, in_a_row: int = 1) -> Crossing | None:
-    """First evaluation from which `in_a_row` successive ones are at or above `value` (a fraction); None for a miss."""
-    passed: Any = reached(cast(Any, trial.count(f"correct_{metric}")), cast(Any, trial.count("total")), value)
-    # The predicate is applied to whole arrays: one division and one comparison an evaluation, as in the training loop.
-    held = np.asarray(passed, dtype=bool)
-    for step in range(1, in_a_row):
-        held = held[: len(held) - 1] & np.asarray(passed, dtype=bool)[step:]
-    if not held.any():
-        return None
-    start = int(held.argmax())
-    return Crossing(start, start - 1 if start else None)
+def crossing(trial: Trial, metric: str, value: float, *, confirm: int = 1) -> Crossing | None:
+    """The look at which a run is at `value` (a fraction) and stays for `confirm` looks, itself one; None for a miss.
+
+    The rule is the record's own, `harness.record.target.crossing`, which the training loop follows, too.
+    """
+    above: Any = reached(cast(Any, trial.count(f"correct_{metric}")), cast(Any, trial.count("total")), value)
+    at = confirmed(np.asarray(above, dtype=bool).tolist(), confirm)
+    return None if at is None else Crossing(at, at - 1 if at else None)
 
 
-def crossing_indices(trial: Trial, metric: str, values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """First evaluation at or above each of many levels, (levels,); equal to the curve's length where never."""
-    best_so_far = np.maximum.accumulate(trial.accuracy(metric)) if trial.counters.shape[1] else np.empty(0)
-    return np.searchsorted(best_so_far, values, side="left")
+def crossing_indices(trial: Trial, metric: str, values: NDArray[np.float64], *, confirm: int = 1) -> NDArray[np.intp]:
+    """`crossing` at each of many levels, (levels,): the index of the look; equal to the curve's length where never.
+
+    A run holds a level for `confirm` looks where the lowest of them is at it: so the level confirmed by a look is
+    that minimum, and the first look that confirms a level is found in the running maximum of those.
+    """
+    looks = trial.counters.shape[1]
+    if looks < confirm:
+        return np.full(len(values), looks, dtype=np.intp)
+    held = np.lib.stride_tricks.sliding_window_view(trial.accuracy(metric), confirm).min(axis=1)
+    index = np.searchsorted(np.maximum.accumulate(held), values, side="left")
+    return np.where(index == len(held), looks, index)

@@ -1,8 +1,9 @@
 """Runs that may be compared: one data set, one target, one protocol. Anything else is kept apart, by name."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
-from harness.analyse.evidence.plans import Plan
+from harness.analyse.evidence.plans import CALIBRATION, Plan
 from harness.analyse.evidence.trials import Dataset, Trial
 from harness.record.errors import BadInput
 from harness.record.protocol import comparability_key
@@ -56,8 +57,13 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
     """Group by data set, target, protocol and cadence, in a stable order.
 
     A run with no target of its own (AlexNet's full schedule) joins every group of its data set; with `asked`, every
-    run is judged at that level instead. Raises BadInput where no run says which level is meant.
+    run is judged at that level instead. A run that watches two levels joins a group of each. A calibration run joins
+    none: a seed that set the level never gives a cost. Raises BadInput where no run says which level is meant.
     """
+    calibrations = Counter(t.dataset.fingerprint for t in trials if t.plan.kind == CALIBRATION)
+    trials = [t for t in trials if t.plan.kind != CALIBRATION]
+    if not trials:
+        raise BadInput("only calibration runs are here: they set a level (`harness target`) and give no cost")
     bases: dict[_Base, list[Trial]] = {}
     for t in trials:
         base = (t.dataset.fingerprint, t.dataset.subset, t.protocol_version, t.evaluations_per_epoch)
@@ -74,7 +80,8 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
             if t.target is None:
                 full.append(t)
             else:
-                by_target.setdefault(t.target, []).append(t)
+                for level in t.target.each():  # a run that watches two levels is judged at each by itself
+                    by_target.setdefault(level, []).append(t)
         by_key: dict[str, list[Target]] = {}  # two sources of one level are one target
         for target in by_target:
             by_key.setdefault(comparability_key(members[0].dataset.fingerprint, target, protocol), []).append(target)
@@ -91,6 +98,8 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
             "or --metric top1 --value 0.56"
         )
     for group in groups:
+        if count := calibrations[group.dataset.fingerprint]:
+            group.notes.append(f"{count} calibration runs set the level and give no cost")
         if homeless:
             group.notes.append(f"{len(homeless)} runs without a target share no data set with any target: left out")
     return sorted(groups, key=lambda g: (g.dataset.name, g.dataset.subset, g.target.metric, g.target.value, g.key))

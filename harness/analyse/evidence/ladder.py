@@ -20,11 +20,13 @@ class Rung:
     """An architecture under one plan: its runs in order of seed. Crossings and costs are read once and kept.
 
     apart: what sets the plan's settings apart from the architecture's other plans, in words; mostly empty.
+    confirm: looks in a row that make a crossing, the target's own rule.
     """
 
     plan: Plan
     trials: list[Trial]
     apart: str = ""
+    confirm: int = 1
     _crossings: dict[tuple[str, float, int], list[Crossing | None]] = field(default_factory=dict, repr=False)
     _costs: dict[tuple[str, float, str, int], Costs] = field(default_factory=dict, repr=False)
 
@@ -38,13 +40,14 @@ class Rung:
         """First publication, YYYY-MM-DD."""
         return self.trials[0].published
 
-    def costs(self, metric: str, value: float, unit: str, *, in_a_row: int = 1) -> Costs:
-        """One cost a run, in the order of `trials`."""
-        key = (metric, value, unit, in_a_row)
+    def costs(self, metric: str, value: float, unit: str, *, confirm: int | None = None) -> Costs:
+        """One cost a run, in the order of `trials`; `confirm`: another rule of the crossing than the target's."""
+        confirm = self.confirm if confirm is None else confirm
+        key = (metric, value, unit, confirm)
         if key not in self._costs:
-            level = (metric, value, in_a_row)
+            level = (metric, value, confirm)
             if level not in self._crossings:
-                self._crossings[level] = [crossing(t, metric, value, in_a_row=in_a_row) for t in self.trials]
+                self._crossings[level] = [crossing(t, metric, value, confirm=confirm) for t in self.trials]
             found = [cost_at(UNITS[unit](t), c) for t, c in zip(self.trials, self._crossings[level], strict=True)]
             self._costs[key] = Costs(np.array([c.low for c in found]), np.array([c.high for c in found]))
         return self._costs[key]
@@ -67,7 +70,7 @@ def ladder(group: Group, recipe: str | None = None) -> tuple[list[Rung], list[Ru
             plans.setdefault(t.plan, []).append(t)
     apart = told_apart(list(plans))
     rungs = [
-        Rung(plan, sorted(trials, key=lambda t: (t.seed, t.path)), words)
+        Rung(plan, sorted(trials, key=lambda t: (t.seed, t.path)), words, group.target.confirm)
         for (plan, trials), words in zip(plans.items(), apart, strict=True)
     ]
     shared = Counter(name for name, _ in {(r.plan.recipe, r.model) for r in rungs})

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+CALIBRATION = "calibration"
+"""The kind of a run that sets a level and is used for nothing else (`calibration=true`)."""
+
 _SAYS_NOTHING = re.compile(
     r"(?m)^  (?:epochs:.*|frozen: \[\]|ema_decay: 0\.0|average: none|average_decay: null|epsilon: null)\n"
 )

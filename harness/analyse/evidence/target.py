@@ -1,11 +1,17 @@
-"""`harness target`: AlexNet's own level on a data set, the median over seeds of its full schedule's final accuracy."""
+"""`harness target`: AlexNet's own level on a data set, from the final accuracy of its full schedules.
+
+From calibration runs (`calibration=true`) the level is their lowest final accuracy. For n exchangeable seeds a further
+run ends at or above it with probability n / (n + 1): no distribution is assumed. Without calibration runs it is the
+median of the full schedules, protocol 1's rule, which about half of further runs miss.
+"""
 
 import argparse
 import sys
 from pathlib import Path
-from statistics import median
+from statistics import median, stdev
 from typing import TYPE_CHECKING, Any
 
+from harness.analyse.evidence.plans import CALIBRATION
 from harness.record.errors import BadInput, RecordError
 from harness.record.files import cannot_write, write_atomic
 from harness.record.target import METRICS, Target
@@ -17,6 +23,8 @@ if TYPE_CHECKING:
 MODEL = "alexnet"
 SPLIT = "validation"
 CONF = Path("conf/target")
+CALIBRATIONS_ASKED = 9
+"""Calibration runs that make a level one which nine further runs of ten reach."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,18 +47,41 @@ def main(args: argparse.Namespace) -> int:
     write_atomic(out, content)
     print(content.rstrip())
     print(f"wrote {out}")
-    if len(runs) % 2 == 0:
-        print("note: with an odd number of seeds the median is one of them, and reaches its own level", file=sys.stderr)
+    if note := advice(runs):
+        print(f"note: {note}", file=sys.stderr)
     return 0
 
 
+def advice(runs: "list[Run]") -> str:
+    """What a user should know of a level from these runs; empty where there is nothing to add."""
+    if not is_calibrated(runs):
+        note = (
+            "these are no calibration runs, so about half of further runs miss this level: train with calibration=true"
+        )
+        return note if len(runs) % 2 else f"{note}; with an even number of seeds none of them is the median"
+    if len(runs) < CALIBRATIONS_ASKED:
+        return f"{len(runs)} calibration runs: with {CALIBRATIONS_ASKED}, nine further runs of ten reach the level"
+    return ""
+
+
+def is_calibrated(runs: "list[Run]") -> bool:
+    """Whether these are calibration runs, which are used for nothing else."""
+    return all(run.summary["kind"] == CALIBRATION for run in runs)
+
+
 def full_runs(roots: list[Path]) -> "list[Run]":
-    """AlexNet's finished full-schedule runs below the folders, by seed; raises BadInput where they do not agree."""
+    """AlexNet's finished full-schedule runs below the folders, by seed: the calibration runs where there are any.
+
+    Raises BadInput where there are none, or where they do not agree on data, plan or seeds, or a single one calibrates.
+    """
     from harness.analyse.evidence.plans import Plan, recipe_settings, told_apart
     from harness.record.folder import CONFIG, read_runs
 
     found = {run.summary["run_id"]: run for root in roots for run in read_runs(root) if run.model == MODEL}
     usable = [r for r in found.values() if r.target is None and r.outcome == "budget_exhausted" and r.curve]
+    usable = [r for r in usable if r.summary["kind"] == CALIBRATION] or usable
+    if len(usable) == 1 and is_calibrated(usable):
+        raise BadInput("one calibration run sets no level: train it with more seeds, as in seed=100,101,102")
     if not usable:
         raise BadInput(
             f"no full schedule of {MODEL} among {len(found)} {MODEL} runs: "
@@ -70,9 +101,17 @@ def full_runs(roots: list[Path]) -> "list[Run]":
 
 
 def target_yaml(runs: "list[Run]", metric: str) -> str:
-    """The target file: one median, and the list it came from in comments and in `source`."""
+    """The target file: one level, and the list it came from in comments and in `source`."""
     finals = [run.curve[-1].correct(metric) / run.curve[-1].total for run in runs]
-    value = median(finals)
+    n, calibrated = len(runs), is_calibrated(runs)
+    value = min(finals) if calibrated else median(finals)
+    rule = f"lowest of {n} calibration runs" if calibrated else f"median over {n} seed(s)"
+    meaning = (
+        f"# A further run of this plan ends at or above the level with probability {n}/{n + 1}. Its runs ended at\n"
+        f"# {min(finals):.4f} to {max(finals):.4f}, standard deviation {stdev(finals):.4f}.\n"
+        if calibrated
+        else ""
+    )
     s = runs[0].summary
     subset = ", a subset" if s["dataset"]["subset"] else ""
     listed = "\n".join(
@@ -80,13 +119,13 @@ def target_yaml(runs: "list[Run]", metric: str) -> str:
         for r, f in zip(runs, finals, strict=True)
     )
     plan = f"recipe {s['recipe']}, {s['planned_epochs']} epochs"
-    source = f"median over {len(runs)} seed(s) of {MODEL}'s final {metric}, {plan}: " + ", ".join(
+    source = f"{rule} of {MODEL}'s final {metric}, {plan}: " + ", ".join(
         f"{r.summary['run_id']}={f:.6f}" for r, f in zip(runs, finals, strict=True)
     )
     Target(metric, value, SPLIT, 1, source)  # refuses a level of 0 or above 1
     return (
         f"# Written by `harness target`: {MODEL}'s own level on {s['dataset']['name']}{subset}, n = {len(runs)}.\n"
-        f"# Data fingerprint {s['dataset']['fingerprint']}.\n{listed}\n"
+        f"# Data fingerprint {s['dataset']['fingerprint']}.\n{meaning}{listed}\n"
         f"metric: {metric} # top1 or top5\n"
         f"value: {value!r} # a fraction\n"
         f"split: {SPLIT} # the evaluated split\n"

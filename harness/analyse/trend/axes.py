@@ -20,13 +20,15 @@ def hardware_axis(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
     found = []
     for label in sorted({t.hardware for r in rungs for t in r.trials}):
         for rung in rungs:
-            here = Rung(rung.plan, [t for t in rung.trials if t.hardware == label])
+            here = Rung(rung.plan, [t for t in rung.trials if t.hardware == label], confirm=rung.confirm)
             if not here.trials or rung.plan.kind == "imported":  # a foreign curve has no clock
                 continue
             row: dict[str, Any] = {"hardware": label, "model": rung.model, "title": here.trials[0].title}
             row["n"] = len(here.trials)
             for unit in ("seconds", "joules"):
-                known = Rung(here.plan, [t for t in here.trials if not np.isnan(UNITS[unit](t)).any()])
+                known = Rung(
+                    here.plan, [t for t in here.trials if not np.isnan(UNITS[unit](t)).any()], confirm=rung.confirm
+                )
                 costs = known.costs(target.metric, target.value, unit)
                 cost = costs.median() if len(costs) else None
                 row[unit] = None if cost is None else finite(cost.high)
@@ -50,13 +52,13 @@ def searches(trials: list[Trial], target: Target) -> list[dict[str, Any]]:
         for t in runs:
             plans.setdefault(t.plan.planned_epochs, []).append(t)
         reached = {
-            epochs: sum(crossing(t, target.metric, target.value) is not None for t in same)
+            epochs: sum(crossing(t, target.metric, target.value, confirm=target.confirm) is not None for t in same)
             for epochs, same in plans.items()
         }
         good = [epochs for epochs, same in plans.items() if reached[epochs] >= (same[0].needed or 1)]
         shortest = min(good, default=None)
         failed = max((e for e in plans if e not in good and (shortest is None or e < shortest)), default=0)
-        best = Rung(runs[0].plan, plans[shortest]) if shortest is not None else None
+        best = Rung(runs[0].plan, plans[shortest], confirm=target.confirm) if shortest is not None else None
         cost = best.costs(target.metric, target.value, "paper_pflop").median().high if best else None
         found.append(
             {
@@ -93,7 +95,7 @@ def learning_curves(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
         middle = rung.median_trial(target.metric, target.value)
         runs = []
         for t in rung.trials:
-            passed = crossing(t, target.metric, target.value)
+            passed = crossing(t, target.metric, target.value, confirm=target.confirm)
             runs.append(
                 {
                     "run": t.run_id,

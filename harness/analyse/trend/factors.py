@@ -27,7 +27,7 @@ def splits(
     trials, _ = read_trials(root)
     results = []
     for group in group_trials(trials, asked):
-        cells = cells_of(group.measured)
+        cells = cells_of(group.measured, group.target.confirm)
         target = group.target
         about = {"dataset": group.dataset.name, "key": group.key, "target": target.as_dict()}
         pairs = [pair] if pair else complete_pairs(cells)
@@ -40,7 +40,7 @@ def splits(
     return results
 
 
-def cells_of(trials: list[Any]) -> dict[Point, Rung]:
+def cells_of(trials: list[Any], confirm: int) -> dict[Point, Rung]:
     """One rung a (model, recipe): of several plans the one with most runs, then the longest."""
     plans: dict[Any, list[Any]] = {}
     for t in trials:
@@ -48,7 +48,9 @@ def cells_of(trials: list[Any]) -> dict[Point, Rung]:
     ranked = sorted(plans.items(), key=lambda item: (-len(item[1]), -item[0].planned_epochs, repr(item[0])))
     cells: dict[Point, Rung] = {}
     for plan, runs in ranked:
-        cells.setdefault((plan.model, plan.recipe), Rung(plan, sorted(runs, key=lambda t: (t.seed, t.path))))
+        cells.setdefault(
+            (plan.model, plan.recipe), Rung(plan, sorted(runs, key=lambda t: (t.seed, t.path)), confirm=confirm)
+        )
     return dict(sorted(cells.items()))
 
 

@@ -52,9 +52,9 @@ def point(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
     }
 
 
-def median_costs(rungs: list[Rung], metric: str, value: float, unit: str, *, in_a_row: int = 1) -> list[Cost]:
-    """One median cost a rung."""
-    return [r.costs(metric, value, unit, in_a_row=in_a_row).median() for r in rungs]
+def median_costs(rungs: list[Rung], metric: str, value: float, unit: str, *, confirm: int | None = None) -> list[Cost]:
+    """One median cost a rung; `confirm`: another rule of the crossing than the target's."""
+    return [r.costs(metric, value, unit, confirm=confirm).median() for r in rungs]
 
 
 def draw_all(rungs: list[Rung], target: Target, unit: str, draws: int, seed: int) -> Floats:

@@ -118,7 +118,7 @@ def _intervals(costs: Costs, cost: Cost, draws: Floats | None) -> dict[str, Any]
 
 def _ledger(trial: Trial, target: Target) -> dict[str, Any]:
     """The exact ledger of the middle run at its crossing, or at its end where it missed."""
-    found = crossing(trial, target.metric, target.value)
+    found = crossing(trial, target.metric, target.value, confirm=target.confirm)
     if not trial.counters.shape[1]:
         return dict.fromkeys(("images", "train_forward_macs", "spent_macs", "evaluation_macs", "lost_macs"), 0)
     at = -1 if found is None else found.index

@@ -28,9 +28,11 @@ def sensitivity(rungs: list[Rung], target: Target, unit: str) -> list[dict[str, 
         if other != unit:
             changed = point(rungs, median_costs(rungs, target.metric, target.value, other))
             items.append(_item(f"in {UNIT_WORDS[other]}", changed, rungs))
-    held = median_costs(rungs, target.metric, target.value, unit, in_a_row=2)
-    note = _unanswered(rungs, target.metric, target.value, unit, in_a_row=2)
-    items.append(_item("two evaluations in a row at the target", point(rungs, held), rungs, note))
+    for confirm, words in ((1, "the first evaluation at the target"), (2, "two evaluations in a row at the target")):
+        if confirm != target.confirm:
+            judged = median_costs(rungs, target.metric, target.value, unit, confirm=confirm)
+            note = _unanswered(rungs, target.metric, target.value, unit, confirm=confirm)
+            items.append(_item(words, point(rungs, judged), rungs, note))
     for name in headline["frontier"]:
         kept = [(r, c) for r, c in zip(rungs, base, strict=True) if r.model != name]
         if kept:
@@ -41,12 +43,12 @@ def sensitivity(rungs: list[Rung], target: Target, unit: str) -> list[dict[str, 
     return items
 
 
-def _unanswered(rungs: list[Rung], metric: str, value: float, unit: str, *, in_a_row: int = 1) -> str:
+def _unanswered(rungs: list[Rung], metric: str, value: float, unit: str, *, confirm: int | None = None) -> str:
     """Why a question has no figure: runs that ended at their own target before it was answered did not miss it.
 
     Empty where every run answers it.
     """
-    missed = {r.model: r.costs(metric, value, unit, in_a_row=in_a_row).censored for r in rungs}
+    missed = {r.model: r.costs(metric, value, unit, confirm=confirm).censored for r in rungs}
     stopped = {r.model: missed[r.model] & np.array([t.outcome == "reached" for t in r.trials]) for r in rungs}
     if not any(s.any() for s in stopped.values()):
         return ""

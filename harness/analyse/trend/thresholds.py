@@ -41,7 +41,7 @@ def costs_at(rung: Rung, metric: str, levels: NDArray[np.float64], unit: str) ->
     for column, trial in enumerate(rung.trials):
         # One 0 in front and one infinity behind turn "before the first" and "never" into ordinary positions.
         spent = np.concatenate([[0.0], UNITS[unit](trial), [np.inf]])
-        index = crossing_indices(trial, metric, levels)
+        index = crossing_indices(trial, metric, levels, confirm=rung.confirm)
         low[:, column], high[:, column] = spent[index], spent[index + 1]
     return [Costs(low[number], high[number]) for number in range(len(levels))]
 

@@ -3,9 +3,12 @@ import pytest
 
 from harness.analyse.evidence.cost import UNITS
 from harness.analyse.evidence.crossings import Crossing, crossing, crossing_indices
-from harness.analyse.evidence.ladder import Rung
+from harness.analyse.evidence.groups import group_trials
+from harness.analyse.evidence.ladder import Rung, ladder
+from harness.analyse.trend.rows import row_of
 from harness.analyse.trend.thresholds import costs_at
-from tests.analyse.synthetic import Made, trial
+from harness.record.errors import BadInput
+from tests.analyse.synthetic import TARGET, Made, trial
 
 
 def test_equality_reaches_and_just_below_does_not():
@@ -21,9 +24,9 @@ def test_the_first_evaluation_has_none_before_it():
 def test_the_first_crossing_counts_and_two_in_a_row_can_be_asked_for():
     t = trial(Made("net", [0.2, 0.6, 0.4, 0.7, 0.7]))
     assert crossing(t, "top1", 0.5) == Crossing(1, 0)
-    assert crossing(t, "top1", 0.5, in_a_row=2) == Crossing(3, 2)
-    assert crossing(t, "top1", 0.5, in_a_row=3) is None
-    assert crossing(trial(Made("net", [])), "top1", 0.5, in_a_row=2) is None
+    assert crossing(t, "top1", 0.5, confirm=2) == Crossing(3, 2)
+    assert crossing(t, "top1", 0.5, confirm=3) is None
+    assert crossing(trial(Made("net", [])), "top1", 0.5, confirm=2) is None
 
 
 def test_many_levels_at_once_are_the_levels_one_at_a_time():
@@ -36,6 +39,32 @@ def test_many_levels_at_once_are_the_levels_one_at_a_time():
             for level, index in zip(levels, found, strict=True):
                 one = crossing(t, metric, level)
                 assert index == (12 if one is None else one.index)
+            for confirm in (2, 3, 12, 13):
+                found = crossing_indices(t, metric, levels, confirm=confirm)
+                ones = [crossing(t, metric, level, confirm=confirm) for level in levels]
+                assert found.tolist() == [12 if one is None else one.index for one in ones]
+
+
+@pytest.mark.parametrize(
+    ("curve", "cost"),
+    [
+        ([0.2, 0.6, 0.4, 0.7, 0.7], 4),  # the first crossing does not hold at the next look
+        ([0.2, 0.4, 0.3, 0.6], None),  # the last look is the first above: not confirmed, a miss
+        ([0.2, 0.5, 0.5], 2),  # equality is at the level
+        ([0.2, 0.4, 0.49], None),
+        ([0.6, 0.7], 1),  # at the first look
+    ],
+)
+def test_costs_are_read_at_the_confirmed_crossing(curve, cost):
+    target = TARGET | {"confirm": 2}
+    (group,) = group_trials([trial(Made("alexnet", curve, target=target))])
+    ((entry,), _, _) = ladder(group)
+    (high,) = entry.costs("top1", 0.5, "epochs").high
+    assert high == (np.inf if cost is None else cost)
+    (at_level,) = costs_at(entry, "top1", np.array([0.5]), "epochs")
+    assert at_level.high.tolist() == [high], "every table and figure reads one crossing"
+    row = row_of(entry, group.target, "paper_pflop", reference=entry, draws=None, ref_draws=None, in_trend=True)
+    assert row["reached"] == (0 if cost is None else 1)
 
 
 def test_costs_at_every_level_carry_their_resolution():
@@ -61,3 +90,22 @@ def test_counts_beyond_64_bits_stay_exact():
     assert int(t.count("train_forward_macs")[1]) == 2000 * 10**17
     rung = Rung(t.plan, [t])
     assert rung.costs("top1", 0.5, "spent_macs").median().high == pytest.approx(2000 * 3 * 10**17)
+
+
+def test_a_run_that_watches_two_levels_is_judged_at_each():
+    both = trial(Made("alexnet", [0.4, 0.6, 0.7], target=TARGET | {"also": {"top5": 0.75}}))
+    groups = group_trials([both])
+    assert [(g.target.metric, g.target.value) for g in groups] == [("top1", 0.5), ("top5", 0.75)]
+    assert all(g.trials == [both] for g in groups)
+
+
+def test_a_calibration_run_gives_no_cost():
+    runs = [
+        trial(Made("alexnet", [0.4, 0.6], seed=1)),
+        trial(Made("alexnet", [0.6, 0.7], seed=2, target=None, kind="calibration", outcome="budget_exhausted")),
+    ]
+    (group,) = group_trials(runs)
+    assert group.trials == runs[:1]
+    assert group.notes == ["1 calibration runs set the level and give no cost"]
+    with pytest.raises(BadInput, match="only calibration runs"):
+        group_trials(runs[1:])

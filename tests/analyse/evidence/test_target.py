@@ -54,3 +54,24 @@ def test_a_file_that_is_no_target_is_refused(tmp_path, text):
     (tmp_path / "t.yaml").write_text(text)
     with pytest.raises(BadInput):
         read_target(tmp_path / "t.yaml")
+
+
+def test_calibration_runs_set_the_level_at_their_lowest_final(tmp_path, capsys):
+    finals = (0.61, 0.55, 0.58)
+    runs = [full(seed, final, kind="calibration") for seed, final in enumerate(finals)]
+    write_runs(tmp_path / "runs", [*runs, full(7, 0.3)])  # a full schedule that is no calibration run has no say
+    out = tmp_path / "level.yaml"
+    assert cli.main(["target", str(tmp_path / "runs"), "--out", str(out)]) == 0
+    text = out.read_text()
+    assert yaml.safe_load(text)["value"] == 0.55
+    assert "with probability 3/4" in text
+    assert "0.5500 to 0.6100, standard deviation 0.0300" in text
+    assert "lowest of 3 calibration runs" in yaml.safe_load(text)["source"]
+    assert "3 calibration runs: with 9" in capsys.readouterr().err
+
+
+def test_one_calibration_run_sets_no_level(tmp_path, capsys):
+    write_runs(tmp_path, [full(0, 0.6, kind="calibration")])
+    assert cli.main(["target", str(tmp_path), "--out", str(tmp_path / "t.yaml")]) == 2
+    assert "train it with more seeds" in capsys.readouterr().err
+    assert not (tmp_path / "t.yaml").exists()

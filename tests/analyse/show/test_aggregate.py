@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -250,7 +251,11 @@ def test_empty_folder_missing_folder_and_only_full_schedules(tmp_path, capsys):
     [
         ("run.json", lambda text: text[: len(text) // 2], "truncated"),
         ("run.json", lambda text: text.replace('"seed": 0', '"seed": 1'), "edited"),
-        ("run.json", lambda text: text.replace('"protocol_version": 1', '"protocol_version": 0'), "protocol version"),
+        (
+            "run.json",
+            lambda text: re.sub('"protocol_version": [0-9]+', '"protocol_version": 0', text),
+            "protocol version",
+        ),
         ("config.yaml", lambda text: text + "#", "edited"),
     ],
 )
