@@ -30,6 +30,7 @@ sweep() {
 }
 
 sweep model=alexnet target=none "seed=$SEEDS" "$@"
-$HARNESS target "$OUT"/*/alexnet --out "$OUT/target.yaml"
+# a level that was frozen stays frozen when the ladder is started again
+[ -e "$OUT/target.yaml" ] || $HARNESS target "$OUT"/*/alexnet --out "$OUT/target.yaml"
 sweep "model=$MODELS" "target=$OUT/target.yaml" "seed=$SEEDS" "$@"
 $HARNESS aggregate "$OUT" --out "$OUT/tables"

@@ -26,7 +26,13 @@ def ladder(out: Path, *overrides: str, minutes: int) -> subprocess.CompletedProc
     )  # fmt: skip
 
 
+LEVEL = "metric: top1\nvalue: 0.15\nsplit: validation\nsource: chosen by hand for tests\n"
+"""So short a plan leaves AlexNet at chance, and a level of chance is refused: this one is frozen beforehand."""
+
+
 def test_it_measures_packs_and_does_nothing_twice(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "target.yaml").write_text(LEVEL)
     done = ladder(tmp_path / "runs", *TOY, minutes=30)
     assert done.returncode == 0, done.stderr
     assert "2 runs" in done.stdout
@@ -41,6 +47,7 @@ def test_it_measures_packs_and_does_nothing_twice(tmp_path: Path) -> None:
     again = ladder(tmp_path / "runs", *TOY, minutes=30)
     assert again.returncode == 0
     assert again.stderr.count("finished already") == 2
+    assert (tmp_path / "runs" / "target.yaml").read_text() == LEVEL
 
 
 def test_without_time_it_stops_and_says_so(tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ class Feed:
     def evaluation_batches(self, **_: object) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         yield self.batch
 
+    def start(self, *, world_size: int) -> None: ...
+
     def close(self) -> None: ...
 
     def sample(self) -> Sample:

@@ -289,7 +289,7 @@ def test_of_two_ranks_one_reads_the_source(own_tree: Path, tmp_path: Path) -> No
         "data.workers=0",
         "evaluations_per_epoch=1",
     ]
-    words += ["threads=1", "evaluations_per_epoch=1", f"out={tmp_path / 'runs'}", "recipe=small"]
+    words += ["threads=1", "evaluations_per_epoch=1", f"out={tmp_path / 'runs'}", "recipe=small", "recipe.lr=1e-4"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "harness"]
     done = subprocess.run([*torchrun, *words], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
