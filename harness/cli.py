@@ -27,7 +27,7 @@ VERBS = {
         "harness.analyse.evidence.status", "every run of a sweep, finished or not", "harness status results/runs"
     ),
     "target": Verb(
-        "harness.analyse.evidence.target",
+        "harness.verbs.target",
         "AlexNet's level on a data set, from its full runs",
         "harness target results/runs/digits",
     ),

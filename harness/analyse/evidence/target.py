@@ -1,91 +1,88 @@
-"""`harness target`: AlexNet's own level on a data set, from the final accuracy of its full schedules.
+"""The reference's own level on a data set: the lowest final accuracy of its calibration runs, and how sure that is.
 
-From calibration runs (`calibration=true`) the level is their lowest final accuracy. For n exchangeable seeds a further
-run ends at or above it with probability n / (n + 1): no distribution is assumed. Without calibration runs it is the
-median of the full schedules, protocol 1's rule, which about half of further runs miss.
+Without calibration runs (`calibration=true`) it is the median of the full schedules, protocol 1's rule, which about
+half of further runs miss.
 """
 
-import argparse
-import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, stdev
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from harness.analyse.evidence.plans import CALIBRATION
+import yaml
+
+from harness.analyse.evidence.groups import Level
+from harness.analyse.evidence.plans import CALIBRATION, Plan, recipe_settings, told_apart
 from harness.record.errors import BadInput, RecordError
-from harness.record.files import cannot_write, write_atomic
+from harness.record.folder import CONFIG, Run
 from harness.record.target import METRICS, Target
-
-if TYPE_CHECKING:
-    from harness.analyse.evidence.groups import Level
-    from harness.record.folder import Run
 
 MODEL = "alexnet"
 SPLIT = "validation"
-CONF = Path("conf/target")
-CALIBRATIONS_ASKED = 9
-"""Calibration runs that make a level one which nine further runs of ten reach."""
+ENOUGH = 9
+"""Calibration runs that a level should rest on: a further seed then reaches it nine times in ten."""
+
+KEYS = ("metric", "value", "split", "source")
+"""What every target file says. It may also say what of `Target` has a default."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUNS", help="folders with AlexNet's full runs")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="target file (default: conf/target/<dataset>.yaml)")
-    parser.add_argument("--metric", choices=METRICS, default="top1", help="which accuracy (default top1)")
+@dataclass(frozen=True)
+class Calibration:
+    """Final accuracies (fractions) of the reference under one metric, in the order of `runs`."""
+
+    metric: str
+    runs: list[Run]
+    finals: list[float]
+
+    @property
+    def level(self) -> float:
+        """The lowest final accuracy; of runs that are no calibration the median."""
+        return min(self.finals) if self.calibrated else median(self.finals)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the runs are calibration runs, which are used for nothing else."""
+        return all(map(is_calibration, self.runs))
+
+    @property
+    def reaches(self) -> float:
+        """Return n / (n + 1), the probability that a further seed ends at or above the level.
+
+        Assumes only that the seeds are exchangeable: the lowest of n + 1 values is the further one once in n + 1
+        (order statistics; Wilks 1941, Annals of Mathematical Statistics 12). Ties raise it.
+        """
+        return len(self.finals) / (len(self.finals) + 1)
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation of the final accuracies, n - 1 in the denominator; None for a single run."""
+        return stdev(self.finals) if len(self.finals) > 1 else None
 
 
-def main(args: argparse.Namespace) -> int:
-    """Write the target file and say where it came from; exit code 0."""
-    runs = full_runs(args.runs)
-    dataset = str(runs[0].summary["dataset"]["name"])
-    out = args.out or CONF / f"{dataset}.yaml"
-    content = target_yaml(runs, args.metric)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    write_atomic(out, content)
-    print(content.rstrip())
-    print(f"wrote {out}")
-    if note := advice(runs):
-        print(f"note: {note}", file=sys.stderr)
-    return 0
+def calibrate(runs: Sequence[Run], metric: str) -> Calibration:
+    """The calibration of one metric; `runs` as `calibration_runs` returns them."""
+    finals = [run.curve[-1].correct(metric) / run.curve[-1].total for run in runs]
+    found = Calibration(metric, list(runs), finals)
+    Target(metric, found.level, SPLIT, 1, "calibration")  # refuses a level of 0
+    return found
 
 
-def advice(runs: "list[Run]") -> str:
-    """What a user should know of a level from these runs; empty where there is nothing to add."""
-    if not is_calibrated(runs):
-        note = (
-            "these are no calibration runs, so about half of further runs miss this level: train with calibration=true"
-        )
-        return note if len(runs) % 2 else f"{note}; with an even number of seeds none of them is the median"
-    if len(runs) < CALIBRATIONS_ASKED:
-        return f"{len(runs)} calibration runs: with {CALIBRATIONS_ASKED}, nine further runs of ten reach the level"
-    return ""
+def calibration_runs(runs: Sequence[Run]) -> list[Run]:
+    """The reference's full runs among `runs`, by seed: those marked as calibration, or where none is, all of them.
 
-
-def is_calibrated(runs: "list[Run]") -> bool:
-    """Whether these are calibration runs, which are used for nothing else."""
-    return all(run.summary["kind"] == CALIBRATION for run in runs)
-
-
-def full_runs(roots: list[Path]) -> "list[Run]":
-    """AlexNet's finished full-schedule runs below the folders, by seed: the calibration runs where there are any.
-
-    Raises BadInput where there are none, or where they do not agree on data, plan or seeds, or a single one calibrates.
+    Raises BadInput where there is none, or where they differ in data or plan, or where a seed occurs twice, or one run
+    alone calibrates.
     """
-    from harness.analyse.evidence.plans import Plan, recipe_settings, told_apart
-    from harness.record.folder import CONFIG, read_runs
-
-    found = {run.summary["run_id"]: run for root in roots for run in read_runs(root) if run.model == MODEL}
+    found = {run.summary["run_id"]: run for run in runs if run.model == MODEL}
     usable = [r for r in found.values() if r.target is None and r.outcome == "budget_exhausted" and r.curve]
-    usable = [r for r in usable if r.summary["kind"] == CALIBRATION] or usable
-    if len(usable) == 1 and is_calibrated(usable):
+    usable = [r for r in usable if is_calibration(r)] or usable
+    if len(usable) == 1 and is_calibration(usable[0]):
         raise BadInput("one calibration run sets no level: train it with more seeds, as in seed=100,101,102")
     if not usable:
         raise BadInput(
             f"no full schedule of {MODEL} among {len(found)} {MODEL} runs: "
-            f"make one with `harness train model={MODEL} target=none`"
+            f"make one with `harness train model={MODEL} target=none calibration=true`"
         )
     if len({r.fingerprint for r in usable}) > 1:
         names = sorted({f"{r.summary['dataset']['name']} {r.fingerprint[:12]}" for r in usable})
@@ -100,54 +97,72 @@ def full_runs(roots: list[Path]) -> "list[Run]":
     return sorted(usable, key=lambda r: (r.seed, r.summary["run_id"]))
 
 
-def target_yaml(runs: "list[Run]", metric: str) -> str:
-    """The target file: one level, and the list it came from in comments and in `source`."""
-    finals = [run.curve[-1].correct(metric) / run.curve[-1].total for run in runs]
-    n, calibrated = len(runs), is_calibrated(runs)
-    value = min(finals) if calibrated else median(finals)
-    rule = f"lowest of {n} calibration runs" if calibrated else f"median over {n} seed(s)"
-    meaning = (
-        f"# A further run of this plan ends at or above the level with probability {n}/{n + 1}. Its runs ended at\n"
-        f"# {min(finals):.4f} to {max(finals):.4f}, standard deviation {stdev(finals):.4f}.\n"
-        if calibrated
-        else ""
-    )
-    s = runs[0].summary
+def is_calibration(run: Run) -> bool:
+    """True for a run that is marked as setting a level: it never gives a cost."""
+    return bool(run.summary["kind"] == CALIBRATION)
+
+
+def target_yaml(calibrations: Sequence[Calibration], remarks: Sequence[str] = ()) -> str:
+    """The target file: the first calibration's level, the others under `also`, where they come from in comments.
+
+    remarks: further lines of comment, such as the fitness.
+    """
+    first = calibrations[0]
+    s = first.runs[0].summary
     subset = ", a subset" if s["dataset"]["subset"] else ""
-    listed = "\n".join(
-        f"#   seed {r.seed}: {r.curve[-1].correct(metric)}/{r.curve[-1].total} = {f:.6f}, run {r.summary['run_id']}"
-        for r, f in zip(runs, finals, strict=True)
-    )
+    lines = [
+        f"# Written by `harness target`: {MODEL}'s own level on {s['dataset']['name']}{subset}, n = {len(first.runs)}.",
+        f"# Data fingerprint {s['dataset']['fingerprint']}.",
+    ]
+    for c in calibrations:
+        lines += [f"# {words(c)}"]
+        for r, f in zip(c.runs, c.finals, strict=True):
+            last = r.curve[-1]
+            lines += [f"#   seed {r.seed}: {last.correct(c.metric)}/{last.total} = {f:.6f}, run {r.summary['run_id']}"]
+    lines += [f"# {remark}" for remark in remarks]
     plan = f"recipe {s['recipe']}, {s['planned_epochs']} epochs"
-    source = f"{rule} of {MODEL}'s final {metric}, {plan}: " + ", ".join(
-        f"{r.summary['run_id']}={f:.6f}" for r, f in zip(runs, finals, strict=True)
+    n = len(first.runs)
+    rule = f"lowest of {n} calibration runs" if first.calibrated else f"median over {n} seed(s)"
+    source = f"{rule} of {MODEL}'s final {first.metric}, {plan}: " + ", ".join(
+        f"{r.summary['run_id']}={f:.6f}" for r, f in zip(first.runs, first.finals, strict=True)
     )
-    Target(metric, value, SPLIT, 1, source)  # refuses a level of 0 or above 1
+    lines += [
+        f"metric: {first.metric} # top1 or top5",
+        f"value: {first.level!r} # a fraction",
+        f"split: {SPLIT} # the evaluated split",
+        f'source: "{source}" # where the value comes from',
+    ]
+    if also := calibrations[1:]:
+        levels = {c.metric: c.level for c in also}
+        lines += ["also: # further levels watched in the same run"]
+        lines += [f"  {metric}: {levels[metric]!r}" if metric in levels else f"  {metric}: null" for metric in METRICS]
+    return "\n".join(lines) + "\n"
+
+
+def words(c: Calibration) -> str:
+    """One line: the level, what share of further seeds reach it, and the spread of the final accuracies."""
+    spread = "one run shows no spread" if c.sd is None else f"standard deviation {100 * c.sd:.2f} points"
+    finals = f"finals {100 * min(c.finals):.2f} to {100 * max(c.finals):.2f} %, {spread}"
+    if not c.calibrated:
+        return f"{c.metric}: {100 * c.level:.2f} %, the median of {len(c.finals)}; {finals}"
     return (
-        f"# Written by `harness target`: {MODEL}'s own level on {s['dataset']['name']}{subset}, n = {len(runs)}.\n"
-        f"# Data fingerprint {s['dataset']['fingerprint']}.\n{meaning}{listed}\n"
-        f"metric: {metric} # top1 or top5\n"
-        f"value: {value!r} # a fraction\n"
-        f"split: {SPLIT} # the evaluated split\n"
-        f'source: "{source}" # where the value comes from\n'
+        f"{c.metric}: {100 * c.level:.2f} %, the lowest of {len(c.finals)}; a further seed ends at or above it with "
+        f"probability {len(c.finals)}/{len(c.finals) + 1} = {c.reaches:.2f}; "
+        f"{finals}"
     )
 
 
-def read_target(path: Path) -> "Level":
-    """The level of a target file; raises BadInput in one line."""
-    import yaml
-
-    from harness.analyse.evidence.groups import Level
-
+def read_target(path: Path) -> Level:
+    """The first level of a target file; raises BadInput in one line."""
     try:
         data: Any = yaml.safe_load(path.read_text())
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}; give a file like conf/target/<dataset>.yaml") from error
     except yaml.YAMLError as error:
         raise RecordError(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
-    keys = ("metric", "value", "split", "source")
-    if not isinstance(data, dict) or sorted(data) != sorted(keys):
-        raise BadInput(f"{path}: not a target file, it needs exactly {', '.join(keys)}")
-    level = Level(**{k: data[k] for k in keys})
+    optional = {"also", "confirm", "past_evaluations"}
+    if not isinstance(data, dict) or not set(KEYS) <= set(data) <= set(KEYS) | optional:
+        raise BadInput(f"{path}: not a target file, it needs {', '.join(KEYS)} and nothing unknown")
+    level = Level(**{k: data[k] for k in KEYS})
     level.at(1)
     return level

@@ -3,6 +3,8 @@ import yaml
 
 from harness import cli
 from harness.analyse.evidence.target import read_target
+from harness.measure.config.compose import compose
+from harness.measure.config.level import target_of
 from harness.record.errors import BadInput
 from tests.analyse.synthetic import Made, write_runs
 
@@ -65,7 +67,7 @@ def test_calibration_runs_set_the_level_at_their_lowest_final(tmp_path, capsys):
     text = out.read_text()
     assert yaml.safe_load(text)["value"] == 0.55
     assert "with probability 3/4" in text
-    assert "0.5500 to 0.6100, standard deviation 0.0300" in text
+    assert "finals 55.00 to 61.00 %, standard deviation 3.00 points" in text
     assert "lowest of 3 calibration runs" in yaml.safe_load(text)["source"]
     assert "3 calibration runs: with 9" in capsys.readouterr().err
 
@@ -75,3 +77,44 @@ def test_one_calibration_run_sets_no_level(tmp_path, capsys):
     assert cli.main(["target", str(tmp_path), "--out", str(tmp_path / "t.yaml")]) == 2
     assert "train it with more seeds" in capsys.readouterr().err
     assert not (tmp_path / "t.yaml").exists()
+
+
+def calibration(seed: int, final: float, **other: object) -> Made:
+    return full(seed, final, kind="calibration", **other)
+
+
+def written(tmp_path, runs, *arguments):
+    write_runs(tmp_path / "runs", runs)
+    out = tmp_path / "conf" / "synthetic.yaml"
+    assert cli.main(["target", str(tmp_path / "runs"), "--out", str(out), *arguments]) == 0
+    return out, yaml.safe_load(out.read_text())
+
+
+def test_nine_calibration_runs_are_enough(tmp_path, capsys):
+    written(tmp_path, [calibration(seed, 0.5 + 0.01 * seed) for seed in range(9)])
+    said = capsys.readouterr()
+    assert "probability 9/10 = 0.90" in said.out
+    assert said.err == ""
+
+
+def test_both_metrics_in_one_file_that_train_takes(tmp_path):
+    out, data = written(tmp_path, [calibration(0, 0.6), calibration(1, 0.4)], "--metric", "both")
+    assert (data["metric"], data["value"], data["also"]) == ("top1", 0.4, {"top1": None, "top5": 0.7})
+    target = target_of(compose(["data=digits", f"target={out}"]))
+    assert target.levels == (("top1", 0.4), ("top5", 0.7))
+    assert read_target(out).metric == "top1"
+
+
+# one standard deviation of 0.5 and 0.6 is 7.07 points: the levels are 42.9, 50 and 57.1 %
+@pytest.mark.parametrize(
+    ("curve", "outcome", "said"),
+    [
+        ([0.1, 0.2, 0.9, 0.9], "budget_exhausted", "changes by +0 and +0 % (at most 15): the reference is fit"),
+        ([0.1, 0.45, 0.5, 0.5, 0.5, 0.6, 0.6], "budget_exhausted", "changes by -33 and +100 % (at most 15): REFERENCE"),
+        ([0.1, 0.45, 0.5, 0.5], "reached", "fitness is not known"),
+    ],
+)
+def test_fitness_is_said_in_the_cost_of_the_median_network(tmp_path, capsys, curve, outcome, said):
+    calibrations = [calibration(0, 0.5), calibration(1, 0.6)]
+    written(tmp_path, [*calibrations, Made("net1", curve, outcome=outcome)])
+    assert said in capsys.readouterr().out

@@ -1,0 +1,54 @@
+"""`harness target`: AlexNet's own level on a data set, the lowest final accuracy of its calibration runs."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.analyse.evidence.fitness import fitness
+from harness.analyse.evidence.target import ENOUGH, Calibration, calibrate, calibration_runs, target_yaml
+from harness.record.files import cannot_write, write_atomic
+from harness.record.folder import read_runs
+from harness.record.target import METRICS
+
+CONF = Path("conf/target")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUNS", help="folders with calibration runs; other runs tell the fitness"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="target file (default: conf/target/<dataset>.yaml)")
+    parser.add_argument(
+        "--metric", choices=(*METRICS, "both"), default="top1", help="which accuracy, or both in one run (default top1)"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write the target file and say where it came from; return 0. Raises BadInput where no level can be had."""
+    records = [run for root in args.runs for run in read_runs(root)]
+    runs = calibration_runs(records)
+    calibrations = [calibrate(runs, metric) for metric in (METRICS if args.metric == "both" else (args.metric,))]
+    content = target_yaml(calibrations, [f"{c.metric}: {fitness(c, records)}" for c in calibrations])
+    out = args.out or CONF / f"{runs[0].summary['dataset']['name']}.yaml"
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    write_atomic(out, content)
+    print(content.rstrip())
+    print(f"wrote {out}")
+    if note := advice(calibrations[0]):
+        print(f"note: {note}", file=sys.stderr)
+    return 0
+
+
+def advice(c: Calibration) -> str:
+    """What a user should know of a level from these runs; empty where there is nothing to add."""
+    n = len(c.runs)
+    if not c.calibrated:
+        note = (
+            "these are no calibration runs, so about half of further runs miss this level: train with calibration=true"
+        )
+        return note if n % 2 else f"{note}; with an even number of seeds none of them is the median"
+    return f"{n} calibration runs: with {ENOUGH}, nine further runs of ten reach the level" if n < ENOUGH else ""
