@@ -45,9 +45,9 @@ class Level:
     split: str = "validation"
     source: str = "asked for"
 
-    def at(self, evaluations_per_epoch: int) -> Target:
-        """The target at a cadence; raises BadInput for a percent or an unknown metric."""
-        return Target(self.metric, self.value, self.split, evaluations_per_epoch, self.source)
+    def at(self, evaluations_per_epoch: int, confirm: int = 1) -> Target:
+        """The target at a cadence and under a rule of the crossing; raises BadInput for a percent or unknown metric."""
+        return Target(self.metric, self.value, self.split, evaluations_per_epoch, self.source, confirm)
 
 
 _Base = tuple[str, bool, int, int]
@@ -72,7 +72,7 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
     homeless: list[Trial] = []
     for (_, _, protocol, cadence), members in sorted(bases.items()):
         if asked is not None:
-            groups.append(_group(members, asked.at(cadence), protocol, []))
+            groups.append(_group(members, asked.at(cadence, _rule(members, protocol)), protocol, []))
             continue
         by_target: dict[Target, list[Trial]] = {}
         full: list[Trial] = []
@@ -103,6 +103,14 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
         if homeless:
             group.notes.append(f"{len(homeless)} runs without a target share no data set with any target: left out")
     return sorted(groups, key=lambda g: (g.dataset.name, g.dataset.subset, g.target.metric, g.target.value, g.key))
+
+
+def _rule(trials: list[Trial], protocol: int) -> int:
+    """Looks in a row that make a crossing of a level that no run brought: as strict as the runs' own targets.
+
+    Where no run had one it is the protocol's default: the first look in protocol 1, a confirmed one since.
+    """
+    return max((t.target.confirm for t in trials if t.target is not None), default=1 if protocol == 1 else 2)
 
 
 def _group(trials: list[Trial], target: Target, protocol: int, notes: list[str]) -> Group:

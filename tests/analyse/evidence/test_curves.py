@@ -3,7 +3,7 @@ import pytest
 
 from harness.analyse.evidence.cost import UNITS
 from harness.analyse.evidence.crossings import Crossing, crossing, crossing_indices
-from harness.analyse.evidence.groups import group_trials
+from harness.analyse.evidence.groups import Level, group_trials
 from harness.analyse.evidence.ladder import Rung, ladder
 from harness.analyse.trend.rows import row_of
 from harness.analyse.trend.thresholds import costs_at
@@ -109,3 +109,10 @@ def test_a_calibration_run_gives_no_cost():
     assert group.notes == ["1 calibration runs set the level and give no cost"]
     with pytest.raises(BadInput, match="only calibration runs"):
         group_trials(runs[1:])
+
+
+@pytest.mark.parametrize(("target", "confirm"), [(TARGET, 1), (TARGET | {"confirm": 3}, 3), (None, 2)])
+def test_a_level_asked_for_is_judged_by_the_runs_own_rule(target, confirm):
+    run = trial(Made("alexnet", [0.4, 0.6, 0.5, 0.7], target=target))
+    (group,) = group_trials([run], Level("top1", 0.45))
+    assert group.target.confirm == confirm
