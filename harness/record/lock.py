@@ -149,7 +149,7 @@ class RunLock:
             return True  # on this host the kernel's word is final
         if holder.is_followed_by(self._me):
             return True
-        return _silence_seconds(self.path) > STALE_SECONDS
+        return self._silence_seconds() > STALE_SECONDS
 
     def _same_file(self) -> bool:
         try:
@@ -164,11 +164,23 @@ class RunLock:
         return holder is not None and holder.token == self._me.token
 
     def _locked(self, holder: Holder | None) -> RunLocked:
-        seconds = max(0, round(_silence_seconds(self.path)))
+        seconds = max(0, round(self._silence_seconds()))
         return RunLocked(
             f"{self.path.parent}: {_name(holder)} is writing this run (last sign of life {seconds} s ago); "
             f"wait for it or stop it. A dead one on another host is replaced after {STALE_SECONDS:.0f} s"
         )
+
+    def _silence_seconds(self) -> float:
+        """Seconds since the last heartbeat, both ends by the file system's clock: hosts' clocks differ.
+
+        Of the open file, not of its path: a holder that ends at this moment removes the path.
+        """
+        probe = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            probe.touch()
+            return probe.stat().st_mtime - os.fstat(self._file).st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_SECONDS):
@@ -199,17 +211,10 @@ def seems_alive(folder: Path) -> bool:
         return False
     if (holder.host, holder.boot) == (me.host, me.boot):
         return Path(f"/proc/{holder.pid}").exists()
-    return time.time() - (folder / LOCK).stat().st_mtime <= STALE_SECONDS
-
-
-def _silence_seconds(path: Path) -> float:
-    """Seconds since the last heartbeat, both ends by the file system's clock: hosts' clocks differ."""
-    probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        probe.touch()
-        return probe.stat().st_mtime - path.stat().st_mtime
-    finally:
-        probe.unlink(missing_ok=True)
+        return time.time() - (folder / LOCK).stat().st_mtime <= STALE_SECONDS
+    except FileNotFoundError:  # let go since its line was read
+        return False
 
 
 def _parse(data: bytes) -> Holder | None:

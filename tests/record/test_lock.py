@@ -51,6 +51,23 @@ def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_holder_that_ends_at_this_moment_is_no_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The holder removes its file between our refused lock and the look at its last sign of life."""
+    process = hold(tmp_path)
+    refused = lock_module.fcntl.lockf
+
+    def lockf(*arguments: int) -> None:
+        (tmp_path / LOCK).unlink()
+        refused(*arguments)
+
+    monkeypatch.setattr(lock_module.fcntl, "lockf", lockf)
+    try:
+        with pytest.raises(RunLocked, match=f"process {process.pid} on "), RunLock(tmp_path):
+            pass
+    finally:
+        process.communicate("")
+
+
 def test_a_killed_holder_blocks_nobody(tmp_path: Path) -> None:
     process = hold(tmp_path)
     process.send_signal(signal.SIGKILL)
