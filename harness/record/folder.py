@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.record.checked import path_name, published_date
 from harness.record.curve import Evaluation, parse_rows
-from harness.record.errors import RecordError
+from harness.record.errors import BadInput, RecordError
 from harness.record.files import sha256_of, write_atomic
 from harness.record.protocol import READABLE_PROTOCOLS, comparability_key, digest
 from harness.record.target import Target
@@ -117,7 +118,22 @@ def read_summary(folder: Path) -> dict[str, Any]:
         raise RecordError(f"{path}: hash mismatch, edited after the run; restore the original or run it again")
     if summary["outcome"] not in OUTCOMES:
         raise RecordError(f"{path}: unknown outcome {summary['outcome']!r}")
+    try:
+        _check_names(summary)
+    except BadInput as error:
+        raise RecordError(f"{path}: {error}; correct it where the record was made") from error
     return summary
+
+
+def _check_names(summary: dict[str, Any]) -> None:
+    """Raise BadInput where a name would choose a path, or the publication date is none."""
+    names = {"model": summary["model"], "run_id": summary["run_id"]}
+    if "name" in summary["dataset"]:  # what else a record lacks, `harness check` says
+        names["dataset.name"] = summary["dataset"]["name"]
+    for what, name in names.items():
+        if path_name(name, what) != name:
+            raise BadInput(f"{what} is {name!r}: a record's name has no slash")
+    published_date(summary["published"], "published")
 
 
 def read_sealed(folder: Path, summary: dict[str, Any]) -> dict[str, bytes]:

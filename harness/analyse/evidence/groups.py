@@ -60,6 +60,7 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
     run is judged at that level instead. A run that watches two levels joins a group of each. A calibration run joins
     none: a seed that set the level never gives a cost. Raises BadInput where no run says which level is meant.
     """
+    _one_date_each(trials)
     calibrations = Counter(t.dataset.fingerprint for t in trials if t.plan.kind == CALIBRATION)
     trials = [t for t in trials if t.plan.kind != CALIBRATION]
     if not trials:
@@ -103,6 +104,17 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
         if homeless:
             group.notes.append(f"{len(homeless)} runs without a target share no data set with any target: left out")
     return sorted(groups, key=lambda g: (g.dataset.name, g.dataset.subset, g.target.metric, g.target.value, g.key))
+
+
+def _one_date_each(trials: list[Trial]) -> None:
+    """Raise BadInput where the runs of an architecture name two publication dates: the trend cannot choose."""
+    dates: dict[str, dict[str, Trial]] = {}
+    for t in trials:
+        dates.setdefault(t.plan.model, {}).setdefault(t.published, t)
+    for model, seen in sorted(dates.items()):
+        if len(seen) > 1:
+            said = ", ".join(f"{day} in {t.path}" for day, t in sorted(seen.items()))
+            raise BadInput(f"{model} has {len(seen)} publication dates ({said}): correct one, or leave its runs out")
 
 
 def _rule(trials: list[Trial], protocol: int) -> int:

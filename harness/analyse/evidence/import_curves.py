@@ -13,13 +13,13 @@ import csv
 import json
 import math
 from collections.abc import Sequence
-from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from harness.record.checked import path_name, published_date, seed_number
 from harness.record.curve import Evaluation
 from harness.record.errors import BadInput
 from harness.record.files import cannot_write, sha256_of, write_atomic
@@ -28,6 +28,9 @@ from harness.record.protocol import PROTOCOL_VERSION, digest
 
 REQUIRED = ("run", "model", "published", "top1", "top5", "forward_macs")
 RULES = "backward = 2 x forward; evaluation = split x forward; loss, lr and clocks unknown, written 0"
+
+LEAST_MACS = 10**6
+"""MACs an image under which a figure is in another unit: GMAC or MMAC."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,9 +82,12 @@ def dataset_block(args: argparse.Namespace) -> dict[str, Any]:
     """The data set that the curves are said to be on; `--like` takes it from a measured run, fingerprint and all."""
     if args.like is not None:
         found: dict[str, Any] = read_summary(args.like)["dataset"]
-        return found
+        return found  # its name was checked when the record was read
     names = ("train_images", "evaluation_images", "classes", "resolution")
-    block: dict[str, Any] = {"name": args.dataset, **{name: getattr(args, name) for name in names}}
+    block: dict[str, Any] = {
+        "name": path_name(args.dataset, "--dataset"),
+        **{name: getattr(args, name) for name in names},
+    }
     if wrong := [name for name in names if block[name] < 1]:
         raise BadInput(f"--{wrong[0].replace('_', '-')} is {block[wrong[0]]}: use 1 or more")
     claimed = digest({"imported": block})  # nobody has seen the images: the identity is the claim
@@ -126,12 +132,13 @@ def summary_and_curve(
         if len({line.get(column) for line in lines}) > 1:
             raise BadInput(f"{path}: run {name} has more than one {column}")
     forward_macs = round(_number(first, "forward_macs"))
-    if forward_macs < 1:
-        raise BadInput(f"{first['line']}: forward_macs is {first['forward_macs']}; give MACs per image, as 714188480")
-    try:
-        date.fromisoformat(first["published"])
-    except ValueError as error:
-        raise BadInput(f"{first['line']}: published is {first['published']!r}; write YYYY-MM-DD") from error
+    if forward_macs < LEAST_MACS:
+        raise BadInput(
+            f"{first['line']}: forward_macs is {first['forward_macs']}; give MACs per image, as 714188480 (not GMAC or "
+            "MMAC: no network for images has under a million)"
+        )
+    model = path_name(first["model"], f"{first['line']}: model")
+    published_date(first["published"], f"{first['line']}: published")
     curve = [_evaluation(n, line, dataset, forward_macs) for n, line in enumerate(lines, start=1)]
     for line, (a, b) in zip(lines[1:], pairwise(curve), strict=True):
         if b.images <= a.images:
@@ -147,12 +154,12 @@ def summary_and_curve(
         "protocol_version": PROTOCOL_VERSION,
         "kind": "imported",
         "run_id": digest({"dataset": dataset["fingerprint"], **identity})[:12],
-        "model": first["model"],
+        "model": model,
         "title": first.get("title") or first["model"],
         "published": first["published"],
         "fidelity": {**dict.fromkeys((*flags, "stochastic_depth_as_published")), "note": "imported"},
         "recipe": first.get("recipe") or "foreign",
-        "seed": round(_number(first, "seed")) if first.get("seed") else 0,
+        "seed": _seed(first) if first.get("seed") else 0,
         "dataset": dataset,
         "target": None,
         "planned_epochs": planned,
@@ -194,6 +201,15 @@ def _evaluation(number: int, line: dict[str, str], dataset: dict[str, Any], forw
         eval_seconds=0.0,
         data_wait_seconds=0.0,
     )
+
+
+def _seed(line: dict[str, str]) -> int:
+    """A seed is read as an integer: a float would round two large ones into one."""
+    try:
+        value = int(line["seed"])
+    except ValueError as error:
+        raise BadInput(f"{line['line']}: seed is {line['seed']!r}, not a whole number") from error
+    return seed_number(value, f"{line['line']}: seed")
 
 
 def _number(line: dict[str, str], name: str) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
 from harness.models import ZOO
+from harness.record.checked import path_name, published_date, seed_number
 from harness.record.errors import BadInput
 
 CHOICES: dict[str, Sequence[str]] = {
@@ -86,6 +87,10 @@ def validate(config: Config) -> None:
     for name in POSITIVE_OR_NONE:
         if (value := _get(config, name)) is not None and not value > 0:
             raise BadInput(f"{name}={value}: it must be above 0, or null for no limit")
+    seed_number(config.seed, "seed")
+    if path_name(config.data.name, "data.name") != config.data.name:
+        raise BadInput(f"data.name={config.data.name}: it names a folder, so it has no slash")
+    published_date(config.model.published, "model.published")
     _validate_classes(config.data.classes)
     _validate_target(config)
     _validate_resolutions(config)

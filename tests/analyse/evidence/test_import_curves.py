@@ -5,7 +5,7 @@ import pytest
 from harness import cli
 from harness.analyse.evidence.groups import Level
 from harness.analyse.show.aggregate import build
-from harness.record.folder import read_runs
+from harness.record.folder import read_runs, seal
 from tests.analyse.synthetic import Made, curve_reaching, ladder, write_run, write_runs
 
 HEADER = "run,model,published,epoch,top1,top5,forward_macs\n"
@@ -90,3 +90,75 @@ def test_an_unusable_line_is_named_and_nothing_is_written(tmp_path, capsys, text
     assert words in message
     assert len(message.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (CSV.replace("foreign", "../../../evil"), "model is '../../../evil'"),
+        (CSV.replace("foreign", "/tmp/evil"), "model is '/tmp/evil'"),
+        (CSV.replace("foreign", ""), "model is ''"),
+        (CSV.replace("foreign", ".."), "model is '..'"),
+        (CSV.replace("foreign", "a/b/c"), "at most one slash"),
+        (CSV.replace("2016-01-31", "20160131"), "line 2: published is '20160131': write YYYY-MM-DD"),
+        (CSV.replace("2016-01-31", "2016-W04-7"), "YYYY-MM-DD"),
+        (CSV.replace("2016-01-31", "2015-1-5"), "YYYY-MM-DD"),
+        (CSV.replace("2016-01-31", "2016-02-30"), "published is '2016-02-30'"),
+        (CSV.replace("2016-01-31", "2999-01-01"), "in the future"),
+        (CSV.replace("2000000", "1.81"), "not GMAC or MMAC"),
+        (CSV.replace("2000000", "714"), "line 2: forward_macs is 714"),
+        (CSV.replace("macs\n", "macs,seed\n").replace("2000000\n", f"2000000,{2**64}\n"), "below 2^64"),
+        (CSV.replace("macs\n", "macs,seed\n").replace("2000000\n", "2000000,1.5\n"), "not a whole number"),
+    ],
+)
+def test_a_name_a_date_a_unit_and_a_seed_are_checked_before_anything_is_written(tmp_path, capsys, text, words):
+    assert imported(tmp_path, text=text) == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert len(message.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.csv"]
+
+
+def test_one_slash_is_part_of_the_name_and_other_scripts_are_letters(tmp_path):
+    assert imported(tmp_path, text=CSV.replace("foreign", "timm/r\u00e9seau-18")) == 0
+    (run,) = read_runs(tmp_path / "runs")
+    assert run.model == "timm_r\u00e9seau-18"
+    assert run.path.parent.parent == tmp_path / "runs" / "imagenet"
+
+
+def test_a_data_set_chooses_no_folder_either(tmp_path, capsys):
+    assert imported(tmp_path, "--dataset", "../evil") == 2
+    assert "--dataset is '../evil'" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.csv"]
+
+
+def test_large_seeds_stay_apart(tmp_path):
+    seeds = (2**53, 2**53 + 1)  # equal as floats
+    text = HEADER.replace("macs\n", "macs,seed\n")
+    text += "".join(f"{seed},net,2016-01-31,1,0.5,0.6,2000000,{seed}\n" for seed in seeds)
+    assert imported(tmp_path, text=text) == 0
+    assert sorted(run.seed for run in read_runs(tmp_path / "runs")) == list(seeds)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "../evil"}, "model is '../evil'"),
+        ({"published": "soon"}, "published is 'soon'"),
+        ({"published": "2999-01-01"}, "in the future"),
+    ],
+)
+def test_a_sealed_record_of_a_stranger_is_checked_when_it_is_read(tmp_path, capsys, change, words):
+    path = write_run(tmp_path / "runs", Made("alexnet", curve_reaching(3)))
+    summary = {k: v for k, v in json.loads((path / "run.json").read_text()).items() if k != "self_sha256"}
+    seal(path, summary | change)  # its hashes are right
+    for verb in (["aggregate"], ["check", "--no-recount"]):
+        assert cli.main([*verb, str(tmp_path / "runs")]) != 0
+        shown = capsys.readouterr()
+        assert words in shown.out + shown.err
+
+
+def test_two_dates_of_one_architecture_are_named(tmp_path, capsys):
+    write_runs(tmp_path, [Made("alexnet", [0.6]), Made("alexnet", [0.6], seed=1, published="2013-01-01")])
+    assert cli.main(["aggregate", str(tmp_path)]) == 2
+    assert "alexnet has 2 publication dates (2012-06-01 in " in capsys.readouterr().err

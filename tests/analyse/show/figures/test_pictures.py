@@ -104,6 +104,6 @@ def test_a_level_is_held_only_once_the_next_evaluation_confirms_it() -> None:
 
 
 def test_an_architecture_of_long_name_and_one_run_draws(tmp_path: Path) -> None:
-    runs = write_runs(tmp_path, [Made("a network of a very long name indeed", curve_reaching(5))])
+    runs = write_runs(tmp_path, [Made("a_network_of_a_very_long_name_indeed", curve_reaching(5))])
     made = aggregate.build(runs, draws=50)
     assert "trend" in pictures(made["groups"][0], made["published"], NARROW)
