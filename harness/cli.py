@@ -17,15 +17,9 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "train": Verb(
-        "harness.measure.sweep.launch", "measure one run, or a sweep with -m", "harness train model=resnet18"
-    ),
-    "plan": Verb(
-        "harness.measure.sweep.forecast", "what a run or a sweep would cost", "harness plan -m +experiment=remeasure"
-    ),
-    "status": Verb(
-        "harness.analyse.evidence.status", "every run of a sweep, finished or not", "harness status results/runs"
-    ),
+    "train": Verb("harness.verbs.train", "measure one run, or a sweep with -m", "harness train model=resnet18"),
+    "plan": Verb("harness.verbs.plan", "what a run or a sweep would cost", "harness plan -m +experiment=remeasure"),
+    "status": Verb("harness.verbs.status", "every run of a sweep, finished or not", "harness status results/runs"),
     "target": Verb(
         "harness.verbs.target",
         "AlexNet's level on a data set, from its full runs",
@@ -53,7 +47,7 @@ VERBS = {
         "harness prepare data=imagenet data.root=/path/to/imagenet --out /fast/imagenet-jpeg256",
     ),
     "search": Verb(
-        "harness.measure.sweep.search",
+        "harness.verbs.search",
         "the shortest plan that still reaches the target",
         "harness search +experiment=fashion_ladder model=resnet18 target=fashion_ladder",
     ),
@@ -68,7 +62,7 @@ VERBS = {
         "harness import-curves curves.csv --out results/runs --source 'arXiv 1512.03385, figure 4'",
     ),
     "check": Verb("harness.check", "audit records: hashes, ledger, target, MACs", "harness check results"),
-    "completion": Verb("harness.completion", "completion script for bash or zsh", "harness completion bash"),
+    "completion": Verb("harness.verbs.completion", "completion script for bash or zsh", "harness completion bash"),
     "replay": Verb("harness.verbs.replay", "the published study, rebuilt from its constants", "harness replay"),
 }
 
@@ -91,6 +85,7 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
         )
         if verb in (name, None):
             importlib.import_module(module).add_arguments(sub)
+    parser.set_defaults(every_verb=lambda: build_parser(None))  # for the verb `completion`
     return parser
 
 

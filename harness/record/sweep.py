@@ -14,6 +14,9 @@ from harness.record.files import write_atomic
 SUBMISSIONS = ".slurm"
 """Folder below the root of the run folders: a manifest per array, and the jobs' logs."""
 
+LOGS = ".local"
+"""Folder below the root of the run folders: a log per run that ran beside others on this machine."""
+
 CLIENT_SECONDS = 60
 
 
@@ -79,11 +82,15 @@ _TELLING = re.compile(
 )
 
 
-def last_words(root: Path, job: str) -> str | None:
-    """The last line of a job's error logs that says why it ended, or None; progress and srun's echoes do not."""
-    logs = sorted((root / SUBMISSIONS).glob(f"{job}_*_log.err"))
+def telling_line(*logs: Path) -> str | None:
+    """The last line of these logs that says why a run ended, or None; progress and srun's echoes do not."""
     told = [line for log in logs for line in _tail(log) if _TELLING.match(line)]
     return told[-1] if told else None
+
+
+def logs_of(root: Path, job: str) -> list[Path]:
+    """The error logs of a Slurm job, one a process."""
+    return sorted((root / SUBMISSIONS).glob(f"{job}_*_log.err"))
 
 
 def _tail(path: Path, size_bytes: int = 8192) -> Iterable[str]:

@@ -15,13 +15,14 @@ import pytest
 from cluster import Cluster
 
 from harness import models
-from harness.analyse.evidence.status import Line, survey
 from harness.measure.bill.count import bill
-from harness.measure.config.compose import compose_node
+from harness.measure.config.compose import compose, compose_node
+from harness.measure.sweep.job import Job
 from harness.measure.sweep.slurm import pinned, slurm_config, submit
 from harness.record.curve import TIMING_FIELDS
 from harness.record.folder import CURVE, JOURNAL, LOCK, Run, read_run
 from harness.record.lock import read_holder
+from harness.record.survey import Line, survey
 from harness.record.sweep import Submission
 
 pytestmark = pytest.mark.slurm
@@ -64,7 +65,8 @@ class Laboratory:
     ) -> list[Case]:
         """One array (or job), in a root of its own."""
         root = self.cluster.root / "runs" / name
-        runs = [pinned([*RUN, *words, f"seed={seed}", f"out={root}"]) for seed in seeds]
+        named = [[*RUN, *words, f"seed={seed}", f"out={root}"] for seed in seeds]
+        runs = [pinned(Job(overrides, compose(overrides))) for overrides in named]
         node = compose_node(["hydra/launcher=slurm", "hydra.launcher.minutes=30", *launcher], with_hydra=True)
         submissions: list[Submission] = submit(runs, slurm_config(node.hydra.launcher))
         return [Case(root, root / one.folder, one.job) for one in submissions]

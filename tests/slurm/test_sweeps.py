@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 
-from harness.analyse.evidence.status import survey
 from harness.measure.config.compose import compose
-from harness.measure.sweep.launch import plan_jobs
+from harness.measure.sweep.expand import words_of
 from harness.record.folder import CHECKPOINT, LOCK, find_run_folders, is_finished, read_runs
 from harness.record.lock import read_holder
+from harness.record.survey import survey
 from harness.record.sweep import SUBMISSIONS, read_manifests
 
 pytestmark = pytest.mark.slurm
@@ -169,7 +169,7 @@ def test_the_script_for_sbatch_by_hand(by_hand: tuple[Path, str], cluster: Clust
 
 def test_the_ladder_by_hand_is_the_experiment() -> None:
     lines = [line.split() for line in (REPOSITORY / "slurm" / "ladder.txt").read_text().splitlines()]
-    jobs, _ = plan_jobs(["recipe=paper2020", "target=paper_top5", "+experiment=remeasure"], multirun=True)
+    jobs, _ = words_of(["recipe=paper2020", "target=paper_top5", "+experiment=remeasure"], multirun=True)
     assert sorted(sorted(line) for line in lines) == sorted(
         sorted(set(job) - {"+experiment=remeasure"}) for job in jobs
     )

@@ -22,7 +22,9 @@ SLURM_PATIENCE_SECONDS = 20
 class StopFlag:
     """Turns SIGINT, SIGTERM and SIGUSR2 into a flag. A second Ctrl-C stops at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, requeues: bool = True) -> None:
+        """`requeues` False: another process, which shares the job with this one, asks Slurm for both."""
+        self._requeues = requeues
         self.signal_name: str | None = None
         self._before: dict[int, Any] = {}
 
@@ -48,7 +50,7 @@ class StopFlag:
         A Ctrl-C is a person who wants it stopped, so that never requeues.
         """
         job = job_id(os.environ)
-        if job is None or self.signal_name in (None, "SIGINT"):
+        if not self._requeues or job is None or self.signal_name in (None, "SIGINT"):
             return False
         if _ask("squeue", "--noheader", "--jobs", job, "--format", "%T") != "RUNNING":
             return False

@@ -1,11 +1,8 @@
-"""`harness plan`: what a run or a sweep would cost, and whether everything it needs is there. Starts nothing."""
+"""What a run or a sweep would cost, and whether everything it needs is there. Starts nothing."""
 
-import argparse
 import importlib.util
-import json
 import shutil
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,20 +10,19 @@ from pathlib import Path
 import torch
 
 from harness.measure.bill.count import bill
-from harness.measure.bill.memory import unfit
-from harness.measure.config.compose import compose, run_folder, run_id
+from harness.measure.config.compose import run_folder, run_id
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config, DataConfig
 from harness.measure.data.protocol import ImageData
 from harness.measure.data.sources import build
 from harness.measure.machine.device import resolve
-from harness.measure.sweep.launch import add_overrides, plan_jobs
+from harness.measure.sweep.job import Job
 from harness.models import build as build_network
-from harness.record.errors import EXIT_BAD_INPUT, EXIT_DONE, BadInput, RecordError
+from harness.record.errors import BadInput, RecordError
 from harness.record.folder import Run, find_run_folders, is_finished, read_run
 from harness.record.sweep import queue
 from harness.record.target import crossing_of
-from harness.record.units import macs_to_flops, macs_to_pflop
+from harness.record.units import macs_to_flops
 
 PEAK_FLOPS_PER_SECOND = {
     "V100": 125e12,
@@ -71,41 +67,6 @@ class Forecast:
     disk_bytes: int
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb: those of `harness train`."""
-    add_overrides(parser)
-    parser.add_argument("--json", action="store_true", help="print the forecast as one JSON document")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Print the forecast; 2 when something is missing or the cap is exceeded."""
-    jobs, launcher = plan_jobs(args.overrides, multirun=args.multirun)
-    configs = [compose(job) for job in jobs]
-    rows = forecast(configs)
-    problems = missing(configs, launcher.name) + unfit(configs)
-    try:
-        respect_cap(configs, rows)
-    except BadInput as error:
-        problems.append(str(error))
-    if args.json:
-        budget = configs[0].budget
-        document = {
-            "runs": [asdict(row) for row in rows],
-            "pflop": macs_to_pflop(sum(row.macs for row in rows)),
-            "gpu": budget.gpu,
-            "utilisation": budget.utilisation,
-            "gpu_hours": sum(row.gpu_hours for row in rows),
-            "disk_bytes": sum(row.disk_bytes for row in rows),
-            "problems": problems,
-        }
-        print(json.dumps(document, indent=1))
-    else:
-        _print_table(configs, rows)
-        for problem in problems:
-            print(f"harness: {problem}", file=sys.stderr)
-    return EXIT_BAD_INPUT if problems else EXIT_DONE
-
-
 def forecast(configs: Sequence[Config]) -> list[Forecast]:
     """A row for every run; finished ones cost nothing. Raises BadInput where the size of the data is not known."""
     sets = {key: _images(config) for key, config in _by_data(configs).items()}
@@ -144,6 +105,16 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
             )
         )
     return rows
+
+
+def longest_first(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs by their forecast, longest first: so the sweep ends soonest. As given where none can be made."""
+    try:
+        rows = forecast([job.config for job in jobs])
+    except BadInput:
+        return list(jobs)  # of data that is not here, say: the runs will say what is wrong with them
+    order = sorted(range(len(jobs)), key=lambda index: -rows[index].macs)
+    return [jobs[index] for index in order]
 
 
 def respect_cap(configs: Sequence[Config], rows: Sequence[Forecast]) -> None:
@@ -250,32 +221,3 @@ def _expected_epochs(config: Config, images: Images, history: Sequence[Run]) -> 
     if config.data.name in KNOWN_SIZES and config.model.expected_epochs is not None:
         return min(planned, config.model.expected_epochs), "published"
     return planned, "whole plan"
-
-
-def _print_table(configs: Sequence[Config], rows: Sequence[Forecast]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    budget = configs[0].budget
-    table = Table(box=None)
-    for heading in ("model", "runs", "GMAC/image", "epochs", "from", "PFLOP spent", f"{budget.gpu}-hours", "disk MB"):
-        table.add_column(heading, justify="left" if heading in ("model", "from") else "right")
-    groups: dict[tuple[str, int, float, str, int], list[Forecast]] = {}
-    for row in rows:  # runs that differ in nothing but the seed share a line
-        groups.setdefault((row.model, row.forward_macs, row.epochs, row.basis, row.macs), []).append(row)
-    for (model, forward_macs, epochs, basis, _), group in groups.items():
-        pflop, hours, disk = _sums(group)
-        costs = (f"{pflop:.4g}", f"{hours:.3g}", f"{disk / 1e6:.0f}")
-        table.add_row(model, str(len(group)), f"{forward_macs / 1e9:.3f}", f"{epochs:g}", basis, *costs)
-    Console(width=100, highlight=False).print(table)
-    pflop, hours, disk = _sums(rows)
-    print(
-        f"{len(rows)} runs: {pflop:.4g} PFLOP, {hours:.3g} {budget.gpu}-hours at {budget.utilisation:.0%} of peak "
-        f"(arithmetic alone), {disk / 1e6:.0f} MB on disk"
-    )
-
-
-def _sums(rows: Sequence[Forecast]) -> tuple[float, float, int]:
-    """PFLOP, GPU-hours, bytes on disk."""
-    pflop = macs_to_pflop(sum(row.macs for row in rows))
-    return pflop, sum(row.gpu_hours for row in rows), sum(row.disk_bytes for row in rows)

@@ -10,15 +10,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.measure.config.compose import compose, run_folder
+from harness.measure.config.compose import run_folder
 from harness.measure.config.schema import Config, ResourcesConfig
+from harness.measure.sweep.alone import run_alone
+from harness.measure.sweep.job import Job
 from harness.record.errors import BadInput
 from harness.record.folder import is_finished
 from harness.record.sweep import SUBMISSIONS, Submission, queue, read_manifests, write_manifest
@@ -56,38 +58,40 @@ def slurm_config(node: DictConfig) -> SlurmConfig:
     return config
 
 
-def pinned(job: list[str]) -> tuple[list[str], Config]:
-    """The overrides of a run with "auto" decided for the cluster, and their config.
+def pinned(job: Job) -> Job:
+    """The job with "auto" decided for the cluster.
 
     A sweep over different GPUs must not train one run in bf16 and the next in fp32, and a run's identity has to be
     known when it is submitted: where GPUs are asked for, auto means cuda and bf16; where none are, cpu and fp32.
     """
-    config = compose(job)
-    gpus = config.model.resources.gpus > 0
-    choice = {"device": "cuda" if gpus else "cpu", "precision": "bf16" if gpus else "fp32"}
-    job = [*job, *(f"{key}={value}" for key, value in choice.items() if getattr(config, key) == "auto")]
-    return job, compose(job)
+    config, gpus = job.config, job.config.model.resources.gpus > 0
+    device = config.device if config.device != "auto" else "cuda" if gpus else "cpu"
+    precision = config.precision if config.precision != "auto" else "bf16" if gpus else "fp32"
+    decided = [f"{key}={value}" for key, value in (("device", device), ("precision", precision))]
+    words = [word for word in decided if getattr(config, word.partition("=")[0]) == "auto"]
+    return Job([*job.overrides, *words], replace(config, device=device, precision=precision))
 
 
-def submit(runs: list[tuple[list[str], Config]], slurm: SlurmConfig) -> list[Submission]:
+def submit(runs: list[Job], slurm: SlurmConfig) -> list[Submission]:
     """Submit what is neither finished nor queued, an array for each set of resources; returns what was submitted.
 
     `runs` come from `pinned`.
     """
-    root = Path(runs[0][1].out)
+    root = Path(runs[0].config.out)
     submitted, live = read_manifests(root), queue()
     if live is None:
         raise BadInput("hydra/launcher=slurm: squeue does not answer; is this a login node? else hydra/launcher=local")
-    wanted: dict[tuple[int, ...], list[tuple[list[str], Config]]] = {}
+    wanted: dict[tuple[int, ...], list[Job]] = {}
     finished = queued = 0
-    for job, config in runs:
+    for job in runs:
+        config = job.config
         known = submitted.get(_relative(config, root))
         if is_finished(run_folder(config)):
             finished += 1
         elif known is not None and known.job in live:
             queued += 1
         else:
-            wanted.setdefault(tuple(vars(config.model.resources).values()), []).append((job, config))
+            wanted.setdefault(tuple(vars(config.model.resources).values()), []).append(job)
     print(
         f"{len(runs)} runs: {finished} finished, {queued} in the queue, {len(runs) - finished - queued} to submit",
         file=sys.stderr,
@@ -95,21 +99,21 @@ def submit(runs: list[tuple[list[str], Config]], slurm: SlurmConfig) -> list[Sub
     return [one for group in wanted.values() for one in _submit_array(group, root, slurm)]
 
 
-def _submit_array(group: list[tuple[list[str], Config]], root: Path, slurm: SlurmConfig) -> list[Submission]:
+def _submit_array(group: list[Job], root: Path, slurm: SlurmConfig) -> list[Submission]:
     try:
         import submitit
     except ImportError as error:
         raise BadInput("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'") from error
     executor = submitit.SlurmExecutor(folder=(root / SUBMISSIONS).absolute())
-    executor.update_parameters(**parameters(group[0][1].model.resources, slurm))
+    executor.update_parameters(**parameters(group[0].config.model.resources, slurm))
     try:
         with _submitting():
-            jobs = executor.map_array(element, [job for job, _ in group])
+            jobs = executor.map_array(element, [job.overrides for job in group])
     except submitit.core.utils.FailedJobError as error:
         raise BadInput(f"sbatch refused: {str(error).strip().splitlines()[-1]}; see slurm/site.env") from error
     submissions = [
-        Submission(job.job_id, _relative(config, root), config.model.name, config.seed, overrides)
-        for job, (overrides, config) in zip(jobs, group, strict=True)
+        Submission(job.job_id, _relative(one.config, root), one.config.model.name, one.config.seed, one.overrides)
+        for job, one in zip(jobs, group, strict=True)
     ]
     write_manifest(root, submissions)
     array = submissions[0].job.partition("_")[0]
@@ -144,8 +148,6 @@ def parameters(resources: ResourcesConfig, slurm: SlurmConfig) -> dict[str, Any]
 
 def element(job: list[str]) -> None:
     """One run, inside its job; anything but success ends the process, so that Slurm says FAILED."""
-    from harness.measure.sweep.launch import run_alone
-
     if code := run_alone(job):
         sys.exit(code)
 

@@ -84,7 +84,7 @@ def load(folder: Path, world: World) -> dict[str, Any] | None:
 
 def facts(training: Training) -> dict[str, Any]:
     """What state.json says of an unfinished run."""
-    position, curve = training.position, training.curve
+    position, curve, target = training.position, training.curve, training.target
     return {
         "model": training.config.model.name,
         "seed": training.config.seed,
@@ -92,7 +92,12 @@ def facts(training: Training) -> dict[str, Any]:
         "epoch": position.step / training.steps_per_epoch,
         "planned_epochs": training.config.budget.epochs,
         "top1": curve[-1].correct_top1 / curve[-1].total if curve else None,
+        "metric": "top1" if target is None else target.metric,
+        "target": None if target is None else target.value,
         "train_macs": position.ledger.train_macs,
+        "images": position.images,
+        "train_seconds": position.train_seconds,
+        "eval_seconds": position.eval_seconds,
         "error": None,
     }
 

@@ -11,19 +11,24 @@ import pytest
 
 from harness import cli
 from harness.measure.config.compose import compose, compose_node, run_folder
-from harness.measure.config.schema import Config, ResourcesConfig
+from harness.measure.config.schema import ResourcesConfig
 from harness.measure.sweep import slurm as cluster
-from harness.measure.sweep.launch import expand, plan_jobs
+from harness.measure.sweep.expand import expand, words_of
+from harness.measure.sweep.job import Job
 from harness.measure.sweep.slurm import SlurmConfig, parameters, pinned, slurm_config, submit
 from harness.record.errors import EXIT_INTERRUPTED, BadInput
 from harness.record.folder import read_runs
-from harness.record.sweep import SUBMISSIONS, Submission, last_words
+from harness.record.sweep import Submission
 
 FAKE = ["data=fake", "model=squeezenet1_1", "target=none"]
 
 
 def launcher(*words: str) -> SlurmConfig:
     return slurm_config(compose_node(["hydra/launcher=slurm", *words], with_hydra=True).hydra.launcher)
+
+
+def job_of(*words: str) -> Job:
+    return pinned(Job(list(words), compose(list(words))))
 
 
 def test_a_sweep_is_every_combination_the_last_varying_fastest() -> None:
@@ -38,16 +43,16 @@ def test_a_sweep_is_every_combination_the_last_varying_fastest() -> None:
 
 
 def test_an_experiment_brings_its_sweep_and_words_of_the_user_win() -> None:
-    jobs, node = plan_jobs(["+experiment=remeasure", "seed=5", "hydra/launcher=slurm"], multirun=True)
+    jobs, node = words_of(["+experiment=remeasure", "seed=5", "hydra/launcher=slurm"], multirun=True)
     assert len(jobs) == 16
     assert node.name == "slurm"
     assert jobs[0] == ["+experiment=remeasure", "seed=5", "model=alexnet"]
     with pytest.raises(BadInput, match="add -m"):
-        plan_jobs(["+experiment=remeasure"], multirun=False)
+        words_of(["+experiment=remeasure"], multirun=False)
 
 
 def test_the_ladder_is_table_3_times_three_seeds() -> None:
-    jobs, _ = plan_jobs(["+experiment=remeasure"], multirun=True)
+    jobs, _ = words_of(["+experiment=remeasure"], multirun=True)
     assert len(jobs) == len({tuple(job) for job in jobs}) == 48
     for job in jobs[::3]:
         assert compose([*job, "data.resolution=224"]).model.expected_epochs is not None, job
@@ -98,9 +103,11 @@ def test_detaching_needs_a_cluster() -> None:
     ],
 )
 def test_auto_is_decided_at_submission(gpus: int, words: list[str], device: str, precision: str) -> None:
-    job, config = pinned([*FAKE, f"model.resources.gpus={gpus}", *words])
+    overrides = [*FAKE, f"model.resources.gpus={gpus}", *words]
+    job = pinned(Job(overrides, compose(overrides)))
+    config = job.config
     assert (config.device, config.precision) == (device, precision)
-    again = compose(job)
+    again = compose(job.overrides)
     assert run_folder(again) == run_folder(config)
     assert (again.device, again.precision) == (device, precision)
 
@@ -127,20 +134,20 @@ def test_site_settings_come_from_the_environment_and_yield_to_words(monkeypatch:
 
 def test_an_unknown_key_of_the_launcher_is_bad_input() -> None:
     with pytest.raises(BadInput):
-        plan_jobs(["hydra/launcher=slurm", "hydra.launcher.partion=x"], multirun=True)
+        words_of(["hydra/launcher=slurm", "hydra.launcher.partion=x"], multirun=True)
 
 
 def test_without_slurm_the_launcher_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match="squeue does not answer"):
-        submit([pinned([*FAKE, f"out={tmp_path}"])], launcher())
+        submit([job_of(*FAKE, f"out={tmp_path}")], launcher())
 
 
 def test_without_submitit_the_launcher_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "queue", dict)
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(BadInput, match=r"pip install -e '\.\[slurm\]'"):
-        submit([pinned([*FAKE, f"out={tmp_path}"])], launcher())
+        submit([job_of(*FAKE, f"out={tmp_path}")], launcher())
 
 
 @pytest.fixture
@@ -179,12 +186,12 @@ def test_a_signal_ends_the_waiter_and_leaves_the_jobs(
 ) -> None:
     submitted = []
 
-    def pin(job: list[str]) -> tuple[list[str], Config]:
+    def pin(job: Job) -> Job:
         if moment == "composing":
             os.kill(os.getpid(), number)
         return pinned(job)
 
-    def hand_over(runs: list[tuple[list[str], Config]], _: SlurmConfig) -> list[Submission]:
+    def hand_over(runs: list[Job], _: SlurmConfig) -> list[Submission]:
         if moment == "submitting":
             os.kill(os.getpid(), number)
         submitted.append(Submission("5_0", "x", "squeezenet1_1", 0, []))
@@ -212,23 +219,3 @@ def test_the_waiter_ends_with_the_last_job(
     monkeypatch.setattr(cluster, "POLL_SECONDS", 0.0)
     assert cli.main(["train", *FAKE, f"out={tmp_path}", "hydra/launcher=slurm"]) == 1
     assert "no record" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("log", "words"),
-    [
-        ("epoch 1\nTraceback (most recent call last):\n  x\nValueError: no\nsrun: error: n1: task 0: Exited 1\n",
-         "ValueError: no"),
-        ("harness: data.root=/x: no such folder\nsrun: error: n1: task 0: Exited with exit code 2\n",
-         "harness: data.root=/x: no such folder"),
-        ("epoch 1\nsrun: error: n1: task 0: Killed\n", "srun: error: n1: task 0: Killed"),
-        ("slurmstepd: error: *** STEP 5.0 ON n1 CANCELLED AT 1 DUE TO TIME LIMIT ***\nsrun: Job step aborted\n",
-         "slurmstepd: error: *** STEP 5.0 ON n1 CANCELLED AT 1 DUE TO TIME LIMIT ***"),
-        ("epoch 1  loss 2.1\n", None),
-    ],
-)  # fmt: skip
-def test_last_words_say_why(tmp_path: Path, log: str, words: str | None) -> None:
-    (tmp_path / SUBMISSIONS).mkdir()
-    (tmp_path / SUBMISSIONS / "5_0_0_log.err").write_text(log)
-    (tmp_path / SUBMISSIONS / "5_01_0_log.err").write_text("ValueError: another job's\n")
-    assert last_words(tmp_path, "5_0") == words

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.analyse.evidence import status
-from harness.analyse.evidence.status import survey
+from harness.record import survey as survey_module
 from harness.record.errors import RecordError
 from harness.record.folder import CONFIG, STATE
 from harness.record.lock import RunLock
-from harness.record.sweep import SUBMISSIONS, Submission, write_manifest
+from harness.record.survey import survey
+from harness.record.sweep import SUBMISSIONS, Submission, logs_of, telling_line, write_manifest
 from tests.analyse.synthetic import Made, write_run
 
 FACTS = {"model": "net", "seed": 3, "epoch": 1.5, "planned_epochs": 4, "top1": 0.25, "train_macs": 10**15}
@@ -37,7 +37,7 @@ def states(root: Path) -> dict[str, tuple[str, str]]:
 
 
 def test_without_a_cluster_folders_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "queue", lambda: pytest.fail("squeue was asked though nothing was submitted"))
+    monkeypatch.setattr(survey_module, "queue", lambda: pytest.fail("squeue was asked though nothing was submitted"))
     begin(tmp_path, "failed", "failed", "ValueError: no")
     begin(tmp_path, "stopped", "interrupted")
     begin(tmp_path, "dead", "running")
@@ -54,14 +54,14 @@ def test_the_queue_tells_of_runs_that_have_no_folder_yet(tmp_path: Path, monkeyp
     begin(tmp_path, "again", "interrupted")
     submitted(tmp_path, "again", "queued", "gone")
     (tmp_path / SUBMISSIONS / "12_2_0_log.err").write_text("harness: no such folder\n")
-    monkeypatch.setattr(status, "queue", lambda: {"12_0": "PENDING", "12_1": "CONFIGURING"})
+    monkeypatch.setattr(survey_module, "queue", lambda: {"12_0": "PENDING", "12_1": "CONFIGURING"})
     assert states(tmp_path) == {
         "again": ("waiting", "pending"),
         "queued": ("waiting", "configuring"),
         "gone": ("failed", "harness: no such folder"),
     }
     assert [line.job for line in survey(tmp_path / "digits")] == ["12_0", "12_2", "12_1"]  # below the root, too
-    monkeypatch.setattr(status, "queue", lambda: None)
+    monkeypatch.setattr(survey_module, "queue", lambda: None)
     assert states(tmp_path)["queued"] == ("waiting", "squeue does not answer")
 
 
@@ -92,3 +92,29 @@ def test_the_table_fits_into_100_columns_however_long_the_error(
 def test_a_folder_without_runs_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="no run in it"):
         survey(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        (
+            "epoch 1\nTraceback (most recent call last):\n  x\nValueError: no\nsrun: error: n1: task 0: Exited 1\n",
+            "ValueError: no",
+        ),
+        (
+            "harness: data.root=/x: no such folder\nsrun: error: n1: task 0: Exited with exit code 2\n",
+            "harness: data.root=/x: no such folder",
+        ),
+        ("epoch 1\nsrun: error: n1: task 0: Killed\n", "srun: error: n1: task 0: Killed"),
+        (
+            "slurmstepd: error: *** STEP 5.0 ON n1 CANCELLED AT 1 DUE TO TIME LIMIT ***\nsrun: Job step aborted\n",
+            "slurmstepd: error: *** STEP 5.0 ON n1 CANCELLED AT 1 DUE TO TIME LIMIT ***",
+        ),
+        ("epoch 1  loss 2.1\n", None),
+    ],
+)
+def test_the_telling_line_says_why(tmp_path: Path, log: str, words: str | None) -> None:
+    (tmp_path / SUBMISSIONS).mkdir()
+    (tmp_path / SUBMISSIONS / "5_0_0_log.err").write_text(log)
+    (tmp_path / SUBMISSIONS / "5_01_0_log.err").write_text("ValueError: another job's\n")
+    assert telling_line(*logs_of(tmp_path, "5_0")) == words

@@ -2,15 +2,17 @@
 
 import argparse
 
+import shtab
+
 from harness.paths import CONF
 
 BASH_WORDS = """
 _harness_overrides() {
   # bash splits words at "=": complete the whole word, then give back what follows the last "="
-  local word="${COMP_LINE:0:COMP_POINT}" found
+  local word="${COMP_LINE:0:COMP_POINT}" match
   word="${word##* }"
-  for found in $(compgen -W "%s" -- "$word"); do
-    case "$word" in *=*) echo "${found#*=}" ;; *) echo "$found" ;; esac
+  for match in $(compgen -W "%s" -- "$word"); do
+    case "$word" in *=*) echo "${match#*=}" ;; *) echo "$match" ;; esac
   done
 }
 """
@@ -26,14 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print a script that the shell loads; it starts no Python while completing."""
-    import shtab
-
-    from harness.cli import build_parser
-
     words = " ".join(overrides())
     preamble = {"bash": BASH_WORDS % words, "zsh": ZSH_WORDS % words}
-    parser = build_parser(None)
-    for verb in parser._subparsers._group_actions[0].choices.values():  # type: ignore[union-attr]
+    parser = args.every_verb()
+    for verb in parser._subparsers._group_actions[0].choices.values():
         for action in verb._actions:
             if action.metavar == "KEY=VALUE":
                 action.complete = {"bash": "_harness_overrides", "zsh": "_harness_overrides"}

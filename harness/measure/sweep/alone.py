@@ -1,0 +1,62 @@
+"""One run in a process of its own: an element of a Slurm array, or one of several runs at once on this machine.
+
+`python -m harness.measure.sweep.alone --parent PID --cores 0,1 --threads 2 KEY=VALUE...` is the second.
+"""
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+from dataclasses import replace
+
+from harness.measure.machine.signals import StopFlag
+from harness.record.errors import EXIT_INTERRUPTED, HarnessError
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def run_alone(overrides: list[str], threads: int | None = None, *, requeues: bool = True) -> int:
+    """Run it and return the exit code. threads: where the config leaves them open; requeues: see StopFlag."""
+    stop = StopFlag(requeues=requeues).install()  # before torch is imported, which takes seconds
+    from harness.measure.config.compose import compose
+    from harness.measure.run import run
+
+    try:
+        config = compose(overrides)
+        if config.threads is None and threads is not None:
+            config = replace(config, threads=threads)
+        return run(config, overrides=overrides, stop=stop).exit_code
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def end_with(parent: int) -> bool:
+    """Let the kernel send SIGTERM when the process `parent` ends, so that a run is saved, not left without a watcher.
+
+    Returns False where it has ended already.
+    """
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    except (OSError, AttributeError):
+        return True  # not Linux: an orphan trains to its end, and its lock keeps others away
+    return os.getppid() == parent
+
+
+def main() -> int:
+    """Take the share of the machine that the parent gave, and run."""
+    parser = argparse.ArgumentParser(description="one run of a parallel sweep; use `harness train`")
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--cores", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("overrides", nargs="*")
+    args = parser.parse_args()
+    os.sched_setaffinity(0, {int(core) for core in args.cores.split(",")})
+    if not end_with(args.parent):
+        return EXIT_INTERRUPTED
+    return run_alone(args.overrides, args.threads, requeues=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

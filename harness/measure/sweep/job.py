@@ -1,0 +1,36 @@
+"""What a sweep consists of, and what became of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.measure.config.schema import Config
+from harness.record.errors import EXIT_DONE
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that was asked for: its overrides, without the launcher's, and the config they compose to."""
+
+    overrides: list[str]
+    config: Config
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a job. code: an exit code; folder: its run folder, None where none was made; error: in a line."""
+
+    job: Job
+    code: int
+    folder: Path | None = None
+    error: str | None = None
+
+    @property
+    def line(self) -> str:
+        """The overrides and the error, as the list of failed runs shows them."""
+        return f"{' '.join(self.job.overrides)}: {self.error}"
+
+
+def exit_code(ended: Sequence[Ended]) -> int:
+    """The exit code of a sweep: that of its first run, in the order asked for, that did not end with 0."""
+    return next((one.code for one in ended if one.code != EXIT_DONE), EXIT_DONE)

@@ -1,0 +1,85 @@
+"""`harness plan`: what a run or a sweep would cost, and whether everything it needs is there. Starts nothing."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.record.errors import EXIT_BAD_INPUT, EXIT_DONE, BadInput
+from harness.record.units import macs_to_pflop
+from harness.verbs.words import add_overrides
+
+if TYPE_CHECKING:
+    from harness.measure.config.schema import Config
+    from harness.measure.sweep.forecast import Forecast
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb: those of `harness train`."""
+    add_overrides(parser)
+    parser.add_argument("--json", action="store_true", help="print the forecast as one JSON document")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the forecast; 2 when something is missing or the cap is exceeded."""
+    # Not at the top: `harness plan --help` answers without the seconds that torch takes.
+    from harness.measure.bill.memory import unfit
+    from harness.measure.sweep.expand import jobs_of
+    from harness.measure.sweep.forecast import forecast, missing, respect_cap
+
+    jobs, launcher = jobs_of(args.overrides, multirun=args.multirun)
+    configs = [job.config for job in jobs]
+    rows = forecast(configs)
+    problems = missing(configs, launcher.name) + unfit(configs)
+    try:
+        respect_cap(configs, rows)
+    except BadInput as error:
+        problems.append(str(error))
+    if args.json:
+        budget = configs[0].budget
+        document = {
+            "runs": [asdict(row) for row in rows],
+            "pflop": macs_to_pflop(sum(row.macs for row in rows)),
+            "gpu": budget.gpu,
+            "utilisation": budget.utilisation,
+            "gpu_hours": sum(row.gpu_hours for row in rows),
+            "disk_bytes": sum(row.disk_bytes for row in rows),
+            "problems": problems,
+        }
+        print(json.dumps(document, indent=1))
+    else:
+        _print_table(configs, rows)
+        for problem in problems:
+            print(f"harness: {problem}", file=sys.stderr)
+    return EXIT_BAD_INPUT if problems else EXIT_DONE
+
+
+def _print_table(configs: "Sequence[Config]", rows: "Sequence[Forecast]") -> None:
+    budget = configs[0].budget
+    table = Table(box=None)
+    for heading in ("model", "runs", "GMAC/image", "epochs", "from", "PFLOP spent", f"{budget.gpu}-hours", "disk MB"):
+        table.add_column(heading, justify="left" if heading in ("model", "from") else "right")
+    groups: dict[tuple[str, int, float, str, int], list[Forecast]] = {}
+    for row in rows:  # runs that differ in nothing but the seed share a line
+        groups.setdefault((row.model, row.forward_macs, row.epochs, row.basis, row.macs), []).append(row)
+    for (model, forward_macs, epochs, basis, _), group in groups.items():
+        pflop, hours, disk = _sums(group)
+        costs = (f"{pflop:.4g}", f"{hours:.3g}", f"{disk / 1e6:.0f}")
+        table.add_row(model, str(len(group)), f"{forward_macs / 1e9:.3f}", f"{epochs:g}", basis, *costs)
+    Console(width=100, highlight=False).print(table)
+    pflop, hours, disk = _sums(rows)
+    print(
+        f"{len(rows)} runs: {pflop:.4g} PFLOP, {hours:.3g} {budget.gpu}-hours at {budget.utilisation:.0%} of peak "
+        f"(arithmetic alone), {disk / 1e6:.0f} MB on disk"
+    )
+
+
+def _sums(rows: "Sequence[Forecast]") -> tuple[float, float, int]:
+    """PFLOP, GPU-hours, bytes on disk."""
+    pflop = macs_to_pflop(sum(row.macs for row in rows))
+    return pflop, sum(row.gpu_hours for row in rows), sum(row.disk_bytes for row in rows)

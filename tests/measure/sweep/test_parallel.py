@@ -1,0 +1,173 @@
+"""Several runs at once on this machine, as real processes: kept apart, told of signals, started again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.measure.config.compose import compose, run_folder
+from harness.measure.sweep import local as local_module
+from harness.measure.sweep.forecast import longest_first
+from harness.measure.sweep.job import Job
+from harness.measure.sweep.local import LocalConfig, processes_at_once, shares
+from harness.paths import ROOT
+from harness.record.curve import TIMING_FIELDS
+from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
+from harness.record.folder import CHECKPOINT, CURVE, LOCK, STATE, is_finished, read_run
+from harness.record.lock import read_holder
+from harness.record.sweep import LOGS
+
+RUN = ["data=fake", "model=squeezenet1_1", "target=none", "device=cpu", "precision=fp32"]
+PATIENCE_SECONDS = 240
+
+
+def start(out: Path, *words: str) -> subprocess.Popen[str]:
+    """`harness train -m` in a process of its own."""
+    command = [sys.executable, "-m", "harness", "train", "-m", *RUN, f"out={out}", *words]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Its exit code and stderr."""
+    _, said = process.communicate(timeout=PATIENCE_SECONDS)
+    return process.returncode, said
+
+
+def folder(out: Path, *words: str) -> Path:
+    return run_folder(compose([*RUN, f"out={out}", *words]))
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Poll what another process does; fails where that ends before."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # between two looks at another program; no result depends on it
+
+
+def curve(path: Path) -> list[dict[str, object]]:
+    rows = [json.loads(line) for line in (path / CURVE).read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key not in TIMING_FIELDS} for row in rows]
+
+
+def test_interrupted_and_resumed_in_parallel_is_as_one_after_the_other(tmp_path: Path) -> None:
+    """Ctrl-C reaches every run, each saves; the same sweep again ends as one that ran serially, nothing done twice."""
+    words = ["seed=0,1,2", "budget.epochs=12", "threads=1"]
+    seeds = [f"seed={seed}" for seed in range(3)]
+    parallel, serial = tmp_path / "parallel", tmp_path / "serial"
+    folders = [folder(parallel, *words[1:], seed) for seed in seeds]
+    begun = start(parallel, *words, "hydra.launcher.parallel=2", "hydra.launcher.order=given")
+    wait_until(lambda: all((path / CHECKPOINT).exists() for path in folders[:2]), begun)
+    begun.send_signal(signal.SIGINT)
+    code, said = end(begun)
+    assert code == EXIT_INTERRUPTED, said
+    for path in folders[:2]:
+        assert json.loads((path / STATE).read_bytes())["state"] == "interrupted"
+        assert not (path / LOCK).exists()
+    assert not folders[2].exists()  # nothing is begun after a signal
+    code, said = end(start(parallel, *words, "hydra.launcher.parallel=2"))
+    assert code == EXIT_DONE, said
+    assert end(start(serial, *words))[0] == EXIT_DONE
+    for path, seed in zip(folders, seeds, strict=True):
+        assert curve(path) == curve(folder(serial, *words[1:], seed))
+        assert read_run(path).summary["totals"]["lost_macs"] == 0
+    assert {log.stem for log in (parallel / LOGS).glob("*.log")} == {path.name for path in folders}
+    code, said = end(start(parallel, *words, "hydra.launcher.parallel=2"))
+    assert code == EXIT_DONE
+    assert said.count("finished already") == 3
+
+
+def test_a_killed_run_takes_no_other_with_it_and_is_named(tmp_path: Path) -> None:
+    lengths = (1, 2, 100_000)
+    sweep = start(tmp_path, "budget.epochs=1,2,100000", "hydra.launcher.parallel=2", "--json")
+    folders = {epochs: folder(tmp_path, f"budget.epochs={epochs}") for epochs in lengths}
+    wait_until(lambda: is_finished(folders[1]) and is_finished(folders[2]), sweep)  # in turn, beside the endless one
+    wait_until((folders[100_000] / CHECKPOINT).exists, sweep)
+    holder = read_holder(folders[100_000] / LOCK)
+    assert holder is not None
+    assert holder.pid != sweep.pid
+    os.kill(holder.pid, signal.SIGKILL)
+    out, said = sweep.communicate(timeout=PATIENCE_SECONDS)
+    assert sweep.returncode == EXIT_ERROR
+    assert "1 of 3 runs failed" in said
+    assert "budget.epochs=100000: killed by SIGKILL (out of memory?)" in said.splitlines()[-1]
+    assert sorted(summary["planned_epochs"] for summary in json.loads(out)) == [1, 2]
+
+
+def test_a_run_that_fails_is_named_with_its_reason(tmp_path: Path) -> None:
+    (folder(tmp_path, "seed=1", "budget.epochs=1") / CURVE).mkdir(parents=True)
+    code, said = end(start(tmp_path, "seed=0,1,2", "budget.epochs=1", "hydra.launcher.parallel=3"))
+    assert code == EXIT_ERROR
+    (told,) = [line for line in said.splitlines() if "seed=1" in line]
+    assert "IsADirectoryError" in told
+    assert "see " in told
+    assert [is_finished(folder(tmp_path, f"seed={seed}", "budget.epochs=1")) for seed in range(3)] == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_the_runs_of_a_killed_sweep_save(tmp_path: Path) -> None:
+    """SIGKILL to the process that watches: nobody passes it on, and still no run trains on unwatched or is lost."""
+    sweep = start(tmp_path, "seed=0,1", "budget.epochs=100000", "hydra.launcher.parallel=2")
+    folders = [folder(tmp_path, f"seed={seed}", "budget.epochs=100000") for seed in (0, 1)]
+    wait_until(lambda: all((path / CHECKPOINT).exists() for path in folders), sweep)
+    sweep.kill()
+    sweep.communicate()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while any(json.loads((path / STATE).read_bytes())["state"] != "interrupted" for path in folders):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_two_trains_at_once_on_one_folder_leave_one_record(tmp_path: Path) -> None:
+    both = [start(tmp_path, "seed=0", "budget.epochs=8", "threads=1") for _ in range(2)]
+    ended = [end(process) for process in both]
+    assert sorted(code for code, _ in ended) in ([EXIT_DONE, EXIT_DONE], [EXIT_DONE, EXIT_ERROR])
+    for code, said in ended:
+        assert code == EXIT_DONE or "is writing this run" in said
+    record = read_run(folder(tmp_path, "seed=0", "budget.epochs=8"))
+    assert [row.epoch for row in record.curve] == list(range(1, 9))
+    assert record.summary["totals"]["lost_macs"] == 0
+
+
+def test_the_machine_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 5, 6, 7, 8})
+    monkeypatch.setattr(local_module, "visible_gpus", list)
+    assert [(share.cores, share.threads) for share in shares(2)] == [((4, 5), 2), ((6, 7), 2)]
+    assert [share.cores for share in shares(6)] == [(4,), (5,), (6,), (7,), (8,), (4,)]
+    assert {share.gpu for share in shares(2)} == {None}
+    monkeypatch.setattr(local_module, "visible_gpus", lambda: ["GPU-a", "GPU-b"])
+    assert [share.gpu for share in shares(3)] == ["GPU-a", "GPU-b", "GPU-a"]
+
+
+def test_how_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = [compose([*RUN])]
+    assert processes_at_once(LocalConfig("local", "auto", "longest"), configs) == 1
+    assert processes_at_once(LocalConfig("local", 3, "longest"), configs) == 3
+    for wrong in (0, -1, "many", 1.5, True):
+        with pytest.raises(BadInput, match=r"hydra\.launcher\.parallel"):
+            processes_at_once(LocalConfig("local", wrong, "longest"), configs)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert processes_at_once(LocalConfig("local", "auto", "longest"), configs) == 1
+    with pytest.raises(BadInput, match="train one run together"):
+        processes_at_once(LocalConfig("local", 2, "longest"), configs)
+
+
+def test_the_longest_forecast_comes_first(tmp_path: Path) -> None:
+    def job(*words: str) -> Job:
+        overrides = [*RUN, f"out={tmp_path}", *words]
+        return Job(overrides, compose(overrides))
+
+    jobs = [job("budget.epochs=1"), job("budget.epochs=3"), job("model=resnet18", "budget.epochs=3")]
+    assert longest_first(jobs) == [jobs[2], jobs[1], jobs[0]]
+    lost = job("data=imagenet", "data.root=/none", "data.classes=5", "data.resolution=64")
+    assert longest_first([jobs[0], lost]) == [jobs[0], lost]
