@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import sys
 from typing import NamedTuple
 
@@ -113,5 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def entry() -> None:
-    """The console script."""
+    """The console script. A terminal that cannot show a character gets a replacement, and the verb goes on."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(main())

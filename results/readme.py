@@ -104,7 +104,7 @@ def measured(root: Path) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
     """Folder name, group and published numbers of the ladder to show first: the one with most training images."""
     ladders = []
     for path in sorted((root / "results").glob("*/trend.json")):
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8"))
         ladders += [
             (group["dataset"]["train_images"], path.parent.name, group, document["published"])
             for group in document["groups"]
@@ -118,7 +118,7 @@ def measured(root: Path) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
 
 def loading(root: Path) -> str:
     """Images a second of one core, from originals and from prepared stores."""
-    measured = json.loads((root / "results" / "throughput" / "loader.json").read_text())
+    measured = json.loads((root / "results" / "throughput" / "loader.json").read_text(encoding="utf-8"))
     rate = {r["name"]: r["median"] for r in measured["one_core"]}
     originals = rate["originals, end to end, torchcodec"]
     stores = {
@@ -136,7 +136,9 @@ def loading(root: Path) -> str:
 
 def zoo(root: Path) -> str:
     """Every architecture with its card's facts."""
-    cards = [yaml.safe_load(path.read_text()) for path in sorted((root / "conf" / "model").glob("*.yaml"))]
+    cards = [
+        yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((root / "conf" / "model").glob("*.yaml"))
+    ]
     header = ["model=", "architecture", "published", "parameters", "forward GMAC at 224 px"]
     lines = [
         [

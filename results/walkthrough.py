@@ -23,15 +23,15 @@ RUN = RESULTS / "runs" / LADDER / "shufflenet_v2_x1_0" / "9a29f4246b23"
 def main() -> None:
     """Write results/README.md. Raises HarnessError where a command of the walk fails."""
     os.chdir(ROOT)  # commands name folders as a reader in the repository would
-    document = json.loads((RESULTS / LADDER / "trend.json").read_text())
+    document = json.loads((RESULTS / LADDER / "trend.json").read_text(encoding="utf-8"))
     page = (
         environment(Path(__file__).parent / "templates")
         .get_template("README.md.j2")
         .render(
             ladder=LADDER,
             run=RUN.relative_to(ROOT).as_posix(),
-            first_line=(RUN / "curve.jsonl").read_text().splitlines()[0],
-            command=" ".join(json.loads((RUN / "provenance.json").read_text())["overrides"]),
+            first_line=(RUN / "curve.jsonl").read_text(encoding="utf-8").splitlines()[0],
+            command=" ".join(json.loads((RUN / "provenance.json").read_text(encoding="utf-8"))["overrides"]),
             ratio=forward_macs("alexnet") / forward_macs("shufflenet_v2_x1_0"),
             pictures=pictures(document["groups"][0], document["published"]),
             printed=printed,
@@ -43,7 +43,7 @@ def main() -> None:
 
 def forward_macs(model: str) -> int:
     """Return the multiply-accumulates of one image that an architecture's card states."""
-    return int(yaml.safe_load((CONF / "model" / f"{model}.yaml").read_text())["forward_macs"])
+    return int(yaml.safe_load((CONF / "model" / f"{model}.yaml").read_text(encoding="utf-8"))["forward_macs"])
 
 
 def printed(command: str) -> str:

@@ -82,7 +82,7 @@ def parse_line(text: str) -> Evaluation:
 
 def read_curve(path: Path) -> list[Evaluation]:
     """All evaluations of a file, in order; raises RecordError naming the first bad line."""
-    return parse_rows(path.read_text(), path)
+    return parse_rows(path.read_text(encoding="utf-8"), path)
 
 
 def parse_rows(content: str, path: Path) -> list[Evaluation]:
@@ -134,7 +134,7 @@ def keep_until(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept: list[str] = []
-    for line in path.read_text().splitlines(keepends=True):
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
         try:
             row = parse_line(line)
         except ValueError:

@@ -48,7 +48,7 @@ class Holder:
         boot = Path("/proc/sys/kernel/random/boot_id")
         return cls(
             host=socket.gethostname(),
-            boot=boot.read_text().strip() if boot.exists() else "",
+            boot=boot.read_text(encoding="utf-8").strip() if boot.exists() else "",
             pid=os.getpid(),
             job=job_id(os.environ),
             restarts=int(os.environ.get("SLURM_RESTART_COUNT", "0")),

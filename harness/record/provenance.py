@@ -50,7 +50,7 @@ def cpu_model() -> str:
     """The processor's model name, or its architecture where the system does not tell."""
     info = Path("/proc/cpuinfo")
     if info.exists():
-        for line in info.read_text().splitlines():
+        for line in info.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.machine()

@@ -55,7 +55,7 @@ def read_manifests(root: Path) -> dict[str, Submission]:
     found: dict[str, Submission] = {}
     for path in sorted((root / SUBMISSIONS).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
         try:
-            found.update({row["folder"]: Submission(**row) for row in json.loads(path.read_text())})
+            found.update({row["folder"]: Submission(**row) for row in json.loads(path.read_text(encoding="utf-8"))})
         except (ValueError, TypeError, KeyError) as error:
             raise RecordError(f"{path}: not a list of submissions ({error}); remove it") from error
     return found

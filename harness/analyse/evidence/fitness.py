@@ -19,7 +19,8 @@ LIMIT = 0.15
 class Fitness:
     """Change of the median network's expected cost, as a fraction, with the level one standard deviation down and up.
 
-    networks: those whose curves answer all three levels; silent: those whose runs stopped too early to say.
+    networks: those whose curves answer all three levels; silent: the others, which do not reach the level or stop too
+    early to say.
     """
 
     down: float | None
@@ -38,7 +39,7 @@ class Fitness:
         if self.fit is None:
             return (
                 f"fitness is not known: no other network's curves answer the level moved by its spread "
-                f"({self.silent} stop too early; train them with target.past_evaluations, or target=none)"
+                f"({self.silent} do not reach the levels or stop too early; target.past_evaluations makes runs go on)"
             )
         assert self.down is not None
         assert self.up is not None
@@ -63,7 +64,7 @@ def expected_cost(spent: Sequence[int], reached: Sequence[bool]) -> float:
 def fitness(c: Calibration, runs: Sequence[Run]) -> Fitness:
     """Judge the calibration's level by the measured runs of every other architecture on its data, plan by plan."""
     others = [
-        (Plan.of(run.summary, recipe_settings((run.path / CONFIG).read_text())), run)
+        (Plan.of(run.summary, recipe_settings((run.path / CONFIG).read_text(encoding="utf-8"))), run)
         for run in {run.summary["run_id"]: run for run in runs}.values()
         if run.model != MODEL and run.summary["kind"] == "measured" and run.fingerprint == c.runs[0].fingerprint
     ]

@@ -87,7 +87,9 @@ def calibration_runs(runs: Sequence[Run]) -> list[Run]:
     if len({r.fingerprint for r in usable}) > 1:
         names = sorted({f"{r.summary['dataset']['name']} {r.fingerprint[:12]}" for r in usable})
         raise BadInput(f"the runs are on different data ({', '.join(names)}): give the folders of one data set")
-    plans = sorted({Plan.of(r.summary, recipe_settings((r.path / CONFIG).read_text())) for r in usable}, key=repr)
+    plans = sorted(
+        {Plan.of(r.summary, recipe_settings((r.path / CONFIG).read_text(encoding="utf-8"))) for r in usable}, key=repr
+    )
     if len(plans) > 1:
         words = "; ".join(f"{p}, {apart}".removesuffix(", ") for p, apart in zip(plans, told_apart(plans), strict=True))
         raise BadInput(f"the runs follow {len(plans)} plans ({words}): give the folders of one plan")
@@ -155,7 +157,7 @@ def words(c: Calibration) -> str:
 def read_target(path: Path) -> Level:
     """The first level of a target file; raises BadInput in one line."""
     try:
-        data: Any = yaml.safe_load(path.read_text())
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}; give a file like conf/target/<dataset>.yaml") from error
     except yaml.YAMLError as error:

@@ -96,7 +96,7 @@ def page(document: dict[str, Any], sources: list[Source]) -> str:
     return template.render(
         title=f"AI and Efficiency, re-measured: {', '.join(names)}",
         policy=POLICY,
-        style=Markup((HERE / "report.css").read_text()),
+        style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
         document=document,
         sections=[_section(g, document, sources, alone=len(groups) == 1) for g in groups],
         downloads=[

@@ -34,7 +34,7 @@ def read_sources(root: Path) -> list[Source]:
         if not is_finished(folder):
             continue
         summary = read_summary(folder)
-        provenance = json.loads((folder / PROVENANCE).read_text())
+        provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         sources.append(
             Source(
                 run_id=str(summary["run_id"]),
@@ -43,7 +43,7 @@ def read_sources(root: Path) -> list[Source]:
                 overrides=tuple(provenance.get("overrides", ())),
                 target=summary["target"],
                 segments=tuple(provenance.get("segments", ())),
-                settings=_settings((folder / CONFIG).read_text()),
+                settings=_settings((folder / CONFIG).read_text(encoding="utf-8")),
             )
         )
     return sources

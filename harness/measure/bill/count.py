@@ -1,6 +1,6 @@
 """The exact bill of one image: forward and backward multiply-accumulates (MACs) of a network, from its traced graph.
 
-fvcore traces the network and calls one rule per operator (flops_rules.py). The trace runs in train mode, on the CPU,
+fvcore traces the network and calls one rule per operator (rules.py). The trace runs in train mode, on the CPU,
 at batch 1, on a copy: BatchNorm statistics, random state, device and mode of the caller's network stay as they are.
 """
 

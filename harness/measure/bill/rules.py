@@ -133,7 +133,7 @@ _PRODUCTS: dict[str, Handle] = {
     "aten::scaled_dot_product_attention": _attention,
     "aten::_native_multi_head_attention": _native_attention,
 }
-# Recorded below autograd: the flag of their output is wrong (flops._Products).
+# Recorded below autograd: the flag of their output is wrong (_Products in count.py).
 _UNFLAGGED = ("aten::_convolution",)
 
 

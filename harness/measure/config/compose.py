@@ -97,7 +97,7 @@ def take_target_file(overrides: list[str]) -> tuple[list[str], Path | None]:
 
 def _read_target(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(
             f"target={path}: {error.strerror}; write it with `harness target RUNS... --out {path}`"

@@ -43,5 +43,5 @@ class Kept:
 
 def _available_bytes() -> int:
     """Memory that can be had without swapping: what is free, and what only caches files."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
+    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))

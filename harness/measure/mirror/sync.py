@@ -53,7 +53,7 @@ def run_options(run: Run, args: argparse.Namespace) -> dict[str, Any]:
     if journal.exists():
         own = read_head(journal)["options"]
     else:
-        own = yaml.safe_load(DEFAULTS.read_text())
+        own = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
         own["group"] = f"{run.summary['dataset']['name']}-{run.summary['recipe']}"
         own["run_name"] = f"{run.model}-seed{run.seed}"
     given = {name: getattr(args, name) for name in ("project", "entity", "group") if getattr(args, name)}
@@ -62,7 +62,7 @@ def run_options(run: Run, args: argparse.Namespace) -> dict[str, Any]:
 
 def _upload(run: Run, options: dict[str, Any], live_journal: Path) -> None:
     """Rebuild the journal from the record (evaluations) and from what the live one kept (metrics between them)."""
-    config = yaml.safe_load((run.path / CONFIG).read_text())
+    config = yaml.safe_load((run.path / CONFIG).read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "journal.jsonl"
         if live_journal.exists():

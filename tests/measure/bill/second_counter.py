@@ -1,4 +1,4 @@
-"""A second counter of MACs, sharing nothing with harness/measure/flops.py: no trace, no fvcore, no rules in common.
+"""A second counter of MACs, sharing nothing with the one in harness: no trace, no fvcore, no rules in common.
 
 Forward: a closed form per type of module, evaluated by forward hooks. Backward: what autograd itself recorded, walking
 its graph from the outputs; a product's gradient is there exactly if autograd would compute it.

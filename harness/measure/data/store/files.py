@@ -112,7 +112,7 @@ def read_header(folder: Path) -> dict[str, Any]:
             if any(folder.glob("train-*.bin*")) or (folder / "prepare.json").is_file():
                 raise BadInput(f"{folder} is not prepared to the end: run the same `harness prepare` again, it resumes")
             raise BadInput(f"{folder} is no prepared set ({HEADER} is missing): make one with `harness prepare --out`")
-        header = json.loads(path.read_text())
+        header = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{folder} cannot be read ({error.strerror}): mend its permissions") from error
     except ValueError as error:

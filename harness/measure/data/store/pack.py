@@ -121,7 +121,7 @@ def _begin(out: Path, recipe: Recipe) -> None:
     plan_file, stated = out / PLAN, json.dumps(asdict(recipe), indent=1)
     if not plan_file.is_file():
         write_atomic(plan_file, stated)
-    elif plan_file.read_text() != stated:
+    elif plan_file.read_text(encoding="utf-8") != stated:
         raise BadInput(f"{out} was begun with other settings or data: choose another --out, or remove that folder")
     for leftover in out.glob(".*.tmp"):  # of a start that was killed
         leftover.unlink()
