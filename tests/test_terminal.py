@@ -14,9 +14,10 @@ from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Long names, a miss, several seeds."""
     root = write_runs(tmp_path_factory.mktemp("terminal"), ladder())
-    name = "AlexNet as published (two groups, LRN), a rather long title"
+    name = "alexnet_as_published_two_groups_lrn_a_rather_long_name"
+    title = "AlexNet as published (two groups, LRN), a rather long title"
     for seed in range(2):
-        write_run(root, Made(name, curve_reaching(9), day(3), seed))
+        write_run(root, Made(name, curve_reaching(9), day(3), seed, title=title))
         write_run(root, Made("missed", [0.1] * 4, day(5), seed, outcome="budget_exhausted"))
     return root
 

@@ -42,6 +42,7 @@ class Made:
     seconds_per_epoch: float = 10.0
     device_name: str = "test processor"
     cadence: int = 1
+    title: str = ""
 
     @property
     def run_id(self) -> str:
@@ -84,7 +85,8 @@ def summary_of(made: Made, rows: list[Evaluation]) -> dict[str, Any]:
     forward = made.forward_macs
     return {
         "protocol_version": PROTOCOL_VERSION, "kind": made.kind, "run_id": made.run_id, "model": made.model,
-        "title": made.model.title(), "published": made.published, "fidelity": FIDELITY, "recipe": made.recipe,
+        "title": made.title or made.model.title(), "published": made.published,
+        "fidelity": FIDELITY, "recipe": made.recipe,
         "seed": made.seed,
         "dataset": {"name": "synthetic", "fingerprint": made.fingerprint, "subset": made.subset,
                     "train_images": TRAIN_IMAGES, "evaluation_images": TOTAL, "classes": 10, "resolution": 64,

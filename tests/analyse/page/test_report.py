@@ -88,10 +88,13 @@ def test_every_row_has_the_command_that_repeats_it(tmp_path: Path) -> None:
 
 
 def test_names_from_a_record_cannot_inject_markup(tmp_path: Path) -> None:
-    write_runs(tmp_path, [Made("<img src=x onerror=alert(1)></script>", curve_reaching(5), seed=s) for s in (0, 1)])
+    """A model's name has no markup, or the record is refused; a title and a recipe are free text."""
+    markup = "<img src=x onerror=alert(1)></script>"
+    write_runs(tmp_path, [Made("net", curve_reaching(5), seed=s, title=markup, recipe=markup) for s in (0, 1)])
     html = page(build(tmp_path, draws=50), read_sources(tmp_path))
     assert "<img" not in html.lower()
     assert "<script" not in html.lower()
+    assert "&lt;img" in html, "it is shown as it stands"
 
 
 def test_a_folder_without_runs_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
