@@ -3,6 +3,7 @@
 Ranks come from torchrun or from `srun`; without either there is one process and nothing here touches torch.
 """
 
+import atexit
 import os
 import subprocess
 from collections.abc import Mapping
@@ -71,7 +72,17 @@ def join(
     backend = "cpu:gloo,cuda:nccl" if device_kind == "cuda" else "gloo"
     limit = timedelta(seconds=collective_seconds)
     distributed.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=limit)
+    # Its threads end while Python still runs: left to the end of the process, one was seen to abort it (SIGABRT).
+    atexit.register(_leave)
     return world
+
+
+def _leave() -> None:
+    """End the group's threads, where there still is a group."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def lose(world: World) -> None:
@@ -80,7 +91,7 @@ def lose(world: World) -> None:
         from torch import distributed
 
         if distributed.is_initialized():
-            distributed.destroy_process_group()
+            _leave()
             _LOST.append(world)
 
 
