@@ -118,4 +118,7 @@ def entry() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    sys.exit(main())
+    code = main()
+    if met := sys.modules.get("harness.measure.machine.distributed"):
+        met.end_process(code)
+    sys.exit(code)

@@ -6,6 +6,7 @@ Ranks come from torchrun or from `srun`; without either there is one process and
 import atexit
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class World:
         return self.rank == 0
 
 
+_MET: list[World] = []
 _LOST: list[World] = []
 
 
@@ -72,17 +74,21 @@ def join(
     backend = "cpu:gloo,cuda:nccl" if device_kind == "cuda" else "gloo"
     limit = timedelta(seconds=collective_seconds)
     distributed.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=limit)
-    # Its threads end while Python still runs: left to the end of the process, one was seen to abort it (SIGABRT).
-    atexit.register(_leave)
+    _MET.append(world)
     return world
 
 
-def _leave() -> None:
-    """End the group's threads, where there still is a group."""
-    from torch import distributed
+def end_process(code: int) -> None:
+    """End a process that has met others, at once, with this exit code; alone, return.
 
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
+    torch's threads outlive the group (DistributedDataParallel keeps it), and Python's own end under them was twice seen
+    to abort a process whose run was complete (SIGABRT). What is registered for the end of the process still runs.
+    """
+    if _MET:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def lose(world: World) -> None:
@@ -91,7 +97,7 @@ def lose(world: World) -> None:
         from torch import distributed
 
         if distributed.is_initialized():
-            _leave()
+            distributed.destroy_process_group()
             _LOST.append(world)
 
 

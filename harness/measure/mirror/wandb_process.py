@@ -11,6 +11,7 @@ where it stands and only what is newer is sent.
 
 import contextlib
 import fcntl
+import itertools
 import json
 import netrc
 import os
@@ -163,7 +164,12 @@ def follow(path: Path, ended: Callable[[float], bool]) -> Iterator[dict[str, Any
 def set_superseded_aside(tracking_dir: Path, run_id: str) -> None:
     """Rename earlier offline segments of this run, all of whose rows a new segment repeats."""
     for old in (tracking_dir / "wandb").glob(f"offline-run-*-{run_id}"):
-        old.rename(old.with_name(f"superseded-{old.name}"))
+        aside = old.with_name(f"superseded-{old.name}")
+        for other in itertools.count(2):  # wandb names segments by the second: two of one second have one name
+            if not aside.exists():
+                break
+            aside = old.with_name(f"superseded-{other}-{old.name}")
+        old.rename(aside)
 
 
 def read_head(path: Path) -> dict[str, Any]:

@@ -140,6 +140,18 @@ def test_resumed_run_has_no_gap_and_no_double(tmp_path: Path, ending: str, reach
     assert len(list((tmp_path / "wandb").glob("superseded-offline-run-*"))) == 1
 
 
+def test_segments_of_one_second_are_both_set_aside(tmp_path: Path) -> None:
+    """W&B names a segment by the second: a run that is stopped and started again within one gives the same name."""
+    for content in ("first", "second", "third"):
+        segment = tmp_path / "wandb" / f"offline-run-20260101_000000-{RUN_ID}"
+        segment.mkdir(parents=True)
+        (segment / "run.wandb").write_text(content)
+        mirror.set_superseded_aside(tmp_path, RUN_ID)
+    kept = sorted((tmp_path / "wandb").glob("superseded-*"))
+    assert sorted((folder / "run.wandb").read_text() for folder in kept) == ["first", "second", "third"]
+    assert not list((tmp_path / "wandb").glob("offline-run-*"))
+
+
 def test_lost_journal_is_rebuilt_from_the_curve(tmp_path: Path) -> None:
     env = environment(tmp_path)
     track(tmp_path, 1, 60, "interrupt", env=env)

@@ -84,8 +84,9 @@ def write_shards(
                 pending[pool.submit(_write_shard, split, shard, rows)] = (split, shard)
             while pending:
                 finished_now, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-                advance(counter.value - reported)
-                reported = counter.value
+                written = counter.value  # read once: it moves meanwhile
+                advance(written - reported)
+                reported = written
                 for future in finished_now:
                     split, shard = pending.pop(future)
                     done[store.shard_name(split, shard)] = future.result()
