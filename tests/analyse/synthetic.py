@@ -43,6 +43,8 @@ class Made:
     device_name: str = "test processor"
     cadence: int = 1
     title: str = ""
+    world_size: int = 1
+    batchnorm_images: int | None = None  # None: as in a record that is older than the question
 
     @property
     def run_id(self) -> str:
@@ -98,7 +100,9 @@ def summary_of(made: Made, rows: list[Evaluation]) -> dict[str, Any]:
         "totals": {"step": last.step if last else 0, "images": last.images if last else 0} | totals,
         "diverged_at_step": None,
         **({"search": {"seeds": 3, "needed": 2}} if made.kind == "search" else {}),
-        "hardware": {"device": "cpu", "device_name": made.device_name, "world_size": 1, "precision": "fp32",
+        "hardware": {"device": "cpu", "device_name": made.device_name, "world_size": made.world_size,
+                     "precision": "fp32",
+                     **({} if made.batchnorm_images is None else {"batchnorm_images": made.batchnorm_images}),
                      "memory_format": "channels_last", "compile": False, "threads": 1},
     }  # fmt: skip
 

@@ -18,7 +18,9 @@ class Plan:
     """What was asked of an architecture, the seed apart: runs of one plan are repetitions of one another.
 
     settings: the `recipe:` block of config.yaml, so that two learning rates are two plans; the length stands in
-    `planned_epochs`. Empty where nobody wrote one.
+    `planned_epochs`. Empty where nobody wrote one. world_size: processes that shared each batch. batchnorm_images:
+    images that a BatchNorm saw at a time, which makes another network of one spread over many GPUs; None where the
+    record is older than the question.
     """
 
     model: str
@@ -28,10 +30,13 @@ class Plan:
     resolution: int
     kind: str
     settings: str
+    world_size: int
+    batchnorm_images: int | None
 
     @classmethod
     def of(cls, summary: dict[str, Any], settings: str) -> "Plan":
         """The plan of a finished run: its run.json and `settings`; raises KeyError where run.json lacks a part."""
+        hardware = summary["hardware"]
         return cls(
             model=summary["model"],
             recipe=summary["recipe"],
@@ -40,6 +45,8 @@ class Plan:
             resolution=summary["dataset"]["resolution"],
             kind=summary["kind"],
             settings=settings,
+            world_size=hardware.get("world_size", 1),
+            batchnorm_images=hardware.get("batchnorm_images"),
         )
 
     def __str__(self) -> str:
@@ -67,11 +74,17 @@ def told_apart(plans: Sequence[Plan]) -> list[str]:
         same.setdefault((plan.model, plan.recipe), []).append(plan)
     found = []
     for plan in plans:
-        rivals = {p.settings for p in same[plan.model, plan.recipe]} - {plan.settings}
+        alike = same[plan.model, plan.recipe]
+        rivals = {p.settings for p in alike} - {plan.settings}
         own = _parsed(plan.settings) if rivals else {}
         others = [_parsed(text) for text in rivals]
         names = [n for n in own if n != "batch_size" and any(other.get(n) != own[n] for other in others)]
-        found.append(", ".join(f"{name} {own[name]}" for name in names))
+        words = [f"{name} {own[name]}" for name in names]
+        if any(p.world_size != plan.world_size for p in alike):
+            words.append(f"{plan.world_size} process{'' if plan.world_size == 1 else 'es'}")
+        if any(p.batchnorm_images != plan.batchnorm_images for p in alike if p.batch_size == plan.batch_size):
+            words.append(f"{plan.batchnorm_images or 'unknown'} images per BatchNorm")
+        found.append(", ".join(words))
     return found
 
 

@@ -1,0 +1,27 @@
+"""When two runs are repetitions of one another, and when they are two plans."""
+
+from harness.analyse.evidence.groups import group_trials
+from harness.analyse.evidence.plans import told_apart
+from harness.analyse.evidence.trials import Trial
+from tests.analyse.synthetic import Made, curve_reaching, trial
+
+
+def spread(world_size: int, batchnorm_images: int | None, seed: int = 0) -> Trial:
+    """The same run over so many processes."""
+    made = Made("resnet18", curve_reaching(5), seed=seed, world_size=world_size, batchnorm_images=batchnorm_images)
+    return trial(made)
+
+
+def test_a_run_over_many_processes_repeats_no_run_on_one() -> None:
+    one, again, two, synchronised = spread(1, 32), spread(1, 32, seed=1), spread(2, 16), spread(2, 32)
+    assert one.plan == again.plan
+    assert len({one.plan, two.plan, synchronised.plan}) == 3
+    (group,) = group_trials([one, two])  # one seed and one curve: only the plan tells them apart
+    assert len(group.trials) == 2
+
+
+def test_the_words_say_what_differs() -> None:
+    plans = [spread(1, 32).plan, spread(2, 16).plan]
+    assert told_apart(plans) == ["1 process, 32 images per BatchNorm", "2 processes, 16 images per BatchNorm"]
+    assert told_apart([spread(1, None).plan, plans[0]]) == ["unknown images per BatchNorm", "32 images per BatchNorm"]
+    assert told_apart(plans[:1]) == [""]
