@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ class Evaluation:
     energy_joules: cumulative, evaluation included, None where the hardware gives none.
     live_correct_top1, live_correct_top5: where a recipe has averaged weights judged, what the weights themselves score
     on the same images; None where there is no average. Both looks stand in `evaluation_macs`.
+    correct_top5: None where an imported curve was not judged by it: missing is missing, never 0.
+    error_top1, error_top5: images by which a count that was read off a plot may be wrong; None where it was logged.
     """
 
     step: int
@@ -35,7 +37,7 @@ class Evaluation:
     evaluation_macs: int
     lost_macs: int
     correct_top1: int
-    correct_top5: int
+    correct_top5: int | None = field(default=None, kw_only=True)
     total: int
     loss: float
     lr: float
@@ -45,6 +47,8 @@ class Evaluation:
     energy_joules: float | None = None
     live_correct_top1: int | None = None
     live_correct_top5: int | None = None
+    error_top1: int | None = None
+    error_top5: int | None = None
 
     @property
     def looks(self) -> int:
@@ -56,9 +60,16 @@ class Evaluation:
         """The headline of the ledger at this evaluation."""
         return self.train_forward_macs + self.train_backward_macs
 
+    def judged(self, metric: str) -> bool:
+        """True where "top1" or "top5" was counted."""
+        return metric == "top1" or self.correct_top5 is not None
+
     def correct(self, metric: str) -> int:
-        """Correct images by "top1" or "top5"."""
-        return self.correct_top1 if metric == "top1" else self.correct_top5
+        """Correct images by "top1" or "top5". Raises ValueError where they were not counted (see `judged`)."""
+        found = self.correct_top1 if metric == "top1" else self.correct_top5
+        if found is None:
+            raise ValueError(f"evaluation {self.step} was not judged by {metric}")
+        return found
 
     def as_line(self) -> str:
         """The JSON line, newline included; what is absent is left out."""
@@ -67,7 +78,7 @@ class Evaluation:
 
 
 FIELDS = tuple(f.name for f in fields(Evaluation))
-_OPTIONAL = ("energy_joules", "live_correct_top1", "live_correct_top5")
+_OPTIONAL = ("correct_top5", "energy_joules", "live_correct_top1", "live_correct_top5", "error_top1", "error_top5")
 _REQUIRED = frozenset(FIELDS) - set(_OPTIONAL)
 _INTEGERS = ("step", "images", "train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs")
 
@@ -149,7 +160,8 @@ def monotone_defects(rows: list[Evaluation]) -> list[str]:
     """Reasons why a curve cannot be a ledger's: counters that fall, counts above the total. Empty when sound."""
     defects = []
     for number, row in enumerate(rows, start=1):
-        if not 0 <= row.correct_top1 <= row.correct_top5 <= row.total or row.total <= 0:
+        best = row.total if row.correct_top5 is None else row.correct_top5
+        if not 0 <= row.correct_top1 <= best <= row.total or row.total <= 0:
             defects.append(f"evaluation {number}: counts {row.correct_top1}, {row.correct_top5} of {row.total}")
         top1, top5 = row.live_correct_top1, row.live_correct_top5
         absent = top1 is None and top5 is None

@@ -156,7 +156,7 @@ def _facts_of(look: Evaluation, metric: str) -> dict[str, Any]:
     return {
         "epoch": look.epoch,
         "top1": look.correct_top1 / look.total,
-        "accuracy": look.correct(metric) / look.total,
+        "accuracy": look.correct(metric) / look.total if look.judged(metric) else None,
         "train_macs": look.train_macs,
         "images": look.images,
         "train_seconds": look.train_seconds,

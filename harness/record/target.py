@@ -22,6 +22,9 @@ class Look(Protocol):
     def total(self) -> int:
         """Images looked at."""
 
+    def judged(self, metric: str) -> bool:
+        """True where this metric was counted; an imported curve may lack one."""
+
     def correct(self, metric: str) -> int:
         """Images that are right by this metric."""
 
@@ -130,8 +133,13 @@ def crossing(above: Iterable[bool], confirm: int) -> int | None:
 
 
 def crossing_of(looks: Sequence[Look], metric: str, value: float, confirm: int) -> int | None:
-    """`crossing` of evaluations: the index of the one whose ledger is the cost of (metric, value); None for a miss."""
-    return crossing((reached(look.correct(metric), look.total, value) for look in looks), confirm)
+    """`crossing` of evaluations: the index of the one whose ledger is the cost of (metric, value); None for a miss.
+
+    Looks that were not judged by the metric say nothing of it: the next that was confirms.
+    """
+    judged = [index for index, look in enumerate(looks) if look.judged(metric)]
+    at = crossing((reached(looks[i].correct(metric), looks[i].total, value) for i in judged), confirm)
+    return None if at is None else judged[at]
 
 
 def complete(looks: Sequence[Look], target: Target) -> bool:
@@ -154,6 +162,7 @@ def unconfirmed(looks: Sequence[Look], target: Target) -> list[str]:
         metric
         for metric, value in target.levels
         if looks
+        and looks[-1].judged(metric)
         and reached(looks[-1].correct(metric), looks[-1].total, value)
         and crossing_of(looks, metric, value, target.confirm) is None
     ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.record.curve import FIELDS, parse_columns, parse_rows
+from harness.record.curve import FIELDS, monotone_defects, parse_columns, parse_rows
 from harness.record.errors import RecordError
 from tests.analyse.synthetic import Made, evaluations
 
@@ -14,10 +14,10 @@ ROWS = evaluations(Made("alexnet", [0.1, 0.4, 0.6]))
 
 @pytest.mark.parametrize("live", [None, 7])
 @pytest.mark.parametrize("energy", [None, 12.5])
-def test_columns_are_the_rows(energy, live):
-    rows = [
-        dataclasses.replace(row, energy_joules=energy, live_correct_top1=live, live_correct_top5=live) for row in ROWS
-    ]
+@pytest.mark.parametrize("top5", [None, 700])
+def test_columns_are_the_rows(energy, live, top5):
+    changed = {"energy_joules": energy, "live_correct_top1": live, "live_correct_top5": live, "correct_top5": top5}
+    rows = [dataclasses.replace(row, **changed, error_top1=top5) for row in ROWS]
     columns = parse_columns("".join(row.as_line() for row in rows), WHERE)
     assert columns == {name: [getattr(row, name) for row in rows] for name in FIELDS}
 
@@ -36,3 +36,14 @@ def test_a_bad_line_is_named(bad):
 
 def test_no_evaluation_gives_empty_columns():
     assert parse_columns("", WHERE) == {name: [] for name in FIELDS}
+
+
+def test_a_top5_that_one_line_lacks_is_absent_there_and_nowhere_0():
+    rows = [dataclasses.replace(row, correct_top5=None if n == 1 else row.correct_top5) for n, row in enumerate(ROWS)]
+    text = "".join(row.as_line() for row in rows)
+    assert "correct_top5" not in text.splitlines()[1]
+    assert parse_rows(text, WHERE) == rows
+    assert parse_columns(text, WHERE)["correct_top5"] == [550, None, 800]
+    with pytest.raises(ValueError, match="was not judged by top5"):
+        rows[1].correct("top5")
+    assert monotone_defects(rows) == []

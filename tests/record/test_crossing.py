@@ -15,11 +15,16 @@ class Seen:
     """A look at 1,000 images."""
 
     top1: int
-    top5: int = 0
+    top5: int | None = 0
     total: int = 1000
 
+    def judged(self, metric: str) -> bool:
+        return metric == "top1" or self.top5 is not None
+
     def correct(self, metric: str) -> int:
-        return self.top1 if metric == "top1" else self.top5
+        found = self.top1 if metric == "top1" else self.top5
+        assert found is not None
+        return found
 
 
 def looks(*accuracies: float, top5: tuple[float, ...] = ()) -> list[Seen]:
@@ -121,3 +126,11 @@ def test_a_level_that_guessing_reaches_says_nothing(changes: dict[str, object], 
     with pytest.raises(BadInput, match=f"guessing among {classes} classes reaches {chance};"):
         target(**changes).says_something(classes)
     target(value=0.56522).says_something(1000)
+
+
+def test_a_look_that_was_not_judged_by_the_metric_says_nothing_of_it():
+    seen = [Seen(900, top5) for top5 in (400, 600, None, 600, None)]
+    assert crossing_of(seen, "top5", 0.5, 2) == 1  # the look after next is the next that was judged
+    assert crossing_of(seen[:3], "top5", 0.5, 2) is None
+    assert unconfirmed(seen[:2], target(metric="top5")) == ["top5"]
+    assert unconfirmed(seen[:3], target(metric="top5")) == []

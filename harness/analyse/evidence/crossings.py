@@ -28,8 +28,9 @@ def crossing(trial: Trial, metric: str, value: float, *, confirm: int = 1) -> Cr
     The rule is the record's own, `harness.record.target.crossing`, which the training loop follows, too.
     """
     above: Any = reached(cast(Any, trial.count(f"correct_{metric}")), cast(Any, trial.count("total")), value)
-    at = confirmed(np.asarray(above, dtype=bool).tolist(), confirm)
-    return None if at is None else Crossing(at, at - 1 if at else None)
+    judged = np.flatnonzero(trial.judged(metric))
+    at = confirmed(np.asarray(above, dtype=bool)[judged].tolist(), confirm)
+    return None if at is None else Crossing(int(judged[at]), int(judged[at - 1]) if at else None)
 
 
 def crossing_indices(trial: Trial, metric: str, values: NDArray[np.float64], *, confirm: int = 1) -> NDArray[np.intp]:
@@ -39,8 +40,9 @@ def crossing_indices(trial: Trial, metric: str, values: NDArray[np.float64], *, 
     that minimum, and the first look that confirms a level is found in the running maximum of those.
     """
     looks = trial.counters.shape[1]
-    if looks < confirm:
+    judged = np.flatnonzero(trial.judged(metric))
+    if len(judged) < confirm:
         return np.full(len(values), looks, dtype=np.intp)
-    held = np.lib.stride_tricks.sliding_window_view(trial.accuracy(metric), confirm).min(axis=1)
+    held = np.lib.stride_tricks.sliding_window_view(trial.accuracy(metric)[judged], confirm).min(axis=1)
     index = np.searchsorted(np.maximum.accumulate(held), values, side="left")
-    return np.where(index == len(held), looks, index)
+    return np.where(index == len(held), looks, judged[np.minimum(index, len(judged) - 1)])

@@ -79,8 +79,16 @@ class Trial:
         return row
 
     def accuracy(self, metric: str) -> NDArray[np.float64]:
-        """Fraction correct at each evaluation, by the same division as `harness.record.target.reached`."""
-        return (self.count(f"correct_{metric}") / self.count("total")).astype(np.float64)
+        """Fraction correct at each evaluation, by the same division as `harness.record.target.reached`.
+
+        NaN where an imported curve was not judged by the metric.
+        """
+        fraction = (self.count(f"correct_{metric}") / self.count("total")).astype(np.float64)
+        return np.where(self.judged(metric), fraction, np.nan)
+
+    def judged(self, metric: str) -> NDArray[np.bool_]:
+        """(evaluations,) True where the metric was counted."""
+        return np.asarray(self.count(f"correct_{metric}") != NOT_COUNTED, dtype=np.bool_)
 
 
 _SHARED: dict[Any, Any] = {}
@@ -89,6 +97,10 @@ _SHARED: dict[Any, Any] = {}
 def _share(value: Any) -> Any:
     """One object for equal values: a thousand runs of one plan hold one Plan."""
     return _SHARED.setdefault(value, value)
+
+
+NOT_COUNTED = -1
+"""In an array of exact counts: this evaluation was not judged by this metric. `Trial.judged` asks, nothing else."""
 
 
 def exact(rows: list[list[int]]) -> NDArray[Any]:
@@ -108,6 +120,10 @@ def hardware_label(hardware: dict[str, Any]) -> str:
     parts.append(str(hardware.get("precision", "unknown precision")))
     parts += ["compiled"] if hardware.get("compile") else []
     return ", ".join(parts)
+
+
+def _counted(column: list[int | None]) -> list[int]:
+    return [NOT_COUNTED if value is None else value for value in column]
 
 
 def trial_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]], settings: str) -> Trial:
@@ -136,7 +152,7 @@ def trial_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]],
             hardware=sys.intern(hardware_label(s["hardware"])),
             forward_macs=int(s["bill"]["forward_macs"]),
             needed=s["search"]["needed"] if s["kind"] == "search" else None,
-            counters=exact([columns[name] for name in COUNTERS]),
+            counters=exact([_counted(columns[name]) for name in COUNTERS]),
             clocks=np.array([*(columns[name] for name in CLOCKS[:-1]), energy], dtype=np.float64),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

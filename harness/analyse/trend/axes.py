@@ -88,7 +88,8 @@ def _spent_macs(trial: Trial) -> int:
 def learning_curves(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
     """Accuracy in the target's metric against cumulative PFLOP (paper unit), every run of each architecture.
 
-    `crossing` is the place of the evaluation at which the run reached the target, None for a miss.
+    Evaluations that were not judged by the metric are left out. `crossing` is the place of the evaluation at which the
+    run reached the target, None for a miss.
     """
     curves = []
     for rung in rungs:
@@ -96,13 +97,14 @@ def learning_curves(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
         runs = []
         for t in rung.trials:
             passed = crossing(t, target.metric, target.value, confirm=target.confirm)
+            judged = np.flatnonzero(t.judged(target.metric))
             runs.append(
                 {
                     "run": t.run_id,
                     "seed": t.seed,
-                    "crossing": None if passed is None else passed.index,
-                    "paper_pflop": UNITS["paper_pflop"](t).tolist(),
-                    "accuracy": t.accuracy(target.metric).tolist(),
+                    "crossing": None if passed is None else int(np.searchsorted(judged, passed.index)),
+                    "paper_pflop": UNITS["paper_pflop"](t)[judged].tolist(),
+                    "accuracy": t.accuracy(target.metric)[judged].tolist(),
                 }
             )
         curves.append({"model": rung.model, "title": middle.title, "middle_run": middle.run_id, "runs": runs})

@@ -66,7 +66,7 @@ def row_of(
         ],
         "middle_run": middle.run_id,
         "outcomes": dict(sorted(Counter(t.outcome for t in trials).items())),
-        "best_accuracy": [float(t.accuracy(target.metric).max()) if t.counters.shape[1] else None for t in trials],
+        "best_accuracy": [best_accuracy(t, target.metric) for t in trials],
         "missed": dict(sorted(Counter(_miss(t) for t, c in zip(trials, costs.censored, strict=True) if c).items())),
         "forward_macs": middle.forward_macs,
         "epochs": finite(epochs.high),
@@ -100,6 +100,11 @@ def containing(found: Interval, point: float) -> list[float | None]:
     Where all seeds cross at one evaluation the point is therefore the very end of the draws.
     """
     return [finite(min(found.low, point)), finite(max(found.high, point))]
+
+
+def best_accuracy(trial: Trial, metric: str) -> float | None:
+    """The highest look; None for a run that was never judged by the metric."""
+    return float(np.nanmax(trial.accuracy(metric))) if trial.judged(metric).any() else None
 
 
 def _miss(trial: Trial) -> str:

@@ -10,6 +10,7 @@ from harness.analyse.evidence.crossings import crossing_indices
 from harness.analyse.evidence.ladder import Rung, reference_of
 from harness.analyse.trend import bootstrap
 from harness.analyse.trend.headline import intervals_of, point
+from harness.analyse.trend.rows import best_accuracy
 from harness.record.target import METRICS, Target
 
 GRID_PERCENT = range(1, 100)
@@ -22,7 +23,8 @@ def thresholds(rungs: list[Rung], target: Target, unit: str, draws: int, seed: i
     """
     found = []
     for metric in METRICS:
-        ended = [t.accuracy(metric).max() for r in rungs for t in r.trials if t.outcome == "reached"]
+        finished = [t for r in rungs for t in r.trials if t.outcome == "reached"]
+        ended = [best for t in finished if (best := best_accuracy(t, metric)) is not None]
         highest = min(ended, default=1.0)
         levels = sorted({p / 100 for p in GRID_PERCENT} | ({target.value} if metric == target.metric else set()))
         levels = [level for level in levels if level <= highest]

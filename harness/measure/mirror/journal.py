@@ -24,7 +24,7 @@ from harness.record.curve import Evaluation, read_curve
 from harness.record.errors import HarnessError
 from harness.record.files import write_atomic
 from harness.record.folder import CURVE
-from harness.record.target import Target, crossing_of
+from harness.record.target import METRICS, Target, crossing_of
 from harness.record.units import macs_to_pflop, paper_pflop
 
 JOURNALS = "journals"
@@ -232,7 +232,6 @@ def merged_rows(path: Path) -> list[dict[str, Any]]:
 
 def evaluation_row(evaluation: Evaluation) -> dict[str, float]:
     """What W&B shows of one evaluation. PFLOP are true ones (2 per MAC); the study's unit stands beside them."""
-    top1, top5 = evaluation.correct_top1 / evaluation.total, evaluation.correct_top5 / evaluation.total
     row: dict[str, float] = {
         "images": evaluation.images,
         "epoch": evaluation.epoch,
@@ -245,7 +244,9 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, float]:
         "seconds/evaluation": evaluation.eval_seconds,
         "seconds/data_wait": evaluation.data_wait_seconds,
     }
-    measured = {"top1": top1, "top5": top5, "train_loss": evaluation.loss}
+    counted = [metric for metric in METRICS if evaluation.judged(metric)]
+    measured = {metric: evaluation.correct(metric) / evaluation.total for metric in counted}
+    measured["train_loss"] = evaluation.loss
     row |= measured | {f"vs_pflop/{name}": value for name, value in measured.items()}
     if evaluation.train_seconds > 0:
         row["images_per_second"] = evaluation.images / evaluation.train_seconds

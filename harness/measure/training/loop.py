@@ -257,7 +257,7 @@ class Loop:
 def _derived(row: Evaluation) -> dict[str, float]:
     return {
         "top1": row.correct_top1 / row.total,
-        "top5": row.correct_top5 / row.total,
+        "top5": row.correct("top5") / row.total,
         "spent_pflop": macs_to_pflop(row.train_macs),
         "paper_pflop": paper_pflop(row.train_forward_macs),
         "images_per_second": row.images / max(row.train_seconds, 1e-9),

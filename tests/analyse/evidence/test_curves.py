@@ -1,3 +1,6 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -5,10 +8,12 @@ from harness.analyse.evidence.cost import UNITS
 from harness.analyse.evidence.crossings import Crossing, crossing, crossing_indices
 from harness.analyse.evidence.groups import Level, group_trials
 from harness.analyse.evidence.ladder import Rung, ladder
+from harness.analyse.evidence.trials import trial_of
 from harness.analyse.trend.rows import row_of
 from harness.analyse.trend.thresholds import costs_at
+from harness.record.curve import FIELDS
 from harness.record.errors import BadInput
-from tests.analyse.synthetic import TARGET, Made, trial
+from tests.analyse.synthetic import TARGET, Made, evaluations, summary_of, trial
 
 
 def test_equality_reaches_and_just_below_does_not():
@@ -43,6 +48,20 @@ def test_many_levels_at_once_are_the_levels_one_at_a_time():
                 found = crossing_indices(t, metric, levels, confirm=confirm)
                 ones = [crossing(t, metric, level, confirm=confirm) for level in levels]
                 assert found.tolist() == [12 if one is None else one.index for one in ones]
+
+
+def test_looks_without_a_top5_are_passed_over_by_it_and_by_nothing_else():
+    made = Made("net", [0.1, 0.6, 0.7, 0.2, 0.8, 0.9])  # top-5: 0.55, 0.8, 0.85, 0.6, 0.9, 0.95
+    rows = [replace(r, correct_top5=None if n in (0, 2) else r.correct_top5) for n, r in enumerate(evaluations(made))]
+    columns = {name: [getattr(row, name) for row in rows] for name in FIELDS}
+    t = trial_of(Path("net"), summary_of(made, rows), columns, settings="")
+    assert crossing(t, "top5", 0.8) == Crossing(1, None)
+    assert crossing(t, "top5", 0.8, confirm=2) == Crossing(4, 3)
+    assert crossing(t, "top5", 0.6, confirm=2) == Crossing(1, None)
+    assert crossing(t, "top1", 0.6, confirm=2) == Crossing(1, 0)
+    assert np.isnan(t.accuracy("top5")).tolist() == [True, False, True, False, False, False]
+    assert crossing_indices(t, "top5", np.array([0.5, 0.8, 0.85, 0.99])).tolist() == [1, 1, 4, 6]
+    assert crossing_indices(t, "top5", np.array([0.6, 0.8]), confirm=2).tolist() == [1, 4]
 
 
 @pytest.mark.parametrize(
