@@ -26,9 +26,7 @@ VERBS = {
         "AlexNet's level on a data set, from its full runs",
         "harness target results/runs/digits",
     ),
-    "count": Verb(
-        "harness.measure.bill.report", "the bill per image of every architecture", "harness count resnet18 alexnet"
-    ),
+    "count": Verb("harness.verbs.count", "the bill per image of every architecture", "harness count resnet18 alexnet"),
     "aggregate": Verb(
         "harness.verbs.aggregate",
         "records -> table, trend, figure",
@@ -39,9 +37,7 @@ VERBS = {
         "records -> one HTML page to read and attach",
         "harness report results/runs/digits",
     ),
-    "sync": Verb(
-        "harness.measure.mirror.sync", "upload finished runs to W&B from their records", "harness sync results/runs"
-    ),
+    "sync": Verb("harness.verbs.sync", "upload finished runs to W&B from their records", "harness sync results/runs"),
     "prepare": Verb(
         "harness.verbs.prepare",
         "pack an image folder once for fast reading",
@@ -58,11 +54,11 @@ VERBS = {
         "harness factors results/runs --start alexnet:era --end efficientnet_b0:modern",
     ),
     "import-curves": Verb(
-        "harness.analyse.evidence.import_curves",
+        "harness.verbs.import_curves",
         "foreign learning curves -> records marked imported",
         "harness import-curves curves.csv --out results/runs --source 'arXiv 1512.03385, figure 4'",
     ),
-    "check": Verb("harness.check", "audit records: hashes, ledger, target, MACs", "harness check results"),
+    "check": Verb("harness.verbs.check", "audit records: hashes, ledger, target, MACs", "harness check results"),
     "completion": Verb("harness.verbs.completion", "completion script for bash or zsh", "harness completion bash"),
     "replay": Verb("harness.verbs.replay", "the published study, rebuilt from its constants", "harness replay"),
 }

@@ -1,4 +1,4 @@
-"""`harness import-curves`: foreign learning curves (a CSV) become records marked `imported`.
+"""Foreign learning curves (a CSV) become records marked `imported`.
 
 Columns: run, model, published (YYYY-MM-DD), epoch or images (both cumulative), top1 and top5 (fractions of the
 evaluation split), forward_macs (per image). Optional: title, seed, recipe, planned_epochs. One line an evaluation, in
@@ -8,11 +8,10 @@ What a curve does not tell is filled by rule, and the record says so: backward =
 count, a little above the exact one), an evaluation = the split x forward_macs, no loss, no learning rate, no clock.
 """
 
-import argparse
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,37 +32,24 @@ LEAST_MACS = 10**6
 """MACs an image under which a figure is in another unit: GMAC or MMAC."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb; the help explains the columns."""
-    parser.description = (__doc__ or "").replace("`harness import-curves`: f", "F")
-    parser.add_argument("csv", type=Path, metavar="CSV", help="run,model,published,epoch|images,top1,top5,forward_macs")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="root of the run folders")
-    parser.add_argument(
-        "--source", required=True, metavar="TEXT", help="where the curves come from: paper, table, page"
-    )
-    parser.add_argument("--like", type=Path, metavar="RUN", help="a measured run on the same data: joins its trend")
-    parser.add_argument("--dataset", default="imagenet", help="name of the data set (default imagenet)")
-    parser.add_argument("--train-images", type=int, default=1_281_167, metavar="N", help="images in an epoch")
-    parser.add_argument("--evaluation-images", type=int, default=50_000, metavar="N", help="images judged")
-    parser.add_argument("--classes", type=int, default=1000, metavar="N")
-    parser.add_argument("--resolution", type=int, default=224, metavar="N", help="pixels")
-    parser.add_argument("--evaluations-per-epoch", type=int, default=1, metavar="N", help="the curves' cadence")
+def import_curves(
+    csv_file: Path, out: Path, *, source: str, dataset: dict[str, Any], evaluations_per_epoch: int
+) -> Iterator[tuple[Path, int | None]]:
+    """Write one record a run of the CSV: its folder and the number of its evaluations, None where it was there already.
 
-
-def main(args: argparse.Namespace) -> int:
-    """Write one record a run of the CSV; exit code 0. Nothing is written where a line is unusable."""
-    dataset = dataset_block(args)
-    runs = read_csv(args.csv)
-    made = [summary_and_curve(name, rows, dataset, args.evaluations_per_epoch, args.csv) for name, rows in runs.items()]
+    Raises BadInput where a line is unusable; nothing is written then.
+    """
+    runs = read_csv(csv_file)
+    made = [summary_and_curve(name, rows, dataset, evaluations_per_epoch, csv_file) for name, rows in runs.items()]
     provenance = {
         "overrides": [],
         "segments": [],
-        "imported_from": {"file": args.csv.name, "sha256": sha256_of(args.csv), "source": args.source, "rules": RULES},
+        "imported_from": {"file": csv_file.name, "sha256": sha256_of(csv_file), "source": source, "rules": RULES},
     }
     for summary, curve in made:
-        folder = args.out / dataset["name"] / summary["model"] / summary["run_id"]
+        folder = out / dataset["name"] / summary["model"] / summary["run_id"]
         if is_finished(folder):
-            print(f"{folder}: there already")
+            yield folder, None
             continue
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -74,21 +60,19 @@ def main(args: argparse.Namespace) -> int:
         write_atomic(folder / PROVENANCE, json.dumps(provenance, indent=1) + "\n")
         write_atomic(folder / CURVE, "".join(row.as_line() for row in curve))
         seal(folder, summary)
-        print(f"{folder}: {len(curve)} evaluations")
-    return 0
+        yield folder, len(curve)
 
 
-def dataset_block(args: argparse.Namespace) -> dict[str, Any]:
-    """The data set that the curves are said to be on; `--like` takes it from a measured run, fingerprint and all."""
-    if args.like is not None:
-        found: dict[str, Any] = read_summary(args.like)["dataset"]
+def dataset_block(name: str, sizes: dict[str, int], like: Path | None) -> dict[str, Any]:
+    """The data set that the curves are said to be on; `like`, a measured run, gives its own, fingerprint and all.
+
+    sizes: train_images, evaluation_images, classes, resolution (pixels).
+    """
+    if like is not None:
+        found: dict[str, Any] = read_summary(like)["dataset"]
         return found  # its name was checked when the record was read
-    names = ("train_images", "evaluation_images", "classes", "resolution")
-    block: dict[str, Any] = {
-        "name": path_name(args.dataset, "--dataset"),
-        **{name: getattr(args, name) for name in names},
-    }
-    if wrong := [name for name in names if block[name] < 1]:
+    block: dict[str, Any] = {"name": path_name(name, "--dataset"), **sizes}
+    if wrong := [size for size in sizes if block[size] < 1]:
         raise BadInput(f"--{wrong[0].replace('_', '-')} is {block[wrong[0]]}: use 1 or more")
     claimed = digest({"imported": block})  # nobody has seen the images: the identity is the claim
     return {**block, "fingerprint": claimed, "subset": False, "notes": {"imported": "identity as claimed"}}

@@ -1,8 +1,6 @@
-"""`harness count`: the bill per image of every architecture."""
+"""What is said of an architecture: its card, its bill and the published study's count, as one row."""
 
-import argparse
 import csv
-import json
 import sys
 from typing import Any
 
@@ -11,7 +9,6 @@ from harness.record.errors import BadInput, HarnessError
 from harness.record.units import macs_to_flops
 
 STUDY = PUBLISHED / "hernandez2020_table3.csv"
-TABLE_COLUMNS = 100
 
 # fidelity flag of the cards -> letter in the tables, and the value that earns it
 FLAGS = {
@@ -22,33 +19,6 @@ FLAGS = {
     "dropout_as_published": ("D", False, "dropout not as published"),
     "stochastic_depth_as_published": ("S", False, "stochastic depth not as published"),
 }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="architectures; none = all, oldest first")
-    parser.add_argument("--resolution", type=int, default=224, metavar="N", help="image side in pixels (default 224)")
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="count a step of N images (default 1)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Count and print; raises BadInput for an unknown architecture or a size it cannot take."""
-    from harness.measure.config.cards import names
-
-    if args.resolution < 1 or args.batch < 1:
-        raise BadInput("--resolution and --batch are positive integers")
-    chosen = list(dict.fromkeys(args.models)) or names()
-    rows = []
-    for number, name in enumerate(chosen, start=1):
-        _progress(f"counting {name} ({number} of {len(chosen)})")
-        rows.append(row(name, resolution=args.resolution, batch=args.batch))
-    _progress("")
-    if args.json:
-        print(json.dumps(rows, indent=1))
-    else:
-        _print_table(rows, resolution=args.resolution, batch=args.batch)
-    return 0
 
 
 def row(name: str, *, resolution: int = 224, batch: int = 1) -> dict[str, Any]:
@@ -112,46 +82,3 @@ def study_gmacs() -> dict[str, float]:
         raise BadInput(f"{STUDY} is missing; it comes with the source tree: restore it")
     with open(STUDY, newline="", encoding="utf-8") as file:
         return {line["model"]: float(line["gmacs_per_image_used"]) for line in csv.DictReader(file)}
-
-
-def _progress(text: str) -> None:
-    """One line on a terminal's stderr, rewritten; nothing elsewhere."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def _print_table(rows: list[dict[str, Any]], *, resolution: int, batch: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("model", "published"):
-        table.add_column(heading, no_wrap=True)
-    step = "" if batch == 1 else f" x{batch}"
-    headings = ("params M", f"forward GMAC{step}", f"spent GMAC{step}", "ratio", f"spent GFLOP{step}", "study GMAC")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    table.add_column("flags", no_wrap=True)
-    for r in rows:
-        study = r["study_forward_macs"]
-        table.add_row(
-            r["model"],
-            r["published"],
-            f"{r['params'] / 1e6:.2f}",
-            f"{r['step_forward_macs'] / 1e9:.4f}",
-            f"{r['step_spent_macs'] / 1e9:.4f}",
-            f"{r['spent_per_forward']:.4f}",
-            f"{macs_to_flops(r['step_spent_macs']) / 1e9:.3f}",
-            "-" if study is None else f"{study / 1e9:.2f}",
-            flags(r["fidelity"]) or "-",
-        )
-    console = Console(width=TABLE_COLUMNS, highlight=False)
-    console.print(table)
-    per = "image" if batch == 1 else f"step of {batch} images"
-    console.print(
-        f"\nPer {per} at {resolution} pixels, 1000 classes, train mode with auxiliary heads. 1 MAC = 2 FLOP. spent = "
-        "forward + the gradients autograd computes; norms, activations and pooling are in --json, in no MAC column. "
-        "study: forward as Hernandez & Brown (2020) used it, who count 3 x that as spent.",
-        soft_wrap=False,
-    )
-    console.print(f"flags: {legend()}.")

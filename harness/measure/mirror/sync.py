@@ -1,6 +1,5 @@
-"""`harness sync`: upload finished runs to W&B from their records, whatever became of the mirror while they ran."""
+"""Finished runs go to W&B from their records, whatever became of the mirror while they ran."""
 
-import argparse
 import json
 import tempfile
 from pathlib import Path
@@ -8,60 +7,32 @@ from typing import Any
 
 import yaml
 
-from harness.measure.mirror.journal import begin_journal, closing_summary, journal_path, merged_rows
-from harness.measure.mirror.wandb_process import credentials_present, read_head, upload
+from harness.measure.mirror.journal import begin_journal, closing_summary, journal_path
+from harness.measure.mirror.wandb_process import read_head, upload
 from harness.paths import CONF
-from harness.record.errors import BadInput, HarnessError
-from harness.record.folder import CONFIG, Run, find_run_folders, is_finished, read_run
+from harness.record.errors import HarnessError
+from harness.record.folder import CONFIG, Run
 
 DEFAULTS = CONF / "tracking" / "wandb.yaml"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
-    parser.add_argument("folders", nargs="+", type=Path, help="run folders, or folders that hold some")
-    parser.add_argument("--project", help="W&B project (default: the one in the run's config)")
-    parser.add_argument("--entity", help="W&B team or user (default: the one in the run's config)")
-    parser.add_argument("--group", help="group of the runs (default: the one in the run's config)")
-    parser.add_argument("--dir", type=Path, default=Path(), help="folder that holds wandb/ (default: here)")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be uploaded")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Upload each finished run below the folders; raises BadInput without a key, HarnessError when W&B refuses."""
-    folders = [folder for root in args.folders for folder in find_run_folders(root)]
-    finished = [folder for folder in folders if is_finished(folder)]
-    if not finished:
-        raise BadInput(f"{args.folders[0]}: no finished run to upload; runs are uploaded once they are sealed")
-    if not args.dry_run and not credentials_present():
-        raise BadInput("no W&B key found; run `wandb login` or set WANDB_API_KEY, then sync again")
-    for folder in finished:
-        run = read_run(folder)
-        options = run_options(run, args)
-        journal = merged_rows(journal_path(args.dir, run.summary["run_id"]))
-        print(f"{folder}: {len(run.curve)} evaluations, {len(journal)} journal rows -> {options['project']}")
-        if not args.dry_run:
-            _upload(run, options, journal_path(args.dir, run.summary["run_id"]))
-    if skipped := len(folders) - len(finished):
-        print(f"{skipped} unfinished, left to the next sync")
-    return 0
-
-
-def run_options(run: Run, args: argparse.Namespace) -> dict[str, Any]:
-    """The tracking options of a run: its journal's where it was tracked, else the defaults, then the command line."""
-    journal = journal_path(args.dir, run.summary["run_id"])
+def run_options(run: Run, root: Path, given: dict[str, str]) -> dict[str, Any]:
+    """The tracking options of a run: its journal's below `root`, or the defaults; what is `given` wins over both."""
+    journal = journal_path(root, run.summary["run_id"])
     if journal.exists():
         own = read_head(journal)["options"]
     else:
         own = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
         own["group"] = f"{run.summary['dataset']['name']}-{run.summary['recipe']}"
         own["run_name"] = f"{run.model}-seed{run.seed}"
-    given = {name: getattr(args, name) for name in ("project", "entity", "group") if getattr(args, name)}
-    return {**own, **given, "dir": str(args.dir)}
+    return {**own, **given, "dir": str(root)}
 
 
-def _upload(run: Run, options: dict[str, Any], live_journal: Path) -> None:
-    """Rebuild the journal from the record (evaluations) and from what the live one kept (metrics between them)."""
+def upload_run(run: Run, options: dict[str, Any], live_journal: Path) -> None:
+    """Rebuild the journal from the record (evaluations) and from what the live one kept (metrics between them).
+
+    Raises HarnessError where W&B refuses.
+    """
     config = yaml.safe_load((run.path / CONFIG).read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "journal.jsonl"

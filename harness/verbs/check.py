@@ -1,15 +1,11 @@
 """`harness check`: the glue between the audit, which needs no torch, and the recount of the MACs, which does."""
 
 import argparse
-import importlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.analyse.evidence.check import Recount, check_paths
 from harness.record.errors import EXIT_DONE, EXIT_ERROR
-
-if TYPE_CHECKING:
-    from harness.analyse.evidence.check import Recount
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """One line per defect on stdout; exit code 1 with any, 0 with none."""
-    from harness.analyse.evidence.check import check_paths
-
     recount, how = (None, "MACs not counted again (--no-recount)") if args.no_recount else find_recount()
     defects, finished, unfinished = check_paths(args.paths, recount)
     for defect in defects:
@@ -31,10 +25,10 @@ def main(args: argparse.Namespace) -> int:
     return EXIT_ERROR if defects else EXIT_DONE
 
 
-def find_recount() -> "tuple[Recount | None, str]":
+def find_recount() -> tuple[Recount | None, str]:
     """The counter of the measuring room where its packages can be imported, and a phrase for what was done."""
     try:
-        recount = importlib.import_module("harness.measure.bill.recount").recount
+        from harness.measure.bill.recount import recount
     except ImportError as error:
         return None, f"MACs not counted again: {error.name or error} cannot be imported here"
     return recount, "MACs counted again"
