@@ -6,6 +6,7 @@ import io
 import sys
 from typing import NamedTuple
 
+from harness.measure.machine.output import is_lasting
 from harness.record.errors import EXIT_INTERRUPTED, HarnessError
 
 
@@ -105,6 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
         print("harness: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
+        if is_lasting():
+            raise  # not of our output, which cannot break
         sys.stderr.close()  # the reader of our output has gone, as in `harness count | head -1`
         return 0
 

@@ -104,7 +104,7 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
         checkpoint.restore(training, begun)
         training.tracker = _tracker(training)
         cleanup.callback(training.tracker.close)
-        outcome, diverged_at_step = _train(training)
+        outcome, diverged_at_step, remedy = _train(training)
         if outcome == "interrupted":
             _leave_interrupted(training)
         elif writer is not None:
@@ -113,6 +113,8 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
                 summary |= {"kind": "search", "search": search}
             writer.finish(summary)
             training.tracker.finish(summary, folder)
+        if remedy:
+            training.display.say(remedy)  # once the record is sealed: what is said decides nothing
         training.display.say(f"{outcome.replace('_', ' ')}: {folder}")
         return Result(outcome, folder)
 
@@ -155,22 +157,20 @@ def _claim(folder: Path, world: distributed.World, cleanup: ExitStack) -> tuple[
     return writer, all(distributed.gather_objects(fresh, world))
 
 
-def _train(training: Training) -> tuple[str, int | None]:
-    """The outcome, and the step at which the loss stopped being a number."""
+def _train(training: Training) -> tuple[str, int | None, str]:
+    """The outcome, the step at which the loss stopped being a number, and what to do about a failure."""
     writer = training.writer
     try:
-        return Loop(training).run(), None
+        return Loop(training).run(), None, ""
     except Diverged as error:
-        training.display.say(str(error))
-        return "diverged", error.step
+        return "diverged", error.step, str(error)
     except Stopped:
         if writer is not None:
             writer.state("interrupted", **checkpoint.facts(training))
-        return "interrupted", None
+        return "interrupted", None, ""
     except Exception as error:
         if _out_of_memory(error):
-            training.display.say("out of memory; lower recipe.batch_size or raise recipe.accumulation_steps")
-            return "out_of_memory", None
+            return "out_of_memory", None, "out of memory; lower recipe.batch_size or raise recipe.accumulation_steps"
         if writer is not None:
             last_line = f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error) else ''}"
             with suppress(HarnessError):  # the disk may be what failed; the error itself is on its way up

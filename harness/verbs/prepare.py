@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from harness.measure.data.store import files, pack
+from harness.measure.machine.output import make_lasting
 from harness.record.errors import BadInput
 
 
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Prepares, or verifies. Raises BadInput for wrong overrides, sources and stores."""
+    make_lasting()
     out = Path(os.path.expanduser(args.out))  # unlike Path's own, it leaves ~ where there is no home folder
     if args.verify:
         print(f"{out}: {files.verify(out)} files verified")

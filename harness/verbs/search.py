@@ -6,6 +6,7 @@ import json
 import sys
 from typing import Any
 
+from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag
 from harness.record.errors import EXIT_DONE, EXIT_INTERRUPTED, BadInput
 from harness.record.units import paper_pflop
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Search; exit code 0 also when no plan succeeds (that is a result), 75 when interrupted."""
+    make_lasting()
     stop = StopFlag().install()  # before torch is imported, which takes seconds: so no import of it above
     from harness.measure.config.compose import compose
     from harness.measure.sweep.bisection import Rule

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
 from harness.record.folder import is_finished, read_summary
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run what was asked; the exit code of a sweep is that of its first run that did not end with 0."""
+    make_lasting()
     stop = StopFlag().install()  # before torch is imported, which takes seconds: so no import of it above
     from harness.measure.config.compose import recorded
     from harness.measure.sweep.expand import jobs_of
@@ -79,7 +81,8 @@ def _in_parallel(jobs: "list[Job]", at_once: int, order: str, stop: StopFlag) ->
 
         def watch(seen: "Sequence[Seen]", *, last: bool) -> None:
             if last or view.is_due():
-                view.show([_line(one) for one in seen], at_once)
+                note = "" if stop.signal_name is None else f"{stop.signal_name}: every run saves, then all is left"
+                view.show([_line(one) for one in seen], at_once, note)
 
         ended = run_parallel(longest_first(jobs) if order == "longest" else jobs, at_once, stop, watch)
     return sorted(ended, key=lambda one: places[id(one.job)])
@@ -119,7 +122,9 @@ def _on_slurm(jobs: "list[Job]", launcher: "DictConfig", stop: StopFlag, *, deta
         return EXIT_DONE
     try:
         stop.restore()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the waiting as Ctrl-C does
+        for number in (signal.SIGTERM, signal.SIGHUP):  # they end the waiting as Ctrl-C does
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.default_int_handler)
         if stop.signal_name is not None:
             raise KeyboardInterrupt  # while it was submitting
         slurm.wait(submissions)

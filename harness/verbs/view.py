@@ -102,11 +102,11 @@ class View:
         """True when it is time to show something again."""
         return time.monotonic() - self._shown_at >= self.refresh_seconds
 
-    def show(self, lines: Sequence[Line], at_once: int | None = None) -> None:
-        """Draw the runs as they are now."""
+    def show(self, lines: Sequence[Line], at_once: int | None = None, note: str = "") -> None:
+        """Draw the runs as they are now; `note` stands below them."""
         self._shown_at = time.monotonic()
         if self._live is not None:
-            self._live.update(self._screen(lines, at_once), refresh=True)
+            self._live.update(self._screen(lines, at_once, note), refresh=True)
             return
         for line in lines:
             news = (line.state, line.accuracy, line.note)
@@ -115,13 +115,14 @@ class View:
                 words = f"{line.model} seed {_text(line.seed)}: {_news(line)}"
                 self._console.print(words, markup=False, soft_wrap=True)
 
-    def _screen(self, lines: Sequence[Line], at_once: int | None) -> Group:
+    def _screen(self, lines: Sequence[Line], at_once: int | None, note: str) -> Group:
         """What decides now first; the rest in a line where the screen is too small."""
         ordered = sorted(lines, key=lambda line: _ORDER.index(line.state))
-        room = max(1, self._console.height - _UNCOLLAPSED_LINES)
+        room = max(1, self._console.height - _UNCOLLAPSED_LINES - bool(note))
         shown, hidden = ordered[:room], ordered[room:]
         more = [Text(f"and {len(hidden)} more")] if hidden else []
-        return Group(table(shown, notes=False), *more, Text(whole(lines, at_once), overflow="fold"))
+        more += [Text(whole(lines, at_once), overflow="fold"), *([Text(note)] if note else [])]
+        return Group(table(shown, notes=False), *more)
 
 
 def _news(line: Line) -> str:

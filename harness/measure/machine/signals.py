@@ -5,35 +5,48 @@ After a stop the order matters: save, barrier, `StopFlag.requeue_if_running` on 
 barrier keeps the other ranks alive until rank 0 has asked: `srun --kill-on-bad-exit` ends a step at its first 75.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import threading
+import time
 from types import FrameType
 from typing import Any
 
 from harness.record.sweep import job_id
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
+OF_A_PERSON = ("SIGINT", "SIGHUP")
+"""Ctrl-C, and a terminal that was closed: nobody wants Slurm to start such a run again."""
+
+MOMENT_SECONDS = 3.0
+"""A second Ctrl-C so soon after the first is impatience, or the same one by way of torchrun; a later one is meant."""
+
 SLURM_PATIENCE_SECONDS = 20
 """How long a Slurm client may take: within a preempted job's grace, whose usual shortest is 30 s."""
 
 
 class StopFlag:
-    """Turns SIGINT, SIGTERM and SIGUSR2 into a flag. A second Ctrl-C stops at once."""
+    """Turns SIGINT, SIGTERM, SIGUSR2 and SIGHUP into a flag. A second Ctrl-C, a moment later, stops at once."""
 
     def __init__(self, *, requeues: bool = True) -> None:
         """`requeues` False: another process, which shares the job with this one, asks Slurm for both."""
         self._requeues = requeues
         self.signal_name: str | None = None
+        self._noticed_at = 0.0
         self._before: dict[int, Any] = {}
 
     def install(self) -> "StopFlag":
-        """Take the signals over; returns itself. In a thread that is not the main one there are none to take."""
+        """Take the signals over; returns itself. In a thread that is not the main one there are none to take.
+
+        SIGHUP stays ignored where it is: `nohup` means that the run shall outlive its terminal.
+        """
         if threading.current_thread() is not threading.main_thread():
             return self
         for number in STOP_SIGNALS:
-            self._before[number] = signal.signal(number, self._notice)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._notice)
         return self
 
     def restore(self) -> None:
@@ -47,19 +60,35 @@ class StopFlag:
 
         Only while the job is RUNNING: near its time limit or in a preemption's grace nobody else requeues it. While it
         is COMPLETING, Slurm requeues it unasked if it should be, and asking would bring a cancelled job back to life.
-        A Ctrl-C is a person who wants it stopped, so that never requeues.
+        A Ctrl-C is a person who wants it stopped, so that never requeues; nor does a terminal that went away.
         """
         job = job_id(os.environ)
-        if not self._requeues or job is None or self.signal_name in (None, "SIGINT"):
+        if not self._requeues or job is None or self.signal_name in (None, *OF_A_PERSON):
             return False
         if _ask("squeue", "--noheader", "--jobs", job, "--format", "%T") != "RUNNING":
             return False
         return _ask("scontrol", "requeue", job) is not None
 
     def _notice(self, number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self.signal_name == "SIGINT":
-            raise KeyboardInterrupt
-        self.signal_name = signal.Signals(number).name
+        name = signal.Signals(number).name
+        if name == self.signal_name == "SIGINT":
+            if time.monotonic() - self._noticed_at > MOMENT_SECONDS:
+                raise KeyboardInterrupt
+            return
+        self.signal_name, self._noticed_at = name, time.monotonic()
+        if name == "SIGINT":
+            _acknowledge()
+
+
+def _acknowledge() -> None:
+    """Tell the person now: the step that is under way may take a while. No lock is taken, for a signal comes anywhere.
+
+    The empty lines are those that a live view clears when it draws itself again.
+    """
+    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
+        words = "harness: Ctrl-C: saving after this step, then leaving (once more in a few seconds: at once, unsaved)"
+        with contextlib.suppress(OSError):
+            os.write(2, f"\n{words}\n\n".encode() if os.isatty(2) else f"{words}\n".encode())
 
 
 def _ask(*command: str) -> str | None:

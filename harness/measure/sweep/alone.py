@@ -10,6 +10,7 @@ import signal
 import sys
 from dataclasses import replace
 
+from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag
 from harness.record.errors import EXIT_INTERRUPTED, HarnessError
 
@@ -18,6 +19,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 def run_alone(overrides: list[str], threads: int | None = None, *, requeues: bool = True) -> int:
     """Run it and return the exit code. threads: where the config leaves them open; requeues: see StopFlag."""
+    make_lasting()
     stop = StopFlag(requeues=requeues).install()  # before torch is imported, which takes seconds
     from harness.measure.config.compose import compose
     from harness.measure.run import run

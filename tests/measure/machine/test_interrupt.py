@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.measure.machine import signals
 from harness.measure.machine.signals import STOP_SIGNALS, StopFlag
 from harness.record.sweep import job_id
 
 
 @pytest.fixture
-def flag():
+def flag(monkeypatch: pytest.MonkeyPatch):
     flag = StopFlag().install()
     yield flag
     flag.restore()
@@ -25,10 +26,18 @@ def test_a_signal_is_noted_and_the_process_goes_on(flag: StopFlag, number: signa
     assert flag.signal_name == number.name
 
 
-def test_a_signal_may_come_twice_but_a_second_ctrl_c_stops_at_once(flag: StopFlag) -> None:
+@pytest.mark.parametrize("moment", [float("inf"), -1.0])
+def test_a_signal_may_come_twice_and_a_later_second_ctrl_c_stops_at_once(
+    flag: StopFlag, monkeypatch: pytest.MonkeyPatch, moment: float
+) -> None:
+    monkeypatch.setattr(signals, "MOMENT_SECONDS", moment)
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
+    if moment > 0:  # within a moment: the run still saves
+        os.kill(os.getpid(), signal.SIGINT)
+        assert flag.signal_name == "SIGINT"
+        return
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -39,9 +48,22 @@ def test_handlers_are_given_back() -> None:
     assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
 
 
-def test_the_module_loads_without_torch() -> None:
-    code = "import harness.measure.machine.signals, sys; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize("module", ["signals", "output"])
+def test_the_module_loads_without_torch(module: str) -> None:
+    code = f"import harness.measure.machine.{module}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_an_ignored_hangup_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        flag = StopFlag().install()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert flag.signal_name is None
+        flag.restore()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_last_element_of_an_array_is_not_the_array() -> None:
@@ -72,6 +94,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("SIGTERM", "COMPLETING", False),  # cancelled, or already on its way back
         ("SIGTERM", "", False),
         ("SIGINT", "RUNNING", False),  # a person
+        ("SIGHUP", "RUNNING", False),  # whose terminal is gone
         (None, "RUNNING", False),
     ],
 )

@@ -1,0 +1,217 @@
+"""What is printed decides nothing: readers that are gone, full disks, lost terminals. Real processes, real pipes."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from faults import SMALL, Fault, Order
+
+from harness.paths import ROOT
+from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED
+from harness.record.folder import CHECKPOINT, STATE, find_run_folders, read_runs
+from tests.measure import faults
+
+RUN = ["data=fake", "model=squeezenet1_1", "target=none", "device=cpu", "precision=fp32", "threads=1"]
+HARNESS = f"{sys.executable} -m harness"
+PATIENCE_SECONDS = 240
+
+
+def pipeline(line: str, tmp_path: Path) -> int:
+    """The exit code of the first command of a shell's pipeline."""
+    codes = tmp_path / "codes"
+    script = f'{line}\necho "${{PIPESTATUS[@]}}" > {codes}'
+    subprocess.run(["bash", "-c", script], cwd=ROOT, stdout=subprocess.DEVNULL, timeout=PATIENCE_SECONDS, check=True)
+    return int(codes.read_text().split()[0])
+
+
+ENDS = {
+    "a reader of one line": "2>&1 | head -1",
+    "a tee that dies": "2>&1 | (head -1; kill -9 $BASHPID)",
+    "no reader": "2>&1 | true",
+    "a full disk": ">/dev/full 2>&1",
+    "closed descriptors": ">&- 2>&-",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_run_is_sealed_whoever_reads(tmp_path: Path, end: str) -> None:
+    words = " ".join([*RUN, "budget.epochs=3", f"out={tmp_path}/runs"])
+    assert pipeline(f"{HARNESS} train {words} {ENDS[end]}", tmp_path) == EXIT_DONE
+    (run,) = read_runs(tmp_path / "runs")
+    assert [look.epoch for look in run.curve] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_a_sweep_goes_on_whoever_reads(tmp_path: Path, parallel: int) -> None:
+    words = " ".join(
+        [*RUN, "seed=0,1", "budget.epochs=1", f"hydra.launcher.parallel={parallel}", f"out={tmp_path}/runs"]
+    )
+    assert pipeline(f"{HARNESS} train -m {words} {ENDS['a reader of one line']}", tmp_path) == EXIT_DONE
+    assert sorted(run.seed for run in read_runs(tmp_path / "runs")) == [0, 1]
+
+
+def test_a_search_goes_on_whoever_reads(tmp_path: Path) -> None:
+    level = "target.metric=top1 target.value=0.99 --seeds 1"
+    words = " ".join([*RUN, level, "budget.epochs=1", f"out={tmp_path}/runs"])
+    assert pipeline(f"{HARNESS} search {words} {ENDS['no reader']}", tmp_path) == EXIT_DONE
+    assert [run.outcome for run in read_runs(tmp_path / "runs")] == ["budget_exhausted"]
+
+
+def test_a_diverged_run_is_sealed_whoever_reads(tmp_path: Path) -> None:
+    words = " ".join([*RUN, "recipe.lr=1e30", "budget.epochs=1", f"out={tmp_path}/runs"])
+    assert pipeline(f"{HARNESS} train {words} {ENDS['no reader']}", tmp_path) == EXIT_DIVERGED
+    assert [run.outcome for run in read_runs(tmp_path / "runs")] == ["diverged"]
+
+
+FAILING = """
+import os, sys, torch
+from torch import nn
+from harness import models
+from harness.measure.config.compose import compose
+from harness.measure.machine.signals import StopFlag
+from harness.measure.run import run
+from tests.measure.faults import SMALL
+
+class Failing(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.layer, self.steps = nn.Linear(3 * 16 * 16, num_classes), 0
+    def forward(self, images):
+        self.steps += self.training and images.device.type == "cpu"
+        if self.steps == 5:
+            reading, writing = os.pipe()
+            os.close(reading)
+            os.dup2(writing, 2)  # from here on nobody reads what is said
+            if sys.argv[2] == "out_of_memory":
+                raise torch.OutOfMemoryError("of a device")
+            return self.layer(images.flatten(1)) * float("nan")
+        return self.layer(images.flatten(1))
+
+models.ZOO["net"] = Failing
+run(compose([*SMALL, f"out={sys.argv[1]}"]), overrides=[], stop=StopFlag())
+"""
+
+
+@pytest.mark.parametrize("outcome", ["diverged", "out_of_memory"])
+def test_the_record_is_sealed_before_anything_is_said(tmp_path: Path, outcome: str) -> None:
+    """Called from a program of its own, whose output nobody mends: it fails on the words, with the record sealed."""
+    command = [sys.executable, "-c", FAILING, str(tmp_path), outcome]
+    ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.DEVNULL, timeout=PATIENCE_SECONDS)
+    assert ended.returncode != EXIT_DONE
+    assert [run.outcome for run in read_runs(tmp_path)] == [outcome]
+
+
+def test_a_verb_whose_purpose_is_to_print_ends_with_its_reader(tmp_path: Path) -> None:
+    assert pipeline(f"{HARNESS} replay | true", tmp_path) == EXIT_DONE
+
+
+def test_lost_output_is_told_where_somebody_listens() -> None:
+    code = "from harness.measure.machine.output import make_lasting\nmake_lasting()\n"
+    code += "print('{}', flush=True)\nprint('{}', flush=True)"
+    command = ["bash", "-c", f'{sys.executable} -c "$1" >/dev/full', "-", code]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    told = "harness: the rest of standard output is lost: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (EXIT_DONE, told)
+
+
+PAUSED = """
+import os, sys
+from harness.measure.machine import output
+
+reading = int(sys.argv[1])
+output.PATIENCE_SECONDS = 0.0
+output.make_lasting()
+print("x" * 1_000_000, flush=True)
+os.read(reading, 1_000_000)
+print("last", flush=True)
+"""
+
+
+def test_a_reader_that_only_pauses_misses_something_and_nothing_fails() -> None:
+    """The pipe does not block: a write that finds it full meets EAGAIN, which is no reason to fall silent for good."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    command = [sys.executable, "-c", PAUSED, str(reading)]
+    ended = subprocess.run(command, cwd=ROOT, stdout=writing, pass_fds=(reading,), timeout=PATIENCE_SECONDS)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as rest:
+        assert (ended.returncode, rest.read()[-5:]) == (EXIT_DONE, b"last\n")
+
+
+class Terminal:
+    """`harness train` in a session of its own, on a terminal that can go away."""
+
+    def __init__(self, out: Path, *words: str, first: str = "") -> None:
+        self.out = out
+        self._end, theirs = pty.openpty()
+        command = " ".join([HARNESS, "train", *RUN, f"out={out}", *words])
+        shell = ["setsid", "--ctty", "sh", "-c", f"{first} exec {command}"]
+        self.process = subprocess.Popen(shell, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        os.set_blocking(self._end, False)
+
+    def until_checkpoint(self) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not any((folder / CHECKPOINT).exists() for folder in find_run_folders(self.out)):
+            self._drain()
+            assert self.process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)  # between two looks at another program; no result depends on it
+
+    def _drain(self) -> None:
+        try:
+            os.read(self._end, 1 << 20)
+        except BlockingIOError:
+            return
+
+    def go_away(self) -> None:
+        os.close(self._end)
+
+
+def test_a_terminal_that_goes_away_saves_and_leaves(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, "budget.epochs=100000")
+    terminal.until_checkpoint()
+    terminal.go_away()
+    assert terminal.process.wait(PATIENCE_SECONDS) == EXIT_INTERRUPTED
+    (folder,) = find_run_folders(tmp_path)
+    assert json.loads((folder / STATE).read_bytes())["state"] == "interrupted"
+
+
+def test_under_nohup_it_trains_on_without_its_terminal(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, "budget.epochs=20", first="trap '' HUP;")
+    terminal.until_checkpoint()
+    terminal.go_away()
+    assert terminal.process.wait(PATIENCE_SECONDS) == EXIT_DONE
+    (run,) = read_runs(tmp_path)
+    assert run.curve[-1].epoch == 20
+
+
+def twice(_folder: Path) -> None:
+    """Ctrl-C, and once more at once."""
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_two_ctrl_c_in_a_moment_are_acknowledged_once_and_save(tmp_path: Path) -> None:
+    order = Order([*SMALL, f"out={tmp_path / 'runs'}"], tmp_path / "notes", Fault(30, twice))
+    assert faults.perform_and_wait(order) == EXIT_INTERRUPTED
+    told = (tmp_path / "notes" / "stderr0").read_text()
+    assert told.count("harness: Ctrl-C: saving after this step") == 1
+    (folder,) = find_run_folders(tmp_path)
+    assert json.loads((folder / STATE).read_bytes())["state"] == "interrupted"
+
+
+def test_a_worker_that_breaks_its_pipe_is_no_success(tmp_path: Path) -> None:
+    """A broken pipe that is not of our output: the run failed, and says so."""
+    code = "import sys\nfrom harness import cli\nfrom harness.measure import run\n"
+    code += "def broken(*_, **__): raise BrokenPipeError(32, 'Broken pipe')\nrun.build = broken\n"
+    code += f"sys.exit(cli.main(['train', *{RUN!r}, 'out={tmp_path}']))"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == EXIT_ERROR
+    assert "BrokenPipeError" in ended.stderr
