@@ -1,4 +1,4 @@
-"""MobileNet v1 (Howard et al. 2017, arXiv 1704.04861), table 1 at width 1.
+"""MobileNet v1 (Howard et al. 2017, arXiv 1704.04861), table 1, at width 1 unless said otherwise.
 
 A full 3x3 convolution, then thirteen pairs of depthwise 3x3 and pointwise 1x1, BatchNorm and ReLU after each.
 The paper states 569 M multiply-adds and 4.2 M parameters at 224 pixels.
@@ -17,13 +17,17 @@ def _conv(inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: in
 
 
 class MobileNetV1(nn.Module):
-    """(N, 3, H, W) -> (N, num_classes). The paper names no dropout; 0.001 is the authors' code's."""
+    """(N, 3, H, W) -> (N, num_classes). The paper names no dropout; 0.001 is the authors' code's.
 
-    def __init__(self, num_classes: int = 1000, dropout: float = 0.001) -> None:
+    width: the paper's multiplier of every layer's channels (section 3.3).
+    """
+
+    def __init__(self, num_classes: int = 1000, dropout: float = 0.001, width: float = 1.0) -> None:
         super().__init__()
-        channels = 32
+        channels = round(32 * width)
         layers = [_conv(3, channels, kernel=3, stride=2)]
-        for outputs, stride in BLOCKS:
+        for full_width, stride in BLOCKS:
+            outputs = round(full_width * width)
             layers.append(_conv(channels, channels, kernel=3, stride=stride, groups=channels))
             layers.append(_conv(channels, outputs, kernel=1))
             channels = outputs

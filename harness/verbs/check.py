@@ -11,13 +11,16 @@ from harness.record.errors import EXIT_DONE, EXIT_ERROR
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="run folders, or folders with runs below")
+    parser.add_argument(
+        "--curves", type=Path, metavar="DIR", help="files that records were imported from: are they the same bytes?"
+    )
     parser.add_argument("--no-recount", action="store_true", help="do not count the MACs again (needs no torch)")
 
 
 def main(args: argparse.Namespace) -> int:
     """One line per defect on stdout; exit code 1 with any, 0 with none."""
     recount, how = (None, "MACs not counted again (--no-recount)") if args.no_recount else find_recount()
-    defects, finished, unfinished = check_paths(args.paths, recount)
+    defects, finished, unfinished = check_paths(args.paths, recount, args.curves)
     for defect in defects:
         print(defect)
     rest = f", {unfinished} unfinished left out" if unfinished else ""

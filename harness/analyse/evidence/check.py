@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from harness.analyse.foreign.check import imported_defects
 from harness.record.curve import Evaluation, monotone_defects
 from harness.record.errors import BadInput, HarnessError
 from harness.record.folder import CONFIG, CURVE, PROVENANCE, find_run_folders, is_finished, read_run, read_sealed
@@ -24,8 +25,10 @@ PROVENANCE_KEYS = {"overrides", "segments", "finished_utc", "imported_from"}
 KINDS = ("measured", "calibration", "search", "imported")
 
 
-def check_paths(paths: list[Path], recount: Recount | None) -> tuple[list[str], int, int]:
+def check_paths(paths: list[Path], recount: Recount | None, curves: Path | None = None) -> tuple[list[str], int, int]:
     """Defects (one line each), finished records and unfinished folders below the paths.
+
+    curves: a folder with the files that records were imported from, to be compared with their hashes.
 
     Raises BadInput where there is no record at all: an audit of nothing must not pass.
     """
@@ -33,11 +36,11 @@ def check_paths(paths: list[Path], recount: Recount | None) -> tuple[list[str], 
     finished = [folder for folder in folders if is_finished(folder)]
     if not finished:
         raise BadInput(f"no finished record below {', '.join(map(str, paths))}: give a folder that holds runs")
-    defects = [f"{folder}: {defect}" for folder in finished for defect in check_record(folder, recount)]
+    defects = [f"{folder}: {defect}" for folder in finished for defect in check_record(folder, recount, curves)]
     return defects, len(finished), len(folders) - len(finished)
 
 
-def check_record(folder: Path, recount: Recount | None) -> list[str]:
+def check_record(folder: Path, recount: Recount | None, curves: Path | None = None) -> list[str]:
     """What is wrong with one finished record; empty when it is sound."""
     try:
         run = read_run(folder)  # syntax, keys, protocol version and all hashes
@@ -55,7 +58,9 @@ def check_record(folder: Path, recount: Recount | None) -> list[str]:
         defects += monotone_defects(run.curve)
         defects += _totals(summary, run.curve)
         defects += _target(summary, run.curve)
-        if summary["kind"] != "imported" and not defects:
+        if summary["kind"] == "imported" and not defects:
+            defects += imported_defects(summary, config, provenance, run.curve, recount, curves)
+        elif not defects:
             defects += _bill(summary, config, run.curve)
             defects += [] if recount is None else _recount(summary, config, recount)
     except (KeyError, TypeError, AttributeError) as error:

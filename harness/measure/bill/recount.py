@@ -6,12 +6,18 @@ from functools import cache
 from typing import Any
 
 from harness.measure.bill.count import bill
+from harness.measure.bill.outside import whole_bill
 from harness.models import build as build_network
 from harness.record.errors import BadInput
 
 
 def recount(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, int]:
-    """MACs per image at the base resolution, by the names run.json uses; raises HarnessError where it cannot."""
+    """MACs per image at the base resolution, by the names run.json uses; raises HarnessError where it cannot.
+
+    Of an imported record, config is {imported, constructor, resolution}; empty where nothing here constructs it.
+    """
+    if config.get("imported"):
+        return whole_bill(config["constructor"], int(config["resolution"]), int(summary["dataset"]["classes"])) or {}
     model = config["model"]
     classes = int(summary["dataset"]["classes"])
     return _count(model["name"], json.dumps(model["kwargs"]), classes, int(config["data"]["resolution"]))

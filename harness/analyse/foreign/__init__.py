@@ -1,0 +1,1 @@
+"""Learning curves that others made: read, checked, kept as records, and read for their crossings."""
