@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness.paths import ROOT
 
@@ -66,6 +67,16 @@ def test_it_counts_and_replays(installed: Path, tmp_path: Path) -> None:
     (row,) = json.loads(harness(installed, tmp_path, "count", "alexnet", "--json"))
     assert row["model"] == "alexnet"
     assert "44.4" in harness(installed, tmp_path, "replay")
+
+
+def test_it_prints_the_config_with_and_without_hydras_own_word(installed: Path, tmp_path: Path) -> None:
+    words = ("model=mobilenet_v1", "data=fake")
+    printed = harness(installed, tmp_path, "train", "--cfg", *words)
+    config = yaml.safe_load(printed)
+    assert (config["model"]["name"], config["data"]["name"]) == ("mobilenet_v1", "fake")
+    assert harness(installed, tmp_path, "train", "--cfg", "job", *words) == printed
+    assert harness(installed, tmp_path, "train", *words, "--cfg", "job") == printed
+    assert [path.name for path in tmp_path.iterdir()] == []
 
 
 def test_it_trains_and_reads_its_record(installed: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     add_overrides(parser)
-    parser.add_argument("--cfg", action="store_true", help="print the composed config and stop")
+    parser.add_argument("--cfg", action="store_true", help="print the composed config and stop (--cfg job, too)")
     parser.add_argument("--detach", action="store_true", help="hydra/launcher=slurm: return once submitted")
     parser.add_argument("--json", action="store_true", help="print the summary of the run (of a sweep: a list)")
 
@@ -37,7 +37,8 @@ def main(args: argparse.Namespace) -> int:
     from harness.measure.config.compose import recorded
     from harness.measure.sweep.expand import jobs_of
 
-    jobs, launcher = jobs_of(args.overrides, multirun=args.multirun)
+    words = without_hydras_word(args.overrides) if args.cfg else args.overrides
+    jobs, launcher = jobs_of(words, multirun=args.multirun)
     if args.cfg:
         print("---\n".join(recorded(job.config) for job in jobs), end="")
         return EXIT_DONE
@@ -51,6 +52,13 @@ def main(args: argparse.Namespace) -> int:
     if args.detach:
         raise BadInput("--detach: only with hydra/launcher=slurm, which goes on without this terminal")
     return _on_this_machine(jobs, launcher, stop, as_json=args.json)
+
+
+def without_hydras_word(words: list[str]) -> list[str]:
+    """The overrides of `--cfg job ...`: Hydra's option takes a word that says which config, and there is one here."""
+    if other := {"hydra", "all"} & set(words):
+        raise BadInput(f"--cfg {other.pop()}: only a run's own config is printed: give --cfg or --cfg job")
+    return [word for word in words if word != "job"]
 
 
 def _on_this_machine(jobs: "list[Job]", launcher: "DictConfig", stop: StopFlag, *, as_json: bool) -> int:

@@ -73,7 +73,7 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
     homeless: list[Trial] = []
     for (_, _, protocol, cadence), members in sorted(bases.items()):
         if asked is not None:
-            groups.append(_group(members, asked.at(cadence, _rule(members, protocol)), protocol, []))
+            groups.append(_group(members, asked.at(cadence, looks_in_a_row(members, protocol)), protocol, []))
             continue
         by_target: dict[Target, list[Trial]] = {}
         full: list[Trial] = []
@@ -117,7 +117,7 @@ def _one_date_each(trials: list[Trial]) -> None:
             raise BadInput(f"{model} has {len(seen)} publication dates ({said}): correct one, or leave its runs out")
 
 
-def _rule(trials: list[Trial], protocol: int) -> int:
+def looks_in_a_row(trials: list[Trial], protocol: int) -> int:
     """Looks in a row that make a crossing of a level that no run brought: as strict as the runs' own targets.
 
     Where no run had one it is the protocol's default: the first look in protocol 1, a confirmed one since.

@@ -2,11 +2,14 @@
 
 import csv
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.paths import PUBLISHED
 from harness.record.errors import BadInput, HarnessError
 from harness.record.units import macs_to_flops
+
+if TYPE_CHECKING:
+    from harness.measure.bill.count import Bill
 
 STUDY = PUBLISHED / "hernandez2020_table3.csv"
 
@@ -21,24 +24,28 @@ FLAGS = {
 }
 
 
-def row(name: str, *, resolution: int = 224, batch: int = 1) -> dict[str, Any]:
-    """Everything `harness count` knows of one architecture at 1000 classes; MACs are per image unless named `step_`."""
+def counted(name: str, *, resolution: int = 224) -> "Bill":
+    """The bill of an architecture at 1000 classes; raises BadInput where the name is unknown or the side too small."""
     from harness.measure.bill.count import bill
     from harness.measure.config import cards
 
-    card = cards.read_card(name, resolution=resolution)
+    smallest = cards.read_card(name, resolution=resolution)["min_resolution"]
     try:
-        counted = bill(cards.skeleton(name, resolution=resolution), resolution=resolution)
+        return bill(cards.skeleton(name, resolution=resolution), resolution=resolution)
     except HarnessError:
         raise
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__).strip()
-        raise BadInput(
-            f"{name} does not run at {resolution} pixels ({reason}); its smallest is {card['min_resolution']}"
-        ) from error
-    if resolution == 224 and (
-        line := cards.card_remark(card, params=counted.params, forward_macs=counted.forward_macs)
-    ):
+        raise BadInput(f"{name} does not run at {resolution} pixels ({reason}); its smallest is {smallest}") from error
+
+
+def row(name: str, *, resolution: int = 224, batch: int = 1) -> dict[str, Any]:
+    """Everything `harness count` knows of one architecture at 1000 classes; MACs are per image unless named `step_`."""
+    from harness.measure.config import cards
+
+    card = cards.read_card(name, resolution=resolution)
+    bill = counted(name, resolution=resolution)
+    if resolution == 224 and (line := cards.card_remark(card, params=bill.params, forward_macs=bill.forward_macs)):
         print(f"harness: {line}", file=sys.stderr)
     study = study_gmacs().get(name)
     return {
@@ -47,21 +54,21 @@ def row(name: str, *, resolution: int = 224, batch: int = 1) -> dict[str, Any]:
         "published": card["published"],
         "resolution": resolution,
         "classes": 1000,
-        "params": counted.params,
-        "auxiliary_params": counted.auxiliary_params,
-        "forward_macs": counted.forward_macs,
-        "weight_gradient_macs": counted.weight_gradient_macs,
-        "input_gradient_macs": counted.input_gradient_macs,
-        "spent_macs": counted.spent_macs,
-        "spent_per_forward": round(counted.spent_macs / counted.forward_macs, 6),
-        "spent_flops": macs_to_flops(counted.spent_macs),
-        "evaluation_macs": counted.evaluation_macs,
+        "params": bill.params,
+        "auxiliary_params": bill.auxiliary_params,
+        "forward_macs": bill.forward_macs,
+        "weight_gradient_macs": bill.weight_gradient_macs,
+        "input_gradient_macs": bill.input_gradient_macs,
+        "spent_macs": bill.spent_macs,
+        "spent_per_forward": round(bill.spent_macs / bill.forward_macs, 6),
+        "spent_flops": macs_to_flops(bill.spent_macs),
+        "evaluation_macs": bill.evaluation_macs,
         "study_forward_macs": None if study is None else round(study * 10**9),
         "batch": batch,
-        "step_forward_macs": batch * counted.forward_macs,
-        "step_spent_macs": batch * counted.spent_macs,
-        "by_operator": dict(sorted(counted.by_operator.items())),
-        "elementwise_ops": dict(sorted(counted.elementwise_ops.items())),
+        "step_forward_macs": batch * bill.forward_macs,
+        "step_spent_macs": batch * bill.spent_macs,
+        "by_operator": dict(sorted(bill.by_operator.items())),
+        "elementwise_ops": dict(sorted(bill.elementwise_ops.items())),
         "fidelity": card["fidelity"],
     }
 
