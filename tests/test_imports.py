@@ -57,7 +57,7 @@ MAY_IMPORT = {
     },
     "harness.analyse.evidence": {"harness.analyse.foreign", "harness.record", "harness.paths"},
     "harness.analyse.foreign": {"harness.record", "harness.paths"},
-    "harness.analyse.trend": {"harness.analyse.evidence", "harness.record", "harness.paths"},
+    "harness.analyse.trend": {"harness.analyse.evidence", "harness.analyse.foreign", "harness.record", "harness.paths"},
     "harness.analyse.show": {"harness.analyse.evidence", "harness.analyse.trend", "harness.record", "harness.paths"},
     "harness.analyse.page": {
         "harness.analyse.evidence",
