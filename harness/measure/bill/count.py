@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # fvcore scripts a loss function at import, which torch deprecates
     from fvcore.nn import FlopCountAnalysis
 
-from harness.measure.bill import rules
+from harness.measure.bill import operands, plain, rules
 from harness.record.errors import UncountedOperator
 from harness.record.units import FLOPS_PER_MAC
 
@@ -57,27 +57,20 @@ class _Products(TorchFunctionMode):
     It also drops products whose result nothing uses, though they are computed: `results` keeps them in the graph.
     """
 
-    functions = frozenset(
-        getattr(owner, name)
-        for owner, names in (
-            (torch, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d matmul mm bmm addmm"),
-            (torch, "baddbmm einsum mv dot"),
-            (Tensor, "matmul __matmul__ __rmatmul__ mm bmm addmm baddbmm mv dot"),
-            (nn.functional, "linear scaled_dot_product_attention"),
-        )
-        for name in names.split()
-    )
-
     def __init__(self) -> None:
         super().__init__()
         self.results: list[Tensor] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func not in self.functions:
+        if func not in rules.functions:
             return func(*args, **kwargs)
+        if func.__name__.endswith("_") and not func.__name__.endswith("__"):  # in place: the graph follows the tensor
+            out = func(args[0], *(_view(a) for a in args[1:]), **{k: _view(v) for k, v in kwargs.items()})
+            self.results.append(out.detach())
+            return out
         out = func(*(_view(a) for a in args), **{k: _view(v) for k, v in kwargs.items()})
-        self.results.append(out.detach())
+        self.results += [each.detach() for each in (out if isinstance(out, tuple) else (out,))]
         return _view(out)
 
 
@@ -107,11 +100,11 @@ def bill(model: nn.Module, *, resolution: int, channels: int = 3) -> Bill:
         params=sum(parameter.numel() for parameter in model.parameters()) - auxiliary,
         auxiliary_params=auxiliary,
         forward_macs=trained.forward_macs,
-        weight_gradient_macs=sum(trained.lines[rules.WEIGHT].values()),
-        input_gradient_macs=sum(trained.lines[rules.INPUT].values()),
+        weight_gradient_macs=sum(trained.lines[operands.WEIGHT].values()),
+        input_gradient_macs=sum(trained.lines[operands.INPUT].values()),
         evaluation_macs=evaluated.forward_macs,
-        by_operator=trained.lines[rules.FORWARD],
-        elementwise_ops=trained.lines[rules.ELEMENTWISE_LINE],
+        by_operator=trained.lines[operands.FORWARD],
+        elementwise_ops=trained.lines[operands.ELEMENTWISE_LINE],
     )
 
 
@@ -124,7 +117,7 @@ class _Trace:
 
     @property
     def forward_macs(self) -> int:
-        return sum(self.lines[rules.FORWARD].values())
+        return sum(self.lines[operands.FORWARD].values())
 
 
 def _trace(shadow: nn.Module, image: Tensor, *, training: bool) -> _Trace:
@@ -137,8 +130,8 @@ def _trace(shadow: nn.Module, image: Tensor, *, training: bool) -> _Trace:
     hook = shadow.register_forward_hook(lambda _module, _args, out: (out, tuple(products.results)))
     analysis = FlopCountAnalysis(shadow, image)
     analysis.clear_op_handles().unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    analysis.set_op_handle(**dict.fromkeys(rules.FREE), **dict.fromkeys(rules.OPAQUE, rules.refuse))
-    analysis.set_op_handle(**rules.ELEMENTWISE, **rules.products())
+    analysis.set_op_handle(**dict.fromkeys(plain.FREE), **dict.fromkeys(plain.OPAQUE, plain.refuse))
+    analysis.set_op_handle(**plain.ELEMENTWISE, **rules.products())
     gradients = torch.enable_grad() if training else torch.no_grad()
     with torch.random.fork_rng(devices=[]), gradients, products:
         counts: Counter[str] = analysis.by_operator()
@@ -147,7 +140,7 @@ def _trace(shadow: nn.Module, image: Tensor, *, training: bool) -> _Trace:
     if unknown:
         raise UncountedOperator(f"no rule bills {', '.join(unknown)}: add it to harness/measure/bill/rules.py")
     lines: dict[str, dict[str, int]] = {
-        line: {} for line in (rules.FORWARD, rules.WEIGHT, rules.INPUT, rules.ELEMENTWISE_LINE)
+        line: {} for line in (operands.FORWARD, operands.WEIGHT, operands.INPUT, operands.ELEMENTWISE_LINE)
     }
     for key, number in counts.items():
         line, operator = key.split(" ")
@@ -191,6 +184,9 @@ def _shadow(model: nn.Module) -> nn.Module:
         memo[id(parameter)] = nn.Parameter(data, requires_grad=parameter.requires_grad)
     for buffer in model.buffers():
         memo[id(buffer)] = _copied(torch.zeros_like(buffer, device="cpu") if buffer.is_meta else buffer)
+    for module in model.modules():  # torch's older weight_norm keeps a derived weight, which no copy takes
+        derived = [value for value in vars(module).values() if isinstance(value, Tensor) and not value.is_leaf]
+        memo |= {id(value): value.detach() for value in derived}
     return copy.deepcopy(model, memo)
 
 
