@@ -95,7 +95,7 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
         data.start(world_size=world.size)  # before progress, mirror and heartbeat start threads
         if writer is not None:
             stretch = segment(device_name=machine.name, world_size=world.size, threads=torch.get_num_threads())
-            writer.open(config=recorded(config), segment=stretch, overrides=_portable(overrides))
+            writer.open(config=recorded(config), segment=stretch, overrides=portable(overrides))
         training = Training(config, folder, machine, world, data, model, bills, writer, stop)
         cleanup.callback(training.display.close)
         _warn_of_small_batchnorm(training)
@@ -104,7 +104,7 @@ def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[st
         checkpoint.restore(training, begun)
         training.tracker = _tracker(training)
         cleanup.callback(training.tracker.close)
-        outcome, diverged_at_step, remedy = _train(training)
+        outcome, diverged_at_step, remedy = train(training)
         if outcome == "interrupted":
             _leave_interrupted(training)
         elif writer is not None:
@@ -157,7 +157,7 @@ def _claim(folder: Path, world: distributed.World, cleanup: ExitStack) -> tuple[
     return writer, all(distributed.gather_objects(fresh, world))
 
 
-def _train(training: Training) -> tuple[str, int | None, str]:
+def train(training: Training) -> tuple[str, int | None, str]:
     """The outcome, the step at which the loss stopped being a number, and what to do about a failure."""
     writer = training.writer
     try:
@@ -239,7 +239,7 @@ def _check_fits(config: Config, data: ImageData, world_size: int) -> None:
         )
 
 
-def _portable(overrides: list[str]) -> list[str]:
+def portable(overrides: list[str]) -> list[str]:
     """Overrides without the paths and devices of the machine they were given on; of a target file only its name."""
     local = ("out=", "data.root=", "device=", "hydra/", "threads=", "tracking")
     kept = [override for override in overrides if not override.lstrip("+~").startswith(local)]

@@ -151,7 +151,7 @@ def perform(order: Order) -> None:
 
 def _note_weights(path: Path) -> None:
     """At the end of a run, write a digest of weights, momenta, averages and the random state."""
-    inner = run._train
+    inner = run.train
 
     def train_and_note(training: Training) -> Any:
         result = inner(training)
@@ -165,7 +165,7 @@ def _note_weights(path: Path) -> None:
         torch.save(training.model.state_dict(), path.with_suffix(".pt"))
         return result
 
-    run._train = train_and_note
+    run.train = train_and_note
 
 
 def _tensors(node: Any) -> list[torch.Tensor]:

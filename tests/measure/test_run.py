@@ -233,7 +233,7 @@ def test_a_last_batch_of_fewer_images_than_micro_batches_still_trains(tiny_confi
 def test_only_portable_overrides_go_into_the_record() -> None:
     local = ["++data.root=/home/someone/imagenet", "++out=/scratch/someone", "+tracking.entity=lab", "~tracking"]
     kept = ["model=alexnet", "+experiment=debug", "++recipe.lr=0.1"]
-    assert run_module._portable([*local, *kept, "target=/home/someone/own.yaml"]) == [*kept, "target=own.yaml"]
+    assert run_module.portable([*local, *kept, "target=/home/someone/own.yaml"]) == [*kept, "target=own.yaml"]
 
 
 @pytest.mark.parametrize(("finished", "words"), [(False, "begun on other data"), (True, "on other data; set another")])

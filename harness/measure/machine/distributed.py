@@ -7,7 +7,7 @@ import atexit
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -59,7 +59,7 @@ def join(
     Raises BadInput where the others cannot be met, Interrupted where `stop` hears a signal meanwhile, HarnessError
     where an earlier run of this process lost them.
     """
-    world = _find_world(os.environ)
+    world = find_world(os.environ)
     if world.size == 1:
         return world
     from torch import distributed
@@ -69,7 +69,7 @@ def join(
     if _LOST:
         raise HarnessError("the other processes were lost in an earlier run of this sweep; start it again, it resumes")
     if "RANK" not in os.environ:
-        _export_rendezvous(os.environ, world)
+        export_rendezvous(os.environ, world)
     store = rendezvous.meet(world.rank, world.size, wait_seconds, stop)
     backend = "cpu:gloo,cuda:nccl" if device_kind == "cuda" else "gloo"
     limit = timedelta(seconds=collective_seconds)
@@ -186,7 +186,7 @@ def share_buffers(network: "nn.Module", world: World) -> None:
             distributed.broadcast(buffer, 0)
 
 
-def _find_world(environment: Mapping[str, str]) -> World:
+def find_world(environment: Mapping[str, str]) -> World:
     """Read rank, size and local rank from torchrun's variables, else from those of a Slurm step of several tasks.
 
     SLURM_STEP_NUM_TASKS exists only under `srun`; the batch script itself also has SLURM_PROCID and SLURM_NTASKS.
@@ -203,7 +203,7 @@ def _find_world(environment: Mapping[str, str]) -> World:
     return World()
 
 
-def _export_rendezvous(environment: "os._Environ[str]", world: World) -> None:
+def export_rendezvous(environment: MutableMapping[str, str], world: World) -> None:
     """Set what torch's env:// rendezvous reads. MASTER_ADDR and MASTER_PORT set by the user win."""
     first, count = RENDEZVOUS_PORTS
     step = int(environment.get("SLURM_STEP_ID", "0"))

@@ -73,15 +73,18 @@ def start(
 
 
 class JournalTracker(Tracker):
-    """Appends to a journal that a mirror process follows."""
+    """Appends to a journal that a mirror process follows.
+
+    mirror: that process; states: the pipe on which it says what became of it, None once closed.
+    """
 
     def __init__(self, path: Path, options: dict[str, Any]) -> None:
         self.path = path
         self.finish_wait_seconds = float(options["finish_wait_seconds"])
         self._mode = resolve_mode(options["mode"])
         self._file: IO[str] | None = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
-        self._states: int | None
-        self._mirror, self._states = _spawn_mirror(path, self._mode)
+        self.states: int | None
+        self.mirror, self.states = _spawn_mirror(path, self._mode)
 
     def log(self, evaluation: Evaluation, derived: dict[str, float] | None = None) -> None:
         self._append({"images": evaluation.images, "row": {**evaluation_row(evaluation), **(derived or {})}})
@@ -106,9 +109,9 @@ class JournalTracker(Tracker):
 
     def close(self) -> None:
         self._hang_up()
-        if self._states is not None:
-            os.close(self._states)
-        self._states = None
+        if self.states is not None:
+            os.close(self.states)
+        self.states = None
 
     def _append(self, line: dict[str, Any]) -> None:
         if self._file is None:
@@ -123,8 +126,8 @@ class JournalTracker(Tracker):
         if self._file is not None:
             self._file.close()
         self._file = None
-        if self._mirror.stdin is not None:
-            self._mirror.stdin.close()
+        if self.mirror.stdin is not None:
+            self.mirror.stdin.close()
 
     def _wait(self) -> str:
         """The mirror's last state: "starting", "offline", "online" or a reason of failure.
@@ -132,14 +135,14 @@ class JournalTracker(Tracker):
         A mirror that has a connection, or needs none, gets `finish_wait_seconds` to say that it is done, because a
         cluster kills it with the job. One that is still looking for its server is left alone: it ends by itself.
         """
-        assert self._states is not None
+        assert self.states is not None
         deadline = time.monotonic() + self.finish_wait_seconds
         state, text = "offline" if self._mode == "offline" else "starting", b""
         while True:
             patience = deadline - time.monotonic() if _is_moving(state) else 0.0
-            if not select.select([self._states], [], [], max(0.0, patience))[0]:
+            if not select.select([self.states], [], [], max(0.0, patience))[0]:
                 return "still uploading" if state == "online" else state
-            chunk = os.read(self._states, 65536)
+            chunk = os.read(self.states, 65536)
             if not chunk:
                 return state if state.startswith("failed") else f"the mirror ended early, see {self.path.stem}.log"
             text += chunk

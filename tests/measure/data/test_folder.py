@@ -47,7 +47,7 @@ def test_imagenets_setting_is_resize_256_crop_224() -> None:
 
 
 def _need(decoder: str) -> None:
-    if decoder != "pillow" and decode._load(decoder) is None:
+    if decoder != "pillow" and decode.fast_decoder(decoder) is None:
         pytest.skip(f"{decoder} has no JPEG decoder that loads here")
 
 
@@ -405,7 +405,7 @@ def test_an_unknown_decoder_is_refused(own_tree: Path) -> None:
 
 def test_auto_prefers_torchcodec_then_torchvision_then_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     available = {"torchcodec", "torchvision"}
-    monkeypatch.setattr(decode, "_load", lambda name: (lambda data: data) if name in available else None)
+    monkeypatch.setattr(decode, "fast_decoder", lambda name: (lambda data: data) if name in available else None)
     assert decode.choose("auto") == "torchcodec"
     available.remove("torchcodec")
     assert decode.choose("auto") == "torchvision"

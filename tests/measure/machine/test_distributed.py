@@ -1,10 +1,21 @@
 """Finding one's rank, and the collectives on gloo."""
 
+import os
+from pathlib import Path
+
 import pytest
 from torch import multiprocessing
 
-from harness.measure.machine import distributed
-from harness.measure.machine.distributed import World, _find_world, any_true, gather_objects, join, lose, sum_integers
+from harness.measure.machine.distributed import (
+    World,
+    any_true,
+    export_rendezvous,
+    find_world,
+    gather_objects,
+    join,
+    lose,
+    sum_integers,
+)
 from harness.record.errors import BadInput
 
 STEP = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "40017"}
@@ -33,30 +44,41 @@ def test_alone_nothing_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_ranks_come_from_torchrun_or_srun(environment: dict[str, str], world: World) -> None:
-    assert _find_world(environment) == world
+    assert find_world(environment) == world
 
 
 def test_half_an_environment_is_bad_input() -> None:
     with pytest.raises(BadInput, match="start it with srun or torchrun"):
-        _find_world({"SLURM_STEP_NUM_TASKS": "2"})
+        find_world({"SLURM_STEP_NUM_TASKS": "2"})
 
 
-def test_the_rendezvous_of_a_step_on_one_node_needs_no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rendezvous_of_a_step_on_one_node_needs_no_names() -> None:
     environment = {**STEP, "SLURM_STEP_NUM_NODES": "1"}
-    distributed._export_rendezvous(environment, World(3, 4, 1))  # type: ignore[arg-type]
+    export_rendezvous(environment, World(3, 4, 1))
     assert environment["MASTER_ADDR"] == "127.0.0.1"
     assert environment["MASTER_PORT"] == str(15_000 + 40_017 % 20_000)
     second = {**STEP, "SLURM_STEP_NUM_NODES": "1", "SLURM_STEP_ID": "1"}
-    distributed._export_rendezvous(second, World(3, 4, 1))  # type: ignore[arg-type]
+    export_rendezvous(second, World(3, 4, 1))
     assert second["MASTER_PORT"] != environment["MASTER_PORT"]  # two steps of one job do not meet
     assert (environment["RANK"], environment["WORLD_SIZE"]) == ("3", "4")
 
 
-def test_the_rendezvous_of_several_nodes_is_an_address_not_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = {"hostnames": "n1\nn2\n", "node": "NodeName=n1 Arch=x86_64 NodeAddr=10.0.0.7 NodeHostName=n1\n"}
-    monkeypatch.setattr(distributed, "_scontrol", lambda *words: answers[words[-2]])
+def test_the_rendezvous_of_several_nodes_is_an_address_not_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        "  'show hostnames n[1-2]') echo n1; echo n2;;\n"
+        "  '-o show node n1') echo NodeName=n1 Arch=x86_64 NodeAddr=10.0.0.7 NodeHostName=n1;;\n"
+        "  *) exit 1;;\n"
+        "esac\n"
+    )
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     environment = {**STEP, "SLURM_STEP_NUM_NODES": "2", "SLURM_STEP_NODELIST": "n[1-2]"}
-    distributed._export_rendezvous(environment, World(3, 4, 1))  # type: ignore[arg-type]
+    export_rendezvous(environment, World(3, 4, 1))
     assert environment["MASTER_ADDR"] == "10.0.0.7"
 
 

@@ -64,13 +64,14 @@ def main() -> None:
         seal(folder, summary(last))
         tracker.finish(summary(last), folder)
     spent += time.perf_counter()
-    mirror = getattr(tracker, "_mirror", None)
+    mirror, states = (tracker.mirror, tracker.states) if isinstance(tracker, tracking.JournalTracker) else (None, None)
     print(json.dumps({"mirror": mirror.pid if mirror else None, "tracker_seconds": spent}), flush=True)
     if ending == "vanish_with_mirror":
         assert mirror is not None
+        assert states is not None
         told = b""
         while told.count(b"\n") < 2:  # "offline" once chosen, and again once its file is open
-            told += os.read(tracker._states, 100)
+            told += os.read(states, 100)
         os.killpg(mirror.pid, signal.SIGKILL)
     if ending.startswith("vanish"):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -33,12 +33,12 @@ def choose(wanted: str) -> str:
     if wanted not in ("auto", *DECODERS):
         raise BadInput(f"data.decoder={wanted}: choose one of auto, {', '.join(DECODERS)}")
     if wanted != "auto":
-        if wanted != "pillow" and _load(wanted) is None:
+        if wanted != "pillow" and fast_decoder(wanted) is None:
             raise BadInput(
                 f"data.decoder={wanted}: {wanted}'s JPEG decoder cannot be loaded here: use data.decoder=auto"
             )
         return wanted
-    return next((name for name in DECODERS[:2] if _load(name) is not None), "pillow")
+    return next((name for name in DECODERS[:2] if fast_decoder(name) is not None), "pillow")
 
 
 def described(name: str) -> str:
@@ -54,7 +54,7 @@ class Decoder:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        fast = None if name == "pillow" else _load(name)
+        fast = None if name == "pillow" else fast_decoder(name)
         if name != "pillow" and fast is None:
             raise BadInput(f"the decoder {name} cannot be loaded here: use data.decoder=auto")
         self._fast = fast
@@ -102,7 +102,7 @@ def as_tensor(encoded: bytes) -> Tensor:
         return torch.frombuffer(encoded, dtype=torch.uint8)
 
 
-def _load(name: str) -> FastDecoder | None:
+def fast_decoder(name: str) -> FastDecoder | None:
     """The library's function: encoded uint8 (n,) -> uint8 (3, height, width), channels last in memory."""
     try:
         if name == "torchcodec":
