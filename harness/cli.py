@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from harness.measure.machine.output import is_lasting
 from harness.record.errors import EXIT_INTERRUPTED, HarnessError
+from harness.verbs.words import more_overrides
 
 
 class Verb(NamedTuple):
@@ -80,6 +81,7 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
             description=f"{text[0].upper()}{text[1:]}.",
             epilog=f"example: {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # --seed=3 is the word seed=3, never the option --seeds
         )
         if verb in (name, None):
             importlib.import_module(module).add_arguments(sub)
@@ -93,11 +95,11 @@ def main(arguments: list[str] | None = None) -> int:
     verb = next((word for word in arguments if not word.startswith("-")), "")
     parser = build_parser(verb)
     args, rest = parser.parse_known_args(arguments)
-    if rest and (not hasattr(args, "overrides") or any(word.startswith("-") for word in rest)):
+    if rest and not hasattr(args, "overrides"):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if rest:
-        args.overrides += rest  # argparse takes positionals in one stretch; people write them around the options
     try:
+        if rest:  # argparse takes positionals in one stretch; people write them around the options
+            args.overrides += more_overrides(rest)
         return int(importlib.import_module(VERBS[args.verb].module).main(args))
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)

@@ -37,7 +37,6 @@ def train(*overrides: str) -> "Result":
     A run that has finished already is not run again. Raises BadInput before anything is written.
     """
     from harness.measure.config.compose import compose
-    from harness.measure.machine.signals import StopFlag
     from harness.measure.run import run
 
-    return run(compose(list(overrides)), overrides=list(overrides), stop=StopFlag())
+    return run(compose(list(overrides)), overrides=overrides)

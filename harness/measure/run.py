@@ -1,7 +1,7 @@
 """One measured run, every stage in order: from a config to a sealed run folder."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from harness.measure.config.compose import as_recorded, recorded, run_folder, ru
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
 from harness.measure.config.validate import remarks
+from harness.measure.config.words import unquoted
 from harness.measure.data.keyed import keyed_seed
 from harness.measure.data.protocol import ImageData, steps_per_epoch
 from harness.measure.data.sources import build
@@ -57,12 +58,22 @@ class Result:
         return _EXIT_CODES[self.outcome]
 
 
-def run(config: Config, *, overrides: list[str], stop: StopFlag, search: dict[str, int] | None = None) -> Result:
+def run(
+    config: Config,
+    *,
+    overrides: Sequence[str] = (),
+    stop: StopFlag | None = None,
+    search: dict[str, int] | None = None,
+) -> Result:
     """Train `config` until its target or the end of its budget and leave a record.
 
-    `search` is the success rule of the search that this run belongs to, if any: it marks the record.
-    Raises BadInput before anything is written, HarnessError when the disk fails (the run resumes).
+    `stop` hears the signals that end it; without one (a notebook, a thread) the run takes them for itself where it can,
+    and gives them back. `search` is the success rule of the search that this run belongs to, if any: it marks the
+    record. Raises BadInput before anything is written, HarnessError when the disk fails (the run resumes).
     """
+    if stop is None:
+        with StopFlag() as own:
+            return run(config, overrides=overrides, stop=own, search=search)
     config = resolve(config)
     folder = run_folder(config)
     world = distributed.join(
@@ -239,14 +250,18 @@ def _check_fits(config: Config, data: ImageData, world_size: int) -> None:
         )
 
 
-def portable(overrides: list[str]) -> list[str]:
+def portable(overrides: Sequence[str]) -> list[str]:
     """Overrides without the paths and devices of the machine they were given on; of a target file only its name."""
     local = ("out=", "data.root=", "device=", "hydra/", "threads=", "tracking")
     kept = [override for override in overrides if not override.lstrip("+~").startswith(local)]
     return [
-        f"target={Path(override).name}" if override.lstrip("+").startswith("target=") and "/" in override else override
+        _named(override) if override.lstrip("+").startswith("target=") and "/" in override else override
         for override in kept
     ]
+
+
+def _named(override: str) -> str:
+    return f"target={Path(unquoted(override.partition('=')[2])).name}"
 
 
 def _tracker(training: Training) -> Tracker:

@@ -33,6 +33,8 @@ def main(args: argparse.Namespace) -> int:
     from harness.measure.sweep.bisection import Rule
     from harness.measure.sweep.search import search
 
+    if any(word.lstrip("+").startswith("hydra") for word in args.overrides):
+        raise BadInput("a search runs here, one run after the other: Hydra's own words have no effect on it")
     rule = Rule(args.seeds, args.seeds // 2 + 1 if args.needed is None else args.needed)
     config = compose(args.overrides)
     compose([*args.overrides, f"budget.epochs={args.min_epochs}"])  # the shortest plan must be a valid one too

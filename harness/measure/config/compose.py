@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config, RecipeConfig
 from harness.measure.config.validate import validate
+from harness.measure.config.words import as_typed, at_home, parsed, unquoted
 from harness.paths import CONF
 from harness.record.errors import BadInput
 from harness.record.protocol import PROTOCOL_VERSION, digest
@@ -36,7 +37,9 @@ def compose(overrides: list[str]) -> Config:
 
     Beside Hydra's grammar, `target=path/to/file.yaml` takes a level written by `harness target`.
     """
-    overrides, target_file = take_target_file(overrides)
+    overrides, target_file = take_target_file(as_typed(overrides))
+    for word in overrides:
+        parsed(word)  # one that is not Hydra's ends here, with how to quote it
     node = compose_node(overrides)
     try:
         raw = OmegaConf.to_container(node, resolve=True)
@@ -50,6 +53,8 @@ def compose(overrides: list[str]) -> Config:
     except OmegaConfBaseException as error:
         raise BadInput(_explain(error, overrides)) from error
     assert isinstance(config, Config)
+    config.out, config.tracking.dir = at_home(config.out), at_home(config.tracking.dir)
+    config.data.root = None if config.data.root is None else at_home(config.data.root)
     if isinstance(config.data.classes, list):  # their order says nothing: equal choices are one run
         config.data.classes = sorted(str(name) if isinstance(name, int) else name for name in config.data.classes)
     validate(config)
@@ -87,8 +92,9 @@ def take_target_file(overrides: list[str]) -> tuple[list[str], Path | None]:
     found: Path | None = None
     for override in overrides:
         key, _, value = override.partition("=")
+        value = unquoted(value) if key == "target" else value
         if key == "target" and value.endswith((".yaml", ".yml")):
-            found = Path(value)
+            found = Path(at_home(value))
             kept.append("target=none")
         else:
             kept.append(override)
@@ -128,6 +134,8 @@ def _explain(error: Exception, overrides: list[str]) -> str:
     if found := re.search(r"Could not find '(\w[\w/]*)/([^']+)'", text):
         group, name = found.groups()
         return f"{group}={name}: no such {group.split('/')[-1]}{nearest(name, options(group))}"
+    if found := re.search(r"(?:Sweep parameters|Ambiguous value for argument) '([^']+)'", text):
+        return f"{found[1]}: several values, and one is asked for; `harness train -m` sweeps over them"
     if found := re.search(r"Could not override '([^']+)'", text):
         return f"{found[1]}: no such config key{nearest(found[1], _all_keys())}"
     if found := re.search(r"Key '([^']+)' not in '(\w+)'", text) or re.search(r"Key '([^']+)' is not in struct", text):

@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
+from harness.measure.config.words import PATHS
 from harness.models import ZOO
 from harness.record.checked import path_name, published_date, seed_number
 from harness.record.errors import BadInput
@@ -87,6 +88,9 @@ def validate(config: Config) -> None:
     for name in POSITIVE_OR_NONE:
         if (value := _get(config, name)) is not None and not value > 0:
             raise BadInput(f"{name}={value}: it must be above 0, or null for no limit")
+    for name in PATHS:
+        if _get(config, name) == "":
+            raise BadInput(f"{name}= is empty: give a folder, or leave the word out")
     seed_number(config.seed, "seed")
     if path_name(config.data.name, "data.name") != config.data.name:
         raise BadInput(f"data.name={config.data.name}: it names a folder, so it has no slash")

@@ -49,6 +49,12 @@ class StopFlag:
                 self._before[number] = signal.signal(number, self._notice)
         return self
 
+    def __enter__(self) -> "StopFlag":
+        return self.install()
+
+    def __exit__(self, *_: object) -> None:
+        self.restore()
+
     def restore(self) -> None:
         """Give the signals back to whoever had them."""
         for number, handler in self._before.items():

@@ -1,54 +1,86 @@
 """The words of the command line -> the runs they name, each composed once, and where they are to run."""
 
 import itertools
+import sys
+from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Glob, Transformer
 from omegaconf import DictConfig
 
-from harness.measure.config.compose import compose, compose_node, take_target_file
+from harness.measure.config.compose import compose, compose_node, nearest, options, run_folder, take_target_file
+from harness.measure.config.words import PATHS, as_typed, parsed, quoted, refuse_without_effect
 from harness.measure.sweep.job import Job
 from harness.record.errors import BadInput
 
 
 def jobs_of(overrides: list[str], *, multirun: bool) -> tuple[list[Job], DictConfig]:
-    """Every run that was asked for, all composed before the first starts, and the launcher's config node.
+    """Every run that was asked for, once, all composed before the first starts, and the launcher's config node.
 
-    Raises BadInput for a word that is not Hydra's, a config that is none, a sweep without -m.
+    Raises BadInput for a word that is not Hydra's or has no effect here, a config that is none, a sweep without -m.
     """
     words, launcher = words_of(overrides, multirun=multirun)
-    return [Job(job, compose(job)) for job in words], launcher
+    jobs: dict[Path, Job] = {}
+    for job in words:
+        config = compose(job)
+        jobs.setdefault(run_folder(config), Job(job, config))
+    if twice := len(words) - len(jobs):
+        print(f"harness: {twice} of {len(words)} runs are named twice; each is done once", file=sys.stderr)
+    return list(jobs.values()), launcher
 
 
 def words_of(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], DictConfig]:
     """The overrides of every run, not yet composed, and the launcher's config node."""
-    parsed = _parse(overrides)
-    fixed = [text for override, text in zip(parsed, overrides, strict=True) if not override.is_sweep_override()]
-    hydra = compose_node(take_target_file(fixed)[0], with_hydra=True).hydra
-    swept: dict[str, Any] = hydra.sweeper.get("params") or {}  # of an experiment, e.g. +experiment=remeasure
-    if not multirun and swept:
-        raise BadInput(f"this experiment is a sweep over {', '.join(swept)}: add -m")
-    named = {override.get_key_element() for override in parsed}
-    sweep = [f"{key}={values}" for key, values in swept.items() if key not in named]
-    words = [*overrides, *sweep]
-    jobs = expand(words) if multirun else [words]
-    return [[word for word in job if not word.lstrip("+~").startswith("hydra")] for job in jobs], hydra.launcher
+    words = as_typed(overrides)
+    refuse_without_effect(words)
+    asked = [parsed(word) for word in words]
+    for override, word in zip(asked, words, strict=True):
+        if override.is_sweep_override() and (not multirun or override.key_or_group == "hydra/launcher"):
+            raise BadInput(several(word))
+    named = {override.key_or_group for override in asked}
+    jobs: list[list[str]] = []
+    launchers = []
+    for chosen in expand([word for word in words if _is_experiment(word)]):
+        left = iter(chosen)
+        mine = [next(left) if _is_experiment(word) else word for word in words]
+        fixed = [word for word in mine if not parsed(word).is_sweep_override()]
+        hydra = compose_node(take_target_file(fixed)[0], with_hydra=True).hydra
+        launchers.append(hydra.launcher)
+        swept: dict[str, Any] = hydra.sweeper.get("params") or {}  # of an experiment, e.g. +experiment=remeasure
+        if not multirun and swept:
+            raise BadInput(f"this experiment is a sweep over {', '.join(swept)}: add -m")
+        jobs += expand([*mine, *(f"{key}={values}" for key, values in swept.items() if key not in named)])
+    return [[word for word in job if not word.lstrip("+~").startswith("hydra")] for job in jobs], launchers[0]
+
+
+def several(word: str) -> str:
+    """What to say of a sweep where one run, or one place to run at, is asked for."""
+    key, _, value = word.partition("=")
+    if key.lstrip("+") == "hydra/launcher":
+        return f"{word}: a sweep runs in one place; give one launcher"
+    return f"{word}: several values are a sweep: add -m. A value that holds a comma is quoted: \"{key}='{value}'\""
 
 
 def expand(overrides: list[str]) -> list[list[str]]:
     """Every combination of comma-separated values, the last one varying fastest."""
-    choices = [
-        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-        if override.is_sweep_override()
-        else [text]
-        for override, text in zip(_parse(overrides), overrides, strict=True)
-    ]
-    return [list(job) for job in itertools.product(*choices)]
+    return [list(job) for job in itertools.product(*map(_choices, overrides))]
 
 
-def _parse(overrides: list[str]) -> list[Any]:
-    try:
-        return list(OverridesParser.create().parse_overrides(overrides))
-    except HydraException as error:
-        raise BadInput(str(error).splitlines()[0]) from error
+def _choices(word: str) -> list[str]:
+    override = parsed(word)
+    if not override.is_sweep_override():
+        return [word]
+    key, value = override.get_key_element(), override.value()
+    if override.key_or_group in PATHS:  # Hydra's own text of a value escapes what a path holds
+        texts = [str(getattr(one, "text", one)) for one in override.sweep_iterator(Transformer.identity)]
+        return [f"{key}={quoted(text)}" for text in texts]
+    if not isinstance(value, Glob):
+        return [f"{key}={one}" for one in override.sweep_string_iterator()]
+    names = options(override.key_or_group)
+    if not (found := value.filter(names)):
+        raise BadInput(f"{word}: no such {override.key_or_group}{nearest(''.join(value.include), names)}")
+    return [f"{key}={name}" for name in found]
+
+
+def _is_experiment(word: str) -> bool:
+    return word.lstrip("+").startswith("experiment=")

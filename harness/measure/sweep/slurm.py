@@ -6,6 +6,7 @@ run's own affair (`harness.measure.machine.signals`): the first thing an element
 
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ class SlurmConfig:
     account: str | None
     qos: str | None
     constraint: str | None
-    minutes: int | None
+    minutes: Any  # minutes, or what sbatch --time takes; see time_limit
     gpus_per_node: int
     tasks: int | None
     parallel: int
@@ -134,7 +135,7 @@ def parameters(resources: ResourcesConfig, slurm: SlurmConfig) -> dict[str, Any]
         "gpus_per_node": resources.gpus // nodes or None,
         "cpus_per_task": resources.cpus_per_gpu,
         "mem": f"{math.ceil(resources.memory_gb / nodes)}GB",
-        "time": slurm.minutes or resources.minutes,
+        "time": resources.minutes if slurm.minutes is None else time_limit(slurm.minutes),
         "signal_delay_s": slurm.signal_seconds,
         "array_parallelism": slurm.parallel,
         "setup": list(slurm.setup) or None,
@@ -144,6 +145,30 @@ def parameters(resources: ResourcesConfig, slurm: SlurmConfig) -> dict[str, Any]
     }
     site = {name: getattr(slurm, name) for name in ("partition", "account", "qos", "constraint")}
     return {name: value for name, value in {**wanted, **site}.items() if value is not None} | {"wckey": None}
+
+
+_TIME = re.compile(
+    r"(?:(?P<days>\d+)-(?P<hours>\d+)(?::(?P<minutes>\d+))?(?::(?P<seconds>\d+))?|(?P<plain>\d+(?::\d+){0,2}))"
+)
+
+
+def time_limit(text: object) -> int:
+    """Minutes, rounded up, of a time limit as sbatch reads it: 90, 90:00, 24:00:00, 1-0, 1-00:00 or 1-00:00:00.
+
+    Raises BadInput for anything else.
+    """
+    found = _TIME.fullmatch(str(text))
+    if isinstance(text, bool) or found is None:
+        raise BadInput(f"hydra.launcher.minutes={text}: give minutes, or as sbatch does 24:00:00 or 1-00:00:00")
+    if found["plain"] is None:
+        days, hours, minutes, seconds = (int(found[name] or 0) for name in ("days", "hours", "minutes", "seconds"))
+    else:
+        parts = [int(part) for part in found["plain"].split(":")]
+        days, (hours, minutes, seconds) = 0, (parts if len(parts) == 3 else [0, *parts, 0][:3])
+    whole = math.ceil(((days * 24 + hours) * 60 + minutes) + seconds / 60)
+    if whole == 0:
+        raise BadInput(f"hydra.launcher.minutes={text}: it must be above 0, or null for the card's own")
+    return whole
 
 
 def element(job: list[str]) -> None:
