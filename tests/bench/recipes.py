@@ -1,9 +1,15 @@
-"""Do the recipes train? Every card under every recipe, a hundred steps on Fashion-MNIST at 64 pixels.
+"""Do the recipes train? Every card under every recipe on Fashion-MNIST at 64 pixels, until it has learned something.
 
 The whole run is the harness's own; only the size is scaled down, by one rule: batch 16; the learning rate falls with
-the batch, linearly (sgd, nesterov, rmsprop) or by its square root (adamw); warm-up and drops keep their share of the
-plan; phases of other resolutions are left out. A row is kept as soon as it is known and not run again, so that the
-suite can be stopped at any time. Losses are not timings: a loaded machine gives the same.
+the batch, linearly, but by its square root for adamw and for networks without normalisation; warm-up and drops keep
+their share of the plan; phases of other resolutions are left out. A row ends as soon as two looks in a row are at twice
+chance, and at the latest after the plan. A row is kept as soon as it is known and not run again, so that the suite can
+be stopped at any time. Losses are not timings: a loaded machine gives the same.
+
+Why so long a plan, and why the root: without normalisation the outputs of a fresh network hardly depend on the image,
+and the loss stands still for a number of steps that grows as the rate falls: thousands under linear scaling. The root
+is what theory suggests, says AlexNet's author (Krizhevsky 2014, arXiv 1404.5997). And a BatchNorm of momentum 0.01,
+as TensorFlow's papers have it, follows over some hundreds of steps, before which an evaluation says nothing.
 """
 
 import json
@@ -15,6 +21,7 @@ from typing import Any
 
 import torch
 from harness.models import ZOO
+from torch import nn
 
 from harness.measure.config import cards
 from harness.measure.config.compose import compose
@@ -27,29 +34,43 @@ from harness.record.provenance import source_commit
 
 OUT = ROOT / "results" / "recipes"
 RECIPES = ("era", "modern", "anytime", "paper2020", "small")
-BATCH, EPOCHS, IMAGES_PER_CLASS = 16, 2, 80
+BATCH, EPOCHS, IMAGES_PER_CLASS = 16, 40, 80
 EARLY = 10  # steps in which the largest relative change of a weight is looked for
-CHANCE_LOSS, CHANCE = math.log(10), 0.1
+CHANCE = 0.1
+LEARNED = 2 * CHANCE
 
 
 def overrides(model: str, recipe: str) -> list[str]:
     """The run of a row, scaled down from the recipe by the rule above."""
-    words = [f"model={model}", "data=fashion_mnist", "target=none", f"recipe={recipe}"]
+    words = [
+        f"model={model}",
+        "data=fashion_mnist",
+        "target.metric=top1",
+        f"target.value={LEARNED}",
+        f"recipe={recipe}",
+    ]
     full = compose(words).recipe
     share, shorter = BATCH / full.batch_size, EPOCHS / full.epochs
+    root = full.optimizer == "adamw" or not normalised(model)
     return [
         *words,
         f"data.images_per_class={IMAGES_PER_CLASS}",
         "data.evaluation_images_per_class=20",
         f"recipe.batch_size={BATCH}",
         "recipe.accumulation_steps=1",
-        f"recipe.lr={full.lr * (math.sqrt(share) if full.optimizer == 'adamw' else share):.6g}",
+        f"recipe.lr={full.lr * (math.sqrt(share) if root else share):.6g}",
         f"recipe.warmup_epochs={full.warmup_epochs * shorter:.4g}",
         f"recipe.schedule_every_epochs={max(1, round(full.schedule_every_epochs * shorter))}",
         "recipe.resolution_schedule=[]",
         f"budget.epochs={EPOCHS}",
         *("device=cpu", "threads=1", "precision=fp32", "checkpoint_at_evaluations=false", "checkpoint_minutes=1000"),
     ]
+
+
+def normalised(model: str) -> bool:
+    """Whether a network has normalisation layers (local response normalisation is none: it centres nothing)."""
+    norms = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+    return any(isinstance(module, norms) for module in cards.skeleton(model, resolution=64).modules())
 
 
 def rows() -> Iterator[tuple[str, str]]:
@@ -98,13 +119,7 @@ def measure(model: str, recipe: str) -> dict[str, Any]:
         "diverged": done.outcome == "diverged",
         "overrides": words,
     }
-    return row | {"learns": learns(row)}
-
-
-def learns(row: dict[str, Any]) -> bool:
-    """At least twice chance on images it has not seen, by the weights or their average, or a loss well below chance."""
-    best = max(row["top1"] or 0.0, row["live_top1"] or 0.0)
-    return not row["diverged"] and (best >= 2 * CHANCE or row["end_loss"] < 0.8 * CHANCE_LOSS)
+    return row | {"learns": done.outcome == "reached"}
 
 
 def run(out: Path = OUT) -> None:
@@ -132,17 +147,18 @@ def table(known: dict[tuple[str, str], dict[str, Any]]) -> str:
     lines = [
         "# Do the recipes train?",
         "",
-        f"Every card under its recipes on Fashion-MNIST at 64 pixels: {10 * IMAGES_PER_CLASS} images, batch {BATCH}, "
-        f"{EPOCHS} planned epochs, {EPOCHS * 10 * IMAGES_PER_CLASS // BATCH} steps, seed 0, n = 1. The learning rate "
-        "is the recipe's, scaled with the batch: linearly, for adamw by the square root; warm-up and drops keep their "
-        "share of the plan. Chance is a loss of 2.303 and 10 %. *change*: the largest relative change of a weight "
-        "tensor in one of the first ten steps. *learns*: 20 % on unseen images, or a loss under 1.84. So few steps "
-        "show that a recipe does not diverge and that a network begins to learn, not how well it ends; a network "
-        "without normalisation needs some 500 steps before it moves at all. Generated: "
-        "`python -m tests.bench recipes`, which goes on where it stopped.",
+        f"Every card under its recipes on Fashion-MNIST at 64 pixels: {10 * IMAGES_PER_CLASS} images, batch "
+        f"{BATCH}, {EPOCHS} planned epochs of {10 * IMAGES_PER_CLASS // BATCH} steps, seed 0, n = 1. A row ends "
+        "once two looks in a row (one an epoch, 200 unseen images, the weights that the recipe judges) are at "
+        f"{LEARNED:.0%}, twice chance: then it *learns*. The learning rate is the recipe's, scaled with the batch: "
+        "linearly, but by the square root for adamw and for networks without normalisation, which would stand "
+        "still at the start for thousands of steps; warm-up and drops keep their share of the plan. *change*: the "
+        "largest relative change of a weight tensor in one of the first ten steps. It shows that a recipe does "
+        "not diverge and that a network begins to learn, and after how many steps, not how well it ends. "
+        "Generated: `python -m tests.bench recipes`, which goes on where it stopped.",
         "",
-        "| model | recipe | optimiser | lr | loss, start | loss, end | top-1 | live | change | diverged | learns |",
-        "|---|---|---|--:|--:|--:|--:|--:|--:|---|---|",
+        "| model | recipe | optimiser | lr | steps | loss, start | end | top-1 | live | change | diverged | learns |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|---|---|",
     ]
     for key in rows():
         if (r := known.get(key)) is None:
@@ -150,7 +166,7 @@ def table(known: dict[tuple[str, str], dict[str, Any]]) -> str:
         top1, live = (("-" if v is None else f"{v:.1%}") for v in (r["top1"], r["live_top1"]))
         said = ("yes" if r["diverged"] else "no", "yes" if r["learns"] else "NO")
         lines.append(
-            f"| {r['model']} | {r['recipe']} | {r['optimizer']} | {r['lr']:g} | {r['start_loss']:.3f} "
+            f"| {r['model']} | {r['recipe']} | {r['optimizer']} | {r['lr']:g} | {r['steps']} | {r['start_loss']:.3f} "
             f"| {r['end_loss']:.3f} | {top1} | {live} | {r['largest_change']:.4f} | {said[0]} | {said[1]} |"
         )
     missing = [f"{model} {recipe}" for model, recipe in rows() if (model, recipe) not in known]

@@ -167,3 +167,9 @@ def test_own_networks_learn_from_their_first_step(name: str) -> None:
                 parameter.sub_(parameter.grad * (1e-2 / norm))  # a drop of 0.01 to first order
         after = nn.functional.cross_entropy(network(images), labels)
     assert after < loss
+
+
+def test_running_statistics_of_mnasnet_follow_within_some_hundred_steps() -> None:
+    """torchvision's momentum leaves them near their start for thousands: every early evaluation was at chance."""
+    momenta = {m.momentum for m in build("mnasnet1_0", resolution=64).modules() if isinstance(m, nn.BatchNorm2d)}
+    assert momenta == {0.01}
