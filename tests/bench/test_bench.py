@@ -10,6 +10,7 @@ import torch
 
 from harness import models
 from harness.measure.data.loader import decode
+from harness.measure.data.store.manifest import open_manifest
 from tests.bench import core, gpu, gpu_feed, images, loop
 
 
@@ -41,6 +42,14 @@ def test_the_generated_photographs_are_like_imagenets() -> None:
         assert tuple(image.shape[:2]) == images.SIZES[seed]
         assert not by_pillow
     assert files[0] == images.encode(0)
+
+
+def test_the_tars_that_are_timed_hold_the_trees_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tree = images.make_tree(tmp_path / "tree", train_images=6, evaluation_images=4, classes=2)
+    tars = open_manifest(images.as_official_tars(tree, tmp_path / "tars"))
+    assert tars.kind == "ILSVRC 2012's official tars"
+    assert tars.fingerprint == open_manifest(tree).fingerprint
 
 
 @pytest.mark.parametrize("method", ["bare loop", "harness, everything on"])

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -266,17 +267,41 @@ def test_a_shard_of_the_right_size_and_wrong_bytes_is_noticed_at_opening(
         load(out, "prepared", pixels="jpeg64")
 
 
-def test_no_shared_memory(own_tree: Path, tmp_path: Path) -> None:
-    """/dev/shm read-only, in a mount namespace of its own."""
-    words = (
-        f"prepare data=imagenet data.root={own_tree} --out {tmp_path / 'out'} --short-side 64 data.resolution={SIDE}"
-    )
-    script = f"mount -t tmpfs -o ro none /dev/shm && exec {sys.executable} -m harness {words} --workers 1"
-    if subprocess.run(
-        ["unshare", "-m", "sh", "-c", "mount -t tmpfs -o ro none /dev/shm"], capture_output=True
-    ).returncode:
-        pytest.skip("needs a mount namespace")
-    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
+SHARED_MEMORY = {"read-only": "ro", "no file more": "nr_inodes=1"}
+"""/dev/shm as containers and full machines have it: options of a tmpfs that is mounted there."""
+
+
+def without_shared_memory(how: str, words: list[str]) -> subprocess.CompletedProcess[str]:
+    """A verb in a mount namespace of its own, where /dev/shm takes nothing."""
+    mount = f"mount -t tmpfs -o {SHARED_MEMORY[how]} none /dev/shm"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("needs a mount namespace (root, or CAP_SYS_ADMIN)")
+    command = shlex.join([sys.executable, "-m", "harness", *words])
+    return subprocess.run(["unshare", "-m", "sh", "-c", f"{mount} && exec {command}"], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("how", SHARED_MEMORY)
+def test_prepare_without_shared_memory_says_so_in_one_line(own_tree: Path, tmp_path: Path, how: str) -> None:
+    words = ["prepare", "data=imagenet", f"data.root={own_tree}", f"--out={tmp_path / 'out'}", "--short-side=64"]
+    done = without_shared_memory(how, [*words, f"data.resolution={SIDE}", "--workers=1"])
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "/dev/shm must be writable" in done.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "out" / store.HEADER).exists()
+
+
+@pytest.mark.parametrize("how", SHARED_MEMORY)
+def test_train_without_shared_memory_says_so_in_one_line_and_needs_none_without_workers(
+    own_tree: Path, tmp_path: Path, how: str
+) -> None:
+    words = ["train", "data=imagenet", f"data.root={own_tree}", "model=shufflenet_v2_x1_0", "recipe=small"]
+    words += ["recipe.batch_size=4", "budget.epochs=1", "evaluations_per_epoch=1", "target=none", "device=cpu"]
+    words += ["threads=1", f"data.resolution={SIDE}", f"out={tmp_path / 'runs'}"]
+    done = without_shared_memory(how, [*words, "data.workers=1"])
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "a /dev/shm that can be written; correct that, or pass data.workers=0" in last
+    assert not list((tmp_path / "runs").rglob("run.json"))
+    assert without_shared_memory(how, [*words, "data.workers=0"]).returncode == 0
+    assert len(list((tmp_path / "runs").rglob("run.json"))) == 1

@@ -86,6 +86,10 @@ class WorkerPool:
             generator=torch.Generator(),  # its own: the seed of the workers is not drawn from the run's generator
         )
         try:
+            if workers:
+                multiprocessing.get_context(
+                    "fork"
+                ).Lock()  # refused in torch's iterator, its deletion prints a traceback
             self._results = iter(loader)
         except OSError as error:
             raise BadInput(
