@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -261,6 +262,13 @@ def test_every_room_has_a_readme_that_names_only_what_is_there(readme: Path) -> 
         and not any((base / name).exists() for base in (readme.parent, ROOT, ROOT / "harness"))
     ]
     assert missing == []
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    """pytest imports test files by their names alone: two of one name keep all of them from running."""
+    names = [path.name for path in sorted((ROOT / "tests").rglob("test_*.py"))]
+    assert len(names) > 50
+    assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 def test_the_checks_notice_what_they_are_for(tmp_path: Path) -> None:
