@@ -2,29 +2,32 @@
 
 fvcore traces the network and calls one rule per operator (rules.py). The trace runs in train mode, on the CPU,
 at batch 1, on a copy: BatchNorm statistics, random state, device and mode of the caller's network stay as they are.
+A look without values at a batch of two (probe.py) must agree; where it cannot, traces of other batches, images and
+seeds must.
 """
 
 import copy
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # fvcore scripts a loss function at import, which torch deprecates
     from fvcore.nn import FlopCountAnalysis
 
 from harness.measure.bill import operands, plain, rules
+from harness.measure.bill.probe import Look, look, seeded
+from harness.measure.bill.refusals import refuse_reentrant, refuse_unknown_kinds, refuse_unknown_operators
 from harness.record.errors import UncountedOperator
-from harness.record.units import FLOPS_PER_MAC
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class Bill:
     evaluation_macs: int  # forward in eval mode
     by_operator: dict[str, int]  # forward MACs
     elementwise_ops: dict[str, int]  # norm, pooling, activation: forward operations, no part of any MAC count
+    # what a forward pass costs once, however many its images: a weight computed from others, say
+    once_forward_macs: int = 0
+    once_weight_gradient_macs: int = 0
+    once_input_gradient_macs: int = 0
+    once_evaluation_macs: int = 0
 
     @property
     def backward_macs(self) -> int:
@@ -47,6 +55,11 @@ class Bill:
     @property
     def spent_macs(self) -> int:
         return self.forward_macs + self.backward_macs
+
+    @property
+    def once_macs(self) -> int:
+        """Forward and backward MACs that a training pass costs beside those of its images."""
+        return self.once_forward_macs + self.once_weight_gradient_macs + self.once_input_gradient_macs
 
 
 class _Products(TorchFunctionMode):
@@ -86,25 +99,32 @@ def _view(value: Any) -> Any:
 def bill(model: nn.Module, *, resolution: int, channels: int = 3) -> Bill:
     """Bill of one image of (channels, resolution, resolution) through `model`, honouring its requires_grad flags.
 
-    Raises UncountedOperator, with the operator's name, for anything that no rule covers.
+    Raises UncountedOperator, with the operator's name, for anything that no rule covers, and with the reason where the
+    cost is not one number: a path that values or random numbers decide, products between the images of a batch.
     """
+    refuse_unknown_kinds(model)
     shadow = _shadow(model)
-    image = torch.zeros(1, channels, resolution, resolution)
-    trained = _trace(shadow, image, training=True)
+    images = partial(_images, channels=channels, resolution=resolution)
+    trained, seen = _counted(shadow, images, training=True)
+    evaluation = look(shadow, images(2), training=False)
     # A second trace would double the time, and most networks do the same in both modes.
-    same = _quick_evaluation_macs(shadow, image) == trained.forward_macs
-    evaluated = trained if same else _trace(shadow, image, training=False)
-    only_trained = {name for name in evaluated.uncalled - trained.uncalled if name}
+    same = evaluation.macs == 2 * trained.image.forward_macs and evaluation.functions <= seen.functions
+    evaluated = trained if same else _counted(shadow, images, training=False, seen=evaluation)[0]
+    only_trained = {name for name in evaluated.image.uncalled - trained.image.uncalled if name}
     auxiliary = sum(p.numel() for n, p in model.named_parameters() if n.rpartition(".")[0] in only_trained)
     return Bill(
         params=sum(parameter.numel() for parameter in model.parameters()) - auxiliary,
         auxiliary_params=auxiliary,
-        forward_macs=trained.forward_macs,
-        weight_gradient_macs=sum(trained.lines[operands.WEIGHT].values()),
-        input_gradient_macs=sum(trained.lines[operands.INPUT].values()),
-        evaluation_macs=evaluated.forward_macs,
-        by_operator=trained.lines[operands.FORWARD],
-        elementwise_ops=trained.lines[operands.ELEMENTWISE_LINE],
+        forward_macs=trained.image.forward_macs,
+        weight_gradient_macs=sum(trained.image.lines[operands.WEIGHT].values()),
+        input_gradient_macs=sum(trained.image.lines[operands.INPUT].values()),
+        evaluation_macs=evaluated.image.forward_macs,
+        by_operator=trained.image.lines[operands.FORWARD],
+        elementwise_ops=trained.image.lines[operands.ELEMENTWISE_LINE],
+        once_forward_macs=trained.once[operands.FORWARD],
+        once_weight_gradient_macs=trained.once[operands.WEIGHT],
+        once_input_gradient_macs=trained.once[operands.INPUT],
+        once_evaluation_macs=evaluated.once[operands.FORWARD],
     )
 
 
@@ -119,8 +139,72 @@ class _Trace:
     def forward_macs(self) -> int:
         return sum(self.lines[operands.FORWARD].values())
 
+    @property
+    def macs(self) -> "Counter[tuple[str, str]]":
+        """(line, operator) -> MACs, zeros left out."""
+        return Counter({(line, name): n for line in _MACS for name, n in self.lines[line].items() if n})
 
-def _trace(shadow: nn.Module, image: Tensor, *, training: bool) -> _Trace:
+
+_MACS = (operands.FORWARD, operands.WEIGHT, operands.INPUT)
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """What an image costs, and what a forward pass costs once, whatever the number of its images: MACs by line."""
+
+    image: _Trace
+    once: dict[str, int]
+
+
+def _images(number: int, seed: int = 0, *, channels: int, resolution: int) -> Tensor:
+    """Zeros for seed 0, else random numbers, positive for odd seeds and negative for even ones."""
+    if seed == 0:
+        return torch.zeros(number, channels, resolution, resolution)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(number, channels, resolution, resolution, generator=generator)
+    return drawn if seed % 2 else -drawn
+
+
+def _counted(
+    shadow: nn.Module, images: Callable[..., Tensor], *, training: bool, seen: Look | None = None
+) -> tuple[_Cost, Look]:
+    """The cost in one mode, from a trace of one image that a look at two confirms, or that further traces judge."""
+    seen = seen or look(shadow, images(2), training=training)
+    one = _trace(shadow, images(1), training=training)
+    if seen.macs == 2 * one.forward_macs:
+        return _Cost(one, dict.fromkeys(_MACS, 0)), seen
+
+    def traced(number: int, seed: int) -> _Trace:
+        try:
+            return _trace(shadow, images(number, seed), training=training, seed=seed)
+        except (RuntimeError, ValueError, AssertionError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UncountedOperator(f"runs with one image, not with {number} or other values ({reason})") from error
+
+    for seed in (1, 2) if seen.macs is None else ():  # a look without values has found the path fixed
+        if traced(1, seed).macs != one.macs:
+            raise UncountedOperator(
+                "the cost of an image differs between images or steps: its values or random numbers decide the path, "
+                "and the bill is one number; make the path fixed (multiply by a mask, say)"
+            )
+    two, three = traced(2, 3).macs, traced(3, 4).macs
+    image, once = Counter(two), Counter(one.macs)
+    image.subtract(one.macs)
+    once.subtract(image)
+    expected = Counter(two)
+    expected.update(image)
+    if min([0, *image.values(), *once.values()]) < 0 or +expected != three:
+        raise UncountedOperator(
+            "the cost of an image depends on how many there are in the batch: products between images (features with "
+            "those of other images, say) have no cost per image; take them out of the network, into the loss"
+        )
+    lines = {line: {name: n for (kind, name), n in image.items() if kind == line} for line in _MACS}
+    lines[operands.ELEMENTWISE_LINE] = one.lines[operands.ELEMENTWISE_LINE]
+    apart = {line: sum(n for (kind, _), n in once.items() if kind == line) for line in _MACS}
+    return _Cost(_Trace(lines, one.uncalled) if any(apart.values()) else one, apart), seen
+
+
+def _trace(shadow: nn.Module, images: Tensor, *, training: bool, seed: int = 0) -> _Trace:
     shadow.train(training)
     for module in shadow.modules():
         if isinstance(module, _BatchNorm):
@@ -128,50 +212,25 @@ def _trace(shadow: nn.Module, image: Tensor, *, training: bool) -> _Trace:
             module.eval()
     products = _Products()
     hook = shadow.register_forward_hook(lambda _module, _args, out: (out, tuple(products.results)))
-    analysis = FlopCountAnalysis(shadow, image)
+    analysis = FlopCountAnalysis(shadow, images)
     analysis.clear_op_handles().unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     analysis.set_op_handle(**dict.fromkeys(plain.FREE), **dict.fromkeys(plain.OPAQUE, plain.refuse))
     analysis.set_op_handle(**plain.ELEMENTWISE, **rules.products())
     gradients = torch.enable_grad() if training else torch.no_grad()
-    with torch.random.fork_rng(devices=[]), gradients, products:
-        counts: Counter[str] = analysis.by_operator()
-    hook.remove()
-    unknown = sorted(analysis.unsupported_ops())
-    if unknown:
-        raise UncountedOperator(f"no rule bills {', '.join(unknown)}: add it to harness/measure/bill/rules.py")
-    lines: dict[str, dict[str, int]] = {
-        line: {} for line in (operands.FORWARD, operands.WEIGHT, operands.INPUT, operands.ELEMENTWISE_LINE)
-    }
+    try:
+        with seeded(seed), gradients, products:
+            counts: Counter[str] = analysis.by_operator()
+    except IndexError as error:  # the tracer's own, where a part of the network hid from it
+        refuse_reentrant(error)
+        raise
+    finally:
+        hook.remove()
+    refuse_unknown_operators(sorted(analysis.unsupported_ops()))
+    lines: dict[str, dict[str, int]] = {line: {} for line in (*_MACS, operands.ELEMENTWISE_LINE)}
     for key, number in counts.items():
         line, operator = key.split(" ")
         lines[line][operator] = int(number)
     return _Trace(lines, analysis.uncalled_modules())
-
-
-def _quick_evaluation_macs(shadow: nn.Module, image: Tensor) -> int | None:
-    """MACs of one evaluated image by torch's own counter on shape-only tensors, in milliseconds; None if it cannot.
-
-    It counts what it does not know as 0, so its word is worth something only where it confirms another count.
-    """
-    shadow.eval()
-    norms = [m for m in shadow.modules() if type(m) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)]
-    for norm in norms:
-        norm.forward = _unchanged  # it has no products, and its shape-only form takes longer than all the rest
-    named = dict(shadow.named_parameters()) | dict(shadow.named_buffers())
-    state = {name: tensor.detach().to("meta") for name, tensor in named.items()}
-    try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            torch.func.functional_call(shadow, state, (image.to("meta"),))
-    except (RuntimeError, NotImplementedError):  # an operator, or a constant, that has no shape-only form
-        return None
-    finally:
-        for norm in norms:
-            del norm.forward
-    return int(counter.get_total_flops()) // FLOPS_PER_MAC
-
-
-def _unchanged(features: Tensor) -> Tensor:
-    return features
 
 
 def _shadow(model: nn.Module) -> nn.Module:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from harness.measure.bill.count import Bill, bill
+from harness.measure.bill.refusals import refuse_untrainable
 from harness.measure.config.schema import RecipeConfig
+from harness.record.errors import UncountedOperator
 
 
 @dataclass
@@ -16,12 +18,26 @@ class Bills:
     _known: dict[int, Bill] = field(default_factory=dict)
 
     def at(self, resolution: int) -> Bill:
-        """MACs per image at a resolution. Raises UncountedOperator for an operator that no rule covers."""
+        """MACs per image at a resolution.
+
+        Raises UncountedOperator for an operator that no rule covers, and where an image has no cost of its own.
+        """
         if (found := self._known.get(resolution)) is None:
-            found = self._known[resolution] = bill(self.model, resolution=resolution)
+            found = bill(self.model, resolution=resolution)
+            if found.once_macs or found.once_evaluation_macs:
+                raise UncountedOperator(
+                    f"at {resolution} pixels {found.once_macs:,} MACs of a training pass are work done once, however "
+                    "many its images (a weight computed from others, say): the ledger bills by the image, so it would "
+                    "be wrong; `harness count` tells both parts"
+                )
+            self._known[resolution] = found
         return found
 
     def foresee(self, recipe: RecipeConfig, resolution: int) -> None:
-        """Count every phase of the recipe now: an operator nobody can bill stops the run at its start, not in it."""
+        """Count every phase of the recipe now: an operator nobody can bill stops the run at its start, not in it.
+
+        Raises BadInput for a network that cannot be trained, or not be judged.
+        """
+        refuse_untrainable(self.model, resolution)
         for each in {resolution, *(phase.resolution for phase in recipe.resolution_schedule)}:
             self.at(each)

@@ -65,12 +65,20 @@ def row(name: str, *, resolution: int = 224, batch: int = 1) -> dict[str, Any]:
         "evaluation_macs": bill.evaluation_macs,
         "study_forward_macs": None if study is None else round(study * 10**9),
         "batch": batch,
-        "step_forward_macs": batch * bill.forward_macs,
-        "step_spent_macs": batch * bill.spent_macs,
+        "step_forward_macs": batch * bill.forward_macs + bill.once_forward_macs,
+        "step_spent_macs": batch * bill.spent_macs + bill.once_macs,
+        **_once(bill),
         "by_operator": dict(sorted(bill.by_operator.items())),
         "elementwise_ops": dict(sorted(bill.elementwise_ops.items())),
         "fidelity": card["fidelity"],
     }
+
+
+def _once(bill: "Bill") -> dict[str, int]:
+    """What a pass costs beside its images; nothing where that is nothing."""
+    names = ("forward", "weight_gradient", "input_gradient", "evaluation")
+    found = {name: getattr(bill, name) for name in (f"once_{name}_macs" for name in names)}
+    return found if any(found.values()) else {}
 
 
 def flags(fidelity: dict[str, Any]) -> str:
