@@ -26,6 +26,9 @@ HEARTBEAT_SECONDS = 15.0
 STALE_SECONDS = 90.0
 """Six missed heartbeats; also the usual lease after which an NFS server forgets a dead client's locks."""
 
+CLOCK_SLACK_SECONDS = 5.0
+"""By how much a file system's clock may lag behind the kernel's."""
+
 PREDECESSOR_SECONDS = 60.0
 
 NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
@@ -210,11 +213,22 @@ def seems_alive(folder: Path) -> bool:
     if holder is None:
         return False
     if (holder.host, holder.boot) == (me.host, me.boot):
-        return Path(f"/proc/{holder.pid}").exists()
+        return _runs_since(holder.pid, folder / LOCK)
     try:
         return time.time() - (folder / LOCK).stat().st_mtime <= STALE_SECONDS
     except FileNotFoundError:  # let go since its line was read
         return False
+
+
+def _runs_since(pid: int, lock: Path) -> bool:
+    """Whether process `pid` of this host lives and is no younger than the last sign of life: numbers are used again."""
+    try:
+        # of /proc/PID/stat after the name, which may hold spaces: the state first, the start in ticks since boot 20th
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        begun = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return fields[0] != "Z" and begun <= lock.stat().st_mtime + CLOCK_SLACK_SECONDS
+    except (OSError, IndexError, ValueError):
+        return Path(f"/proc/{pid}").exists() and lock.exists()
 
 
 def _parse(data: bytes) -> Holder | None:

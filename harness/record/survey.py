@@ -13,7 +13,16 @@ from harness.record.curve import Evaluation, parse_line
 from harness.record.errors import RecordError
 from harness.record.folder import CURVE, STATE, find_run_folders, is_finished, read_run, read_summary
 from harness.record.lock import seems_alive
-from harness.record.sweep import SUBMISSIONS, Submission, logs_of, queue, read_manifests, telling_line
+from harness.record.sweep import (
+    SUBMISSIONS,
+    Queued,
+    Submission,
+    logs_of,
+    queue,
+    read_manifests,
+    submitters,
+    telling_line,
+)
 
 _NOT_BEGUN = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 """States in Slurm of a job that has not begun, or not begun again."""
@@ -55,7 +64,7 @@ def survey(root: Path) -> list[Line]:
     begun = find_run_folders(root)
     if not begun and not submitted:
         raise RecordError(f"{root}: no run in it; start one with `harness train`")
-    live = queue() if submitted else {}
+    live = queue(submitters(base)) if submitted else {}
     folders = sorted({*begun, *submitted})
     return [_line(folder, submitted.get(folder), live, base) for folder in folders]
 
@@ -95,12 +104,15 @@ def outcome_of(folder: Path) -> tuple[str, str]:
     return ("reached", "") if outcome == "reached" else ("censored", outcome.replace("_", " "))
 
 
-def _line(folder: Path, submission: Submission | None, live: dict[str, str] | None, base: Path) -> Line:
+def _line(folder: Path, submission: Submission | None, live: dict[str, Queued] | None, base: Path) -> Line:
     slurm = None if submission is None or live is None else live.get(submission.job)
     if is_finished(folder):
         state, note = outcome_of(folder)
+    elif submission is not None and slurm is not None and slurm.never_starts:
+        state, note = "failed", f"{slurm.reason}: it never starts; scancel {submission.job} and submit again"
     elif slurm is not None:
-        state, note = ("waiting" if slurm in _NOT_BEGUN else "running"), slurm.lower()
+        state = "waiting" if slurm.state in _NOT_BEGUN else "running"
+        note = slurm.state.lower() + (f": {slurm.reason}" if state == "waiting" and slurm.reason else "")
     elif seems_alive(folder):
         state, note = "running", ""
     elif submission is not None and live is None:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.record.errors import RecordError
 from harness.record.files import write_atomic
@@ -61,17 +62,35 @@ def read_manifests(root: Path) -> dict[str, Submission]:
     return found
 
 
-def queue() -> dict[str, str] | None:
-    """State of every unfinished job of this user, by id, e.g. {"12_3": "RUNNING"}; None where squeue cannot tell."""
-    command = ["squeue", "--noheader", "--array", "--user", str(os.getuid()), "--format", "%i %T"]
+class Queued(NamedTuple):
+    """An unfinished job in Slurm's words. reason: why it waits, e.g. "Resources"; empty where it does not."""
+
+    state: str
+    reason: str = ""
+
+    @property
+    def never_starts(self) -> bool:
+        """True for a job that waits for one which has failed: it stays in the queue until somebody removes it."""
+        return self.reason == "DependencyNeverSatisfied"
+
+
+def submitters(root: Path) -> set[int]:
+    """The users whose submissions lie below `root`, by number: several may work on one folder."""
+    return {path.stat().st_uid for path in (root / SUBMISSIONS).glob("*.json")}
+
+
+def queue(users: Iterable[int] = ()) -> dict[str, Queued] | None:
+    """Every unfinished job of this user and of `users`, by id, e.g. {"12_3": ...}; None where squeue cannot tell."""
+    who = ",".join(str(user) for user in sorted({os.getuid(), *users}))
+    command = ["squeue", "--noheader", "--array", "--user", who, "--format", "%i %T %r"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=CLIENT_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if done.returncode != 0:
         return None
-    rows = [line.split() for line in done.stdout.splitlines()]
-    return {row[0]: row[1] for row in rows if len(row) == 2}
+    rows = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    return {row[0]: Queued(row[1], "" if row[2:] in ([], ["None"]) else row[2]) for row in rows if len(row) > 1}
 
 
 _TELLING = re.compile(

@@ -92,6 +92,18 @@ def test_a_silent_holder_on_another_host_is_replaced(tmp_path: Path) -> None:
         mine.verify()
 
 
+def test_a_dead_holder_whose_number_another_process_has_is_dead(tmp_path: Path) -> None:
+    process = hold(tmp_path)
+    try:
+        lock = tmp_path / LOCK
+        assert seems_alive(tmp_path)
+        before = lock.stat().st_mtime - 3600  # the last sign of life of somebody who had this number before
+        os.utime(lock, (before, before))
+        assert not seems_alive(tmp_path)
+    finally:
+        process.communicate("")
+
+
 def test_a_requeued_job_takes_its_own_lock_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")

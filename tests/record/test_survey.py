@@ -11,7 +11,7 @@ from harness.record.errors import RecordError
 from harness.record.folder import CONFIG, STATE
 from harness.record.lock import RunLock
 from harness.record.survey import survey
-from harness.record.sweep import SUBMISSIONS, Submission, logs_of, telling_line, write_manifest
+from harness.record.sweep import SUBMISSIONS, Queued, Submission, logs_of, telling_line, write_manifest
 from tests.analyse.synthetic import Made, write_run
 
 FACTS = {"model": "net", "seed": 3, "epoch": 1.5, "planned_epochs": 4, "top1": 0.25, "train_macs": 10**15}
@@ -37,7 +37,7 @@ def states(root: Path) -> dict[str, tuple[str, str]]:
 
 
 def test_without_a_cluster_folders_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey_module, "queue", lambda: pytest.fail("squeue was asked though nothing was submitted"))
+    monkeypatch.setattr(survey_module, "queue", lambda *_: pytest.fail("squeue was asked though nothing was submitted"))
     begin(tmp_path, "failed", "failed", "ValueError: no")
     begin(tmp_path, "stopped", "interrupted")
     begin(tmp_path, "dead", "running")
@@ -52,16 +52,22 @@ def test_without_a_cluster_folders_tell(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_the_queue_tells_of_runs_that_have_no_folder_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(tmp_path, "again", "interrupted")
-    submitted(tmp_path, "again", "queued", "gone")
+    submitted(tmp_path, "again", "queued", "gone", "never")
     (tmp_path / SUBMISSIONS / "12_2_0_log.err").write_text("harness: no such folder\n")
-    monkeypatch.setattr(survey_module, "queue", lambda: {"12_0": "PENDING", "12_1": "CONFIGURING"})
+    live = {
+        "12_0": Queued("PENDING", "Resources"),
+        "12_1": Queued("CONFIGURING"),
+        "12_3": Queued("PENDING", "DependencyNeverSatisfied"),
+    }
+    monkeypatch.setattr(survey_module, "queue", lambda _users: live)
     assert states(tmp_path) == {
-        "again": ("waiting", "pending"),
+        "again": ("waiting", "pending: Resources"),
         "queued": ("waiting", "configuring"),
         "gone": ("failed", "harness: no such folder"),
+        "never": ("failed", "DependencyNeverSatisfied: it never starts; scancel 12_3 and submit again"),
     }
-    assert [line.job for line in survey(tmp_path / "digits")] == ["12_0", "12_2", "12_1"]  # below the root, too
-    monkeypatch.setattr(survey_module, "queue", lambda: None)
+    assert [line.job for line in survey(tmp_path / "digits")] == ["12_0", "12_2", "12_3", "12_1"]  # below the root, too
+    monkeypatch.setattr(survey_module, "queue", lambda _users: None)
     assert states(tmp_path)["queued"] == ("waiting", "squeue does not answer")
 
 

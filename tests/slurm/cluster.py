@@ -48,6 +48,7 @@ ReturnToService=1
 JobRequeue=1
 KillWait=5
 MinJobAge=3600
+MaxArraySize=5
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,sched_interval=1,bf_interval=1
 PreemptType=preempt/partition_prio

@@ -66,6 +66,7 @@ def compose_node(overrides: list[str], *, with_hydra: bool = False) -> DictConfi
 
     Where the data's default is the study's recipe and nobody chose one, the card's own default takes its place.
     """
+    overrides = as_typed(overrides)
     node = _hydra_node(overrides, with_hydra)
     own = node.model.get("default_recipe", _STUDY_RECIPE)
     chosen = any(override.lstrip("+").startswith("recipe=") for override in overrides)

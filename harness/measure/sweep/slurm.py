@@ -7,6 +7,7 @@ run's own affair (`harness.measure.machine.signals`): the first thing an element
 import math
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -24,9 +25,18 @@ from harness.measure.sweep.alone import run_alone
 from harness.measure.sweep.job import Job
 from harness.record.errors import BadInput
 from harness.record.folder import is_finished
-from harness.record.sweep import SUBMISSIONS, Submission, queue, read_manifests, write_manifest
+from harness.record.sweep import (
+    CLIENT_SECONDS,
+    SUBMISSIONS,
+    Submission,
+    queue,
+    read_manifests,
+    submitters,
+    write_manifest,
+)
 
 POLL_SECONDS = 10.0
+DEFAULT_ARRAY_SIZE = 1001
 PATIENCE_POLLS = 30
 """So many polls in a row may go unanswered (a restarted controller) before waiting ends; the jobs go on."""
 
@@ -79,7 +89,7 @@ def submit(runs: list[Job], slurm: SlurmConfig) -> list[Submission]:
     `runs` come from `pinned`.
     """
     root = Path(runs[0].config.out)
-    submitted, live = read_manifests(root), queue()
+    submitted, live = read_manifests(root), queue(submitters(root))
     if live is None:
         raise BadInput("hydra/launcher=slurm: squeue does not answer; is this a login node? else hydra/launcher=local")
     wanted: dict[tuple[int, ...], list[Job]] = {}
@@ -97,7 +107,31 @@ def submit(runs: list[Job], slurm: SlurmConfig) -> list[Submission]:
         f"{len(runs)} runs: {finished} finished, {queued} in the queue, {len(runs) - finished - queued} to submit",
         file=sys.stderr,
     )
-    return [one for group in wanted.values() for one in _submit_array(group, root, slurm)]
+    most = max_array_size()
+    submissions: list[Submission] = []
+    for group in wanted.values():
+        parts = [group[start : start + most] for start in range(0, len(group), most)]
+        share = replace(slurm, parallel=max(1, slurm.parallel // len(parts)))
+        for part in parts:
+            submissions += _submit_array(part, root, share)
+    return submissions
+
+
+def max_array_size() -> int:
+    """How many elements one array may have at this site; Slurm's default where it does not say."""
+    try:
+        done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=CLIENT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return DEFAULT_ARRAY_SIZE
+    found = re.search(r"^MaxArraySize\s*=\s*([1-9]\d*)", done.stdout, flags=re.MULTILINE)
+    return int(found[1]) if found else DEFAULT_ARRAY_SIZE
+
+
+def refusal(told: str) -> str:
+    """What of sbatch's words says why: its errors in a line; the last may be the least of them."""
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    errors = [line.partition("error: ")[2] for line in lines if line.startswith("sbatch: error: ")]
+    return "; ".join(dict.fromkeys(errors)) or (lines[-1] if lines else "without a word")
 
 
 def _submit_array(group: list[Job], root: Path, slurm: SlurmConfig) -> list[Submission]:
@@ -111,7 +145,7 @@ def _submit_array(group: list[Job], root: Path, slurm: SlurmConfig) -> list[Subm
         with _submitting():
             jobs = executor.map_array(element, [job.overrides for job in group])
     except submitit.core.utils.FailedJobError as error:
-        raise BadInput(f"sbatch refused: {str(error).strip().splitlines()[-1]}; see slurm/site.env") from error
+        raise BadInput(f"sbatch refused: {refusal(str(error))}; see slurm/site.env") from error
     submissions = [
         Submission(job.job_id, _relative(one.config, root), one.config.model.name, one.config.seed, one.overrides)
         for job, one in zip(jobs, group, strict=True)
@@ -178,10 +212,16 @@ def element(job: list[str]) -> None:
 
 
 def wait(submissions: list[Submission]) -> None:
-    """Return when Slurm has none of these jobs any more, whatever became of them. Ctrl-C leaves them running."""
+    """Return when Slurm has none of these jobs any more, whatever became of them. Ctrl-C leaves them running.
+
+    One that can never start is told and not waited for.
+    """
     jobs, unanswered = {one.job for one in submissions}, 0
     while unanswered < PATIENCE_POLLS:
         live = queue()
+        for job in sorted(job for job in jobs if live is not None and job in live and live[job].never_starts):
+            print(f"harness: job {job} never starts: what it depends on has failed; scancel {job}", file=sys.stderr)
+            jobs.remove(job)
         if live is not None and not jobs & live.keys():
             return
         unanswered = unanswered + 1 if live is None else 0

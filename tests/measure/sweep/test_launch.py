@@ -15,10 +15,10 @@ from harness.measure.config.schema import ResourcesConfig
 from harness.measure.sweep import slurm as cluster
 from harness.measure.sweep.expand import expand, words_of
 from harness.measure.sweep.job import Job
-from harness.measure.sweep.slurm import SlurmConfig, parameters, pinned, slurm_config, submit
+from harness.measure.sweep.slurm import SlurmConfig, parameters, pinned, refusal, slurm_config, submit
 from harness.record.errors import EXIT_INTERRUPTED, BadInput
 from harness.record.folder import read_runs
-from harness.record.sweep import Submission
+from harness.record.sweep import Queued, Submission
 
 FAKE = ["data=fake", "model=squeezenet1_1", "target=none"]
 
@@ -150,6 +150,23 @@ def test_without_submitit_the_launcher_says_how_to_get_it(tmp_path: Path, monkey
         submit([job_of(*FAKE, f"out={tmp_path}")], launcher())
 
 
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        (
+            "sbatch: error: invalid partition specified: nope\n"
+            "sbatch: error: Batch job submission failed: Invalid partition name specified\n"
+            "Try 'sbatch --help' for more information\n",
+            "invalid partition specified: nope; Batch job submission failed: Invalid partition name specified",
+        ),
+        ("sbatch: warning: be quick\nno luck\n", "no luck"),
+        ("", "without a word"),
+    ],
+)
+def test_sbatchs_telling_lines_are_shown(told: str, line: str) -> None:
+    assert refusal(told) == line
+
+
 @pytest.fixture
 def own_handlers() -> Iterator[None]:
     """The handlers that a fresh process has; earlier tests leave those of their runs."""
@@ -160,16 +177,16 @@ def own_handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def polls(*live: set[str] | signal.Signals) -> Callable[[], dict[str, str]]:
+def polls(*live: set[str] | signal.Signals) -> Callable[[], dict[str, Queued]]:
     """A queue that answers with these jobs, one set a poll, or gets a signal when asked; then it is empty."""
     left = list(live)
 
-    def answer() -> dict[str, str]:
+    def answer() -> dict[str, Queued]:
         first = left.pop(0) if left else set()
         if isinstance(first, signal.Signals):
             os.kill(os.getpid(), first)
-            return {"5_0": "RUNNING"}
-        return dict.fromkeys(first, "RUNNING")
+            return {"5_0": Queued("RUNNING")}
+        return dict.fromkeys(first, Queued("RUNNING"))
 
     return answer
 
