@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="architectures; none = all, oldest first")
     parser.add_argument("--resolution", type=int, default=224, metavar="N", help="image side in pixels (default 224)")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="count a step of N images (default 1)")
+    parser.add_argument("--no-cache", action="store_true", help="count again what was counted before and is kept")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
 
 
@@ -30,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
     rows = []
     for number, name in enumerate(chosen, start=1):
         _progress(f"counting {name} ({number} of {len(chosen)})")
-        rows.append(row(name, resolution=args.resolution, batch=args.batch))
+        rows.append(row(name, resolution=args.resolution, batch=args.batch, fresh=args.no_cache))
     _progress("")
     if args.json:
         print(json.dumps(rows, indent=1))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from harness.measure.bill.kept import kept
 from harness.measure.config.schema import Config
 from harness.models import build
 
@@ -53,9 +54,17 @@ def step_bytes(model: nn.Module, *, resolution: int, images: int, states: int, s
 
     In 16 bit the activations take half. An estimate from below: kernels' workspaces and fragments come on top.
     """
-    activations = activation_bytes(model, resolution=resolution) // (2 if sixteen_bit else 1)
+    return _step_bytes(_facts(model, resolution), images=images, states=states, sixteen_bit=sixteen_bit)
+
+
+def _facts(model: nn.Module, resolution: int) -> dict[str, int]:
     weights = sum(parameter.numel() for parameter in model.parameters())
-    return images * activations + (2 + states) * weights * _FLOAT_BYTES
+    return {"activation_bytes": activation_bytes(model, resolution=resolution), "weights": weights}
+
+
+def _step_bytes(facts: dict[str, int], *, images: int, states: int, sixteen_bit: bool) -> int:
+    activations = facts["activation_bytes"] // (2 if sixteen_bit else 1)
+    return images * activations + (2 + states) * facts["weights"] * _FLOAT_BYTES
 
 
 def unfit(configs: Sequence[Config]) -> list[str]:
@@ -74,9 +83,17 @@ def _unfit(config: Config) -> str | None:
     if memory is None:
         return None  # a GPU that the forecast refuses by name
     resolution = max([config.data.resolution, *(phase.resolution for phase in recipe.resolution_schedule)])
-    needed = step_bytes(
-        build(config.model.name, classes=1000, **config.model.kwargs),
-        resolution=resolution,
+    name, kwargs, classes = config.model.name, config.model.kwargs, 1000
+    facts = kept(
+        "step_memory",
+        name,
+        kwargs,
+        classes,
+        resolution,
+        lambda: _facts(build(name, classes=classes, **kwargs), resolution),
+    )
+    needed = _step_bytes(
+        facts,
         images=-(-recipe.batch_size // (recipe.accumulation_steps * gpus)),
         states=_STATES[recipe.optimizer] + (recipe.average != "none"),
         sixteen_bit=config.precision not in ("fp32", "tf32"),

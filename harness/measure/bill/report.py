@@ -24,14 +24,18 @@ FLAGS = {
 }
 
 
-def counted(name: str, *, resolution: int = 224) -> "Bill":
-    """The bill of an architecture at 1000 classes; raises BadInput where the name is unknown or the side too small."""
-    from harness.measure.bill.count import bill
+def counted(name: str, *, resolution: int = 224, fresh: bool = True) -> "Bill":
+    """The bill of an architecture at 1000 classes; raises BadInput where the name is unknown or the side too small.
+
+    Without `fresh` one that was counted before and kept will do.
+    """
+    from harness.measure.bill.kept import bill_of
     from harness.measure.config import cards
 
-    smallest = cards.read_card(name, resolution=resolution)["min_resolution"]
+    card = cards.read_card(name, resolution=resolution)
+    smallest = card["min_resolution"]
     try:
-        return bill(cards.skeleton(name, resolution=resolution), resolution=resolution)
+        return bill_of(name, kwargs=card["kwargs"], classes=1000, resolution=resolution, fresh=fresh)
     except HarnessError:
         raise
     except (RuntimeError, ValueError, AssertionError) as error:
@@ -39,12 +43,12 @@ def counted(name: str, *, resolution: int = 224) -> "Bill":
         raise BadInput(f"{name} does not run at {resolution} pixels ({reason}); its smallest is {smallest}") from error
 
 
-def row(name: str, *, resolution: int = 224, batch: int = 1) -> dict[str, Any]:
+def row(name: str, *, resolution: int = 224, batch: int = 1, fresh: bool = True) -> dict[str, Any]:
     """Everything `harness count` knows of one architecture at 1000 classes; MACs are per image unless named `step_`."""
     from harness.measure.config import cards
 
     card = cards.read_card(name, resolution=resolution)
-    bill = counted(name, resolution=resolution)
+    bill = counted(name, resolution=resolution, fresh=fresh)
     if resolution == 224 and (line := cards.card_remark(card, params=bill.params, forward_macs=bill.forward_macs)):
         print(f"harness: {line}", file=sys.stderr)
     study = study_gmacs().get(name)

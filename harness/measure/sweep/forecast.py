@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from harness.measure.bill.count import bill
+from harness.measure.bill.kept import bill_of
 from harness.measure.config.compose import run_folder, run_id
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config, DataConfig
@@ -17,7 +17,6 @@ from harness.measure.data.protocol import ImageData
 from harness.measure.data.sources import build
 from harness.measure.machine.device import resolve
 from harness.measure.sweep.job import Job
-from harness.models import build as build_network
 from harness.record.errors import BadInput, RecordError
 from harness.record.folder import Run, find_run_folders, is_finished, read_run
 from harness.record.sweep import queue
@@ -77,8 +76,8 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
         images, resolution = sets[str(config.data)], config.data.resolution
         key = (config.model.name, str(config.model.kwargs), images.classes, resolution)
         if key not in bills:
-            model = build_network(config.model.name, classes=images.classes, **config.model.kwargs)
-            bills[key] = bill(model, resolution=resolution)
+            name, kwargs = config.model.name, config.model.kwargs
+            bills[key] = bill_of(name, kwargs=kwargs, classes=images.classes, resolution=resolution)
         found = bills[key]
         folder = run_folder(config).parent
         if folder not in history:

@@ -1,0 +1,108 @@
+"""What was counted of a network of the zoo before, kept in the user's cache under everything it depends on.
+
+Only for answers in seconds (`harness plan`, `harness count`): what a run is billed by, and what `harness check` counts
+again, is always counted. An entry that is damaged, or that anything else was counted for, is counted again.
+"""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision.models
+from torch import nn
+
+import harness.models
+from harness.measure.bill.count import Bill, bill
+from harness.models import ZOO
+from harness.models import build as build_network
+from harness.record.errors import HarnessError
+from harness.record.files import write_atomic
+from harness.record.protocol import digest
+
+ZOO_FOLDER = Path(harness.models.__file__).parent
+_PACKAGES = ("torch", "torchvision", "fvcore")
+
+
+def bill_of(name: str, *, kwargs: Mapping[str, Any], classes: int, resolution: int, fresh: bool = False) -> Bill:
+    """The bill of a network of the zoo; `fresh` counts it again. Raises as `bill` does."""
+
+    def count() -> dict[str, Any]:
+        return asdict(bill(skeleton_of(name, kwargs, classes), resolution=resolution))
+
+    return Bill(**kept("bill", name, kwargs, classes, resolution, count, fresh=fresh))
+
+
+def skeleton_of(name: str, kwargs: Mapping[str, Any], classes: int) -> nn.Module:
+    """The network, without weights where its constructor can do without."""
+    try:
+        with torch.device("meta"):
+            return build_network(name, classes=classes, **kwargs)
+    except (NotImplementedError, RuntimeError):  # some compute with their tensors
+        return build_network(name, classes=classes, **kwargs)
+
+
+def kept(
+    what: str,
+    name: str,
+    kwargs: Mapping[str, Any],
+    classes: int,
+    resolution: int,
+    count: Callable[[], dict[str, Any]],
+    *,
+    fresh: bool = False,
+) -> dict[str, Any]:
+    """What `count` gives for this network, as JSON holds it, from the cache where it is there and whole."""
+    if not _is_ours(name):
+        return count()
+    asked = {"what": what, "name": name, "kwargs": dict(kwargs), "classes": classes, "resolution": resolution}
+    under = asked | {"python": platform.python_version(), "source": source(), **{p: version(p) for p in _PACKAGES}}
+    path = folder() / f"{digest(under)}.json"
+    if not fresh and (found := _read(path, under)) is not None:
+        return found
+    counted = count()
+    with suppress(OSError, HarnessError):  # a cache that cannot be written to is none
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps({"under": under, "counted": counted, "seal": digest([under, counted])}))
+    return counted
+
+
+def folder() -> Path:
+    """Where the entries lie: $HARNESS_CACHE, else the user's cache."""
+    if own := os.environ.get("HARNESS_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ai-and-efficiency" / "counted"
+
+
+def _read(path: Path, under: Mapping[str, Any]) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(path.read_bytes())
+        whole = entry["under"] == under and entry["seal"] == digest([entry["under"], entry["counted"]])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return dict(entry["counted"]) if whole else None
+
+
+def _is_ours(name: str) -> bool:
+    """Whether the constructor's source is among what `source` reads: not a class that a test or a notebook put in."""
+    constructor = ZOO[name]
+    function = constructor.func if isinstance(constructor, partial) else constructor
+    return str(function.__module__).startswith(harness.models.__name__)
+
+
+@cache
+def source() -> str:
+    """Hash of every file that decides a bill: the zoo, torchvision's networks, this room."""
+    found = hashlib.sha256()
+    for room in (ZOO_FOLDER, Path(torchvision.models.__file__).parent, Path(__file__).parent):
+        for path in sorted(room.glob("*.py")):
+            found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()
