@@ -50,3 +50,16 @@ def test_analysis_starts_without_torch_hydra_and_wandb(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "no finished run" in done.stderr
+
+
+def test_the_help_of_no_verb_waits_for_a_heavy_library() -> None:
+    """Completion builds the arguments of every verb, so that it imports all that any `harness VERB --help` does."""
+    code = (
+        "import sys\n"
+        "from harness.cli import build_parser\n"
+        "build_parser(None)\n"
+        "heavy = {'torch', 'torchvision', 'scipy', 'matplotlib', 'sklearn', 'hydra', 'wandb', 'fvcore'}\n"
+        "print(sorted(heavy & {name.split('.')[0] for name in sys.modules}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "[]\n"

@@ -5,8 +5,6 @@ import json
 import sys
 from pathlib import Path
 
-from harness.analyse.show.aggregate import build, write
-from harness.analyse.show.pages import terminal
 from harness.verbs.arguments import add_recipe, add_records, asked_level
 
 
@@ -21,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Read, analyse, write; return 0. Raises BadInput in one line for anything that cannot be read."""
+    # Not at the top: the help answers without the second that numpy, scipy and matplotlib take.
+    from harness.analyse.show.aggregate import build, write
+    from harness.analyse.show.pages import terminal
+
     document = build(args.runs, asked_level(args), draws=args.draws, seed=args.seed, recipe=args.recipe)
     out = args.out or (None if args.json else args.runs)
     paths = [] if out is None else write(document, out, figures=not args.no_figures)

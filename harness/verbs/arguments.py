@@ -2,10 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.analyse.evidence.groups import Level
-from harness.analyse.evidence.target import read_target
 from harness.record.errors import BadInput
+
+if TYPE_CHECKING:
+    from harness.analyse.evidence.groups import Level
 
 
 def add_records(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +25,14 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", metavar="NAME", help="only runs of this recipe")
 
 
-def asked_level(args: argparse.Namespace) -> Level | None:
+def asked_level(args: argparse.Namespace) -> "Level | None":
     """Return the level of --target or of --metric and --value; None where neither is given.
 
     Raises BadInput where they do not belong together, or where --draws is below 1.
     """
+    from harness.analyse.evidence.groups import Level
+    from harness.analyse.evidence.target import read_target
+
     if args.draws < 1:
         raise BadInput(f"--draws is {args.draws}: use 1 or more")
     if args.target is not None:

@@ -2,11 +2,13 @@
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
-from harness.analyse.show.splits import text
-from harness.analyse.trend.factors import Point, splits
 from harness.record.errors import BadInput
 from harness.verbs.arguments import add_records, asked_level
+
+if TYPE_CHECKING:
+    from harness.analyse.trend.factors import Point
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print every split; return 0. Raises BadInput where the points cannot be read or were not run."""
+    from harness.analyse.show.splits import text  # not at the top: see aggregate.py
+    from harness.analyse.trend.factors import splits
+
     asked = asked_level(args)
     if (args.start is None) != (args.end is None):
         raise BadInput("--start and --end belong together, as in --start alexnet:era --end efficientnet_b0:modern")
@@ -28,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _point(word: str) -> Point:
+def _point(word: str) -> "Point":
     model, _, recipe = word.partition(":")
     if not model or not recipe:
         raise BadInput(f"{word}: give MODEL:RECIPE, as alexnet:era")

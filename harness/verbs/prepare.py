@@ -4,10 +4,6 @@ import argparse
 import os
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from harness.measure.data.store import files, pack
 from harness.measure.machine.output import make_lasting
 from harness.record.errors import BadInput
 
@@ -33,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Prepares, or verifies. Raises BadInput for wrong overrides, sources and stores."""
+    # Not at the top: the help answers without the seconds that torch takes.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from harness.measure.data.store import files, pack
+
     make_lasting()
     out = Path(os.path.expanduser(args.out))  # unlike Path's own, it leaves ~ where there is no home folder
     if args.verify:

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from harness.analyse.page.report import write
 from harness.verbs.arguments import add_recipe, add_records, asked_level
 
 
@@ -16,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the page; return 0. Raises BadInput in one line for anything that cannot be read."""
+    from harness.analyse.page.report import write  # not at the top: see aggregate.py
+
     size = write(args.runs, args.out, asked_level(args), draws=args.draws, seed=args.seed, recipe=args.recipe)
     print(f"wrote {args.out} ({size / 1e6:.1f} MB, opens without a network)")
     return 0

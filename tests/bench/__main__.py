@@ -1,5 +1,5 @@
 """Benchmarks beside their peers, in one run: `python -m tests.bench [loader] [loop] [modes] [counting] [tracking]
-[recipes]`.
+[start] [recipes]`.
 
 Medians of --rounds rounds, methods interleaved, a pinned process each. Peers that are not installed are left out:
 pip install timm accelerate lightning nvidia-dali-cuda130 adds them. Results go to results/throughput/*.json with the
@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench import core
 
 UNTIMED = ("recipes",)  # only where asked for: hours, and no clock is read
-SUITES = ("loader", "loop", "modes", "counting", "tracking")
+SUITES = ("loader", "loop", "modes", "counting", "tracking", "start")
 
 
 def main() -> None:
@@ -54,6 +54,10 @@ def main() -> None:
             from tests.bench import tracking
 
             found = tracking.run(args.rounds)
+        elif suite == "start":
+            from tests.bench import start
+
+            found = start.run(args.rounds)
         else:
             from tests.bench import counting
 
