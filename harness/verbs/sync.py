@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from harness.measure.mirror.journal import journal_path, merged_rows
 from harness.measure.mirror.sync import run_options, upload_run
@@ -16,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project", help="W&B project (default: the one in the run's config)")
     parser.add_argument("--entity", help="W&B team or user (default: the one in the run's config)")
     parser.add_argument("--group", help="group of the runs (default: the one in the run's config)")
+    parser.add_argument("--tags", help="comma-separated, in place of the run's own; '' for none")
     parser.add_argument("--dir", type=Path, default=Path(), help="folder that holds wandb/ (default: here)")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be uploaded")
 
@@ -28,7 +30,11 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput(f"{args.folders[0]}: no finished run to upload; runs are uploaded once they are sealed")
     if not args.dry_run and not credentials_present():
         raise BadInput("no W&B key found; run `wandb login` or set WANDB_API_KEY, then sync again")
-    given = {name: getattr(args, name) for name in ("project", "entity", "group") if getattr(args, name)}
+    given: dict[str, Any] = {
+        name: getattr(args, name) for name in ("project", "entity", "group") if getattr(args, name)
+    }
+    if args.tags is not None:
+        given["tags"] = [tag.strip() for tag in args.tags.split(",") if tag.strip()]
     for folder in finished:
         run = read_run(folder)
         options = run_options(run, args.dir, given)

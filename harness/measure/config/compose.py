@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config, RecipeConfig
+from harness.measure.config.tracking import from_environment
 from harness.measure.config.validate import validate
 from harness.measure.config.words import as_typed, at_home, parsed, unquoted
 from harness.paths import CONF
@@ -48,6 +49,9 @@ def compose(overrides: list[str]) -> Config:
             raw["target"] |= _read_target(target_file)
         if any(o.lstrip("+").startswith(("target.value=", "target.metric=")) for o in overrides):
             raw["target"]["source"] = "set on the command line"
+        if raw["tracking"]["name"] == "wandb":
+            keys = [word.lstrip("+").partition("=")[0] for word in overrides]
+            raw["tracking"] |= from_environment([key.removeprefix("tracking.") for key in keys])
         merged = OmegaConf.merge(OmegaConf.structured(Config), raw)
         config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:

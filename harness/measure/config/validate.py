@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
+from harness.measure.config.tracking import refuse_what_wandb_would
 from harness.measure.config.words import PATHS
 from harness.models import ZOO
 from harness.record.checked import path_name, published_date, seed_number
@@ -91,6 +92,8 @@ def validate(config: Config) -> None:
     for name in PATHS:
         if _get(config, name) == "":
             raise BadInput(f"{name}= is empty: give a folder, or leave the word out")
+    if config.tracking.name == "wandb":
+        refuse_what_wandb_would(vars(config.tracking))
     seed_number(config.seed, "seed")
     if path_name(config.data.name, "data.name") != config.data.name:
         raise BadInput(f"data.name={config.data.name}: it names a folder, so it has no slash")

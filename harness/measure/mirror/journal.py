@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import IO, Any
 
-from harness.measure.mirror.wandb_process import resolve_mode
+from harness.measure.mirror.wandb_process import WHY, credentials_present, resolve_mode
 from harness.paths import ROOT
 from harness.record.curve import Evaluation, read_curve
 from harness.record.errors import HarnessError
@@ -59,7 +59,7 @@ def start(
     attempt logged beyond it are dropped, for they are measured again. Only rank 0 of a distributed run tracks.
     """
     options = asdict(tracking) if is_dataclass(tracking) and not isinstance(tracking, type) else dict(tracking)
-    if options["name"] == "none" or rank != 0:
+    if options["name"] == "none" or rank != 0 or resolve_mode(options["mode"]) == "disabled":
         return Tracker()
     curve = folder / CURVE
     evaluations = read_curve(curve) if resume_images and curve.exists() else []
@@ -82,6 +82,7 @@ class JournalTracker(Tracker):
         self.path = path
         self.finish_wait_seconds = float(options["finish_wait_seconds"])
         self._mode = resolve_mode(options["mode"])
+        self._why = "as asked" if credentials_present() else "no key: `wandb login` or WANDB_API_KEY"
         self._file: IO[str] | None = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
         self.states: int | None
         self.mirror, self.states = _spawn_mirror(path, self._mode)
@@ -99,7 +100,7 @@ class JournalTracker(Tracker):
         state = self._wait()
         self.close()
         if state == "offline":
-            _say(f"W&B: kept offline; `harness sync {folder}` uploads it")
+            _say(f"W&B: kept offline ({self._why}); `harness sync {folder}` uploads it")
         elif state != "online":
             _say(f"W&B: not uploaded yet ({state}); `harness sync {folder}` uploads it from the record")
 
@@ -147,7 +148,10 @@ class JournalTracker(Tracker):
                 return state if state.startswith("failed") else f"the mirror ended early, see {self.path.stem}.log"
             text += chunk
             for line in text.split(b"\n")[:-1]:
-                word = line.decode()
+                word = line.decode(errors="replace")
+                if word.startswith(WHY):
+                    self._why = word.removeprefix(WHY)
+                    continue
                 if word == "done":
                     return state
                 state = word

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from harness.measure.config.tracking import from_environment, refuse_what_wandb_would
 from harness.measure.mirror.journal import begin_journal, closing_summary, journal_path
 from harness.measure.mirror.wandb_process import read_head, upload
 from harness.paths import CONF
@@ -16,8 +17,11 @@ from harness.record.folder import CONFIG, Run
 DEFAULTS = CONF / "tracking" / "wandb.yaml"
 
 
-def run_options(run: Run, root: Path, given: dict[str, str]) -> dict[str, Any]:
-    """The tracking options of a run: its journal's below `root`, or the defaults; what is `given` wins over both."""
+def run_options(run: Run, root: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """The tracking options of a run: its journal's below `root`, or the defaults; what is `given` wins over both.
+
+    Raises BadInput for what W&B would refuse.
+    """
     journal = journal_path(root, run.summary["run_id"])
     if journal.exists():
         own = read_head(journal)["options"]
@@ -25,7 +29,10 @@ def run_options(run: Run, root: Path, given: dict[str, str]) -> dict[str, Any]:
         own = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
         own["group"] = f"{run.summary['dataset']['name']}-{run.summary['recipe']}"
         own["run_name"] = f"{run.model}-seed{run.seed}"
-    return {**own, **given, "dir": str(root)}
+        own |= from_environment()
+    options = {**own, **given, "dir": str(root)}
+    refuse_what_wandb_would(options, remedy="--")
+    return options
 
 
 def upload_run(run: Run, options: dict[str, Any], live_journal: Path) -> None:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.measure.config.tracking import MODES_OF_WANDB
 from harness.record.folder import CONFIG, CURVE, PROVENANCE, RUN
 
 POLL_SECONDS = 1.0
@@ -38,6 +39,9 @@ AXES = {
 }
 """Which metric is drawn against which; the step itself is images seen."""
 
+
+WHY = "why: "
+"""Begins the word that tells the trainer why nothing is uploaded."""
 
 KEYS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
 
@@ -59,7 +63,8 @@ def resolve_mode(mode: str) -> str:
     """ "auto" becomes what WANDB_MODE says, else online where a key is found and offline where none is."""
     if mode != "auto":
         return mode
-    return os.environ.get("WANDB_MODE") or ("online" if credentials_present() else "offline")
+    asked = os.environ.get("WANDB_MODE")
+    return MODES_OF_WANDB.get(asked, asked) if asked else ("online" if credentials_present() else "offline")
 
 
 def open_run(head: dict[str, Any], *, mode: str, trainer_pid: int | None) -> Any:
@@ -221,6 +226,7 @@ def main() -> None:
         except Exception as error:
             if mode == "online":
                 traceback.print_exc()
+                tell(f"{WHY}{(str(error).strip() or type(error).__name__).splitlines()[0][:200]}")
                 _start_again_offline()
             tell(f"failed: {type(error).__name__}")
             raise

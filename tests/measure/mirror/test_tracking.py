@@ -294,6 +294,34 @@ def test_sync_without_a_key_says_how_to_get_one(tmp_path: Path) -> None:
     assert "wandb login" in done.stderr
 
 
+def test_what_wandb_would_refuse_is_refused_and_sync_can_mend_it(tmp_path: Path) -> None:
+    """A journal with a tag that is too long, as an older version wrote it, goes up with other tags."""
+    track(tmp_path, 1, 40, "finish", env=environment(tmp_path), tags=["x" * 65])
+    with wandb_server() as server:
+        env = environment(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url)
+        command = [sys.executable, "-m", "harness", "sync", str(tmp_path / "run"), "--dir", str(tmp_path)]
+        refused = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert "--tags: W&B takes 1 to 64 characters" in refused.stderr
+        mended = subprocess.run(
+            [*command, "--tags", "short,paper"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120
+        )
+        assert mended.returncode == 0, mended.stderr
+        assert server.run["tags"] == ["short", "paper"]
+
+
+def test_offline_says_why(tmp_path: Path) -> None:
+    assert "kept offline (no key: " in track(tmp_path, 1, 20, "finish", env=environment(tmp_path))["said"]
+    env = environment(tmp_path, WANDB_API_KEY=KEY, WANDB_MODE="offline")
+    assert "kept offline (as asked)" in track(tmp_path, 1, 20, "finish", env=env)["said"]
+
+
+def test_disabled_is_quiet(tmp_path: Path) -> None:
+    env = environment(tmp_path, WANDB_MODE="disabled")
+    assert track(tmp_path, 1, 20, "finish", env=env)["said"] == ""
+    assert not (tmp_path / "wandb").exists()
+
+
 def test_requeued_run_continues_on_the_server(tmp_path: Path) -> None:
     """Online: interrupted, then killed, then finished; the server ends with every step once, in order."""
     with wandb_server() as server:
