@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from harness.analyse.evidence.ladder import REFERENCE
 from harness.analyse.foreign.derived import Crossed, Published
 from harness.analyse.trend.line import fit, frontier, months, moore_factor
 from harness.analyse.trend.rows import finite
@@ -29,7 +30,8 @@ def at_level(curves: Sequence[Published], metric: str, level: float, rule: str =
 
     A network stands at its cheapest curve; `looked` says how many there were. One that no curve takes to the level
     stands at what its longest spent, a lower bound for those plans. The reference is the cheapest network of the
-    earliest date: AlexNet's. Where it misses, the factor is a lower and the halving time an upper bound.
+    earliest date: AlexNet's. Where none of that date reaches the level, AlexNet itself stands at what it spent: the
+    factor is a lower and the halving time an upper bound.
     """
     by_model: dict[str, list[Published]] = {}
     for curve in curves:
@@ -99,7 +101,8 @@ def _trend(rows: list[dict[str, Any]]) -> dict[str, Any]:
     first_day = rows[0]["published"]
     early = [row for row in rows if row["published"] == first_day]
     reached = [row for row in early if row["cost"] is not None]
-    reference = min(reached or early, key=lambda r: r["cost"] or r["cost_above"])
+    own = [row for row in early if row["model"] == REFERENCE]
+    reference = min(reached or own or early, key=lambda r: r["cost"] or r["cost_above"])
     costs = [row["cost"] if row["cost"] is not None else float("inf") for row in rows]
     at = rows.index(reference)
     costs[at] = reference["cost"] or reference["cost_above"]
