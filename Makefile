@@ -48,6 +48,8 @@ check: install
 results: install
 	$(BIN)/python results/compare_counters.py
 	for name in $(LADDERS); do $(BIN)/harness aggregate results/runs/$$name --out results/$$name || exit; done
+	$(BIN)/python results/imagenet_macs.py
+	$(BIN)/python results/imagenet_trend.py
 	$(BIN)/harness replay --json > results/published/replay.json
 	$(BIN)/python results/walkthrough.py
 	$(BIN)/python results/readme.py

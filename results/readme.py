@@ -13,11 +13,13 @@ import yaml
 
 from harness.analyse.evidence.published import claims
 from harness.analyse.evidence.titles import named, short_title
-from harness.analyse.show import findings
+from harness.analyse.show import collected, findings
+from harness.analyse.show.figures.collected import level_words
 from harness.analyse.show.table import Table
 from harness.analyse.show.tables import main_table, rows_by_date
 from harness.analyse.show.templates import environment
-from harness.analyse.show.words import number
+from harness.analyse.show.words import halving, number, span, times
+from harness.analyse.trend.collection_study import LEVELS
 from harness.cli import VERBS
 from harness.paths import ROOT
 from harness.record.errors import BadInput
@@ -159,8 +161,52 @@ def verbs(_root: Path) -> str:
     return Table.of(["verb", "does", "for example"], lines, words=(0, 1, 2)).markdown()
 
 
+def imagenet(root: Path) -> str:
+    """The study, the public curves of ImageNet and the measured ladder in three columns, and all trends in a figure."""
+    path = root / "results" / "imagenet_curves" / "collection.json"
+    shown = measured(root)
+    if shown is None or not path.is_file():
+        return NOTHING
+    document = json.loads(path.read_text(encoding="utf-8"))
+    _, group, published = shown
+    view = collected.view_of(document, *LEVELS[0])
+    margin, top5 = (collected.view_of(document, *level) for level in LEVELS[1:])
+    ladder, trend = group["trend"], view["trend"]
+    titles = {row["model"]: short_title(row["title"]) for row in group["rows"] + view["rows"]}
+    study_level = f"top-5 {100 * claims()['target_top5']:g} %"
+    runs = sum(r["n"] for r in group["rows"] if r["in_trend"])
+    lines = [
+        ["level", study_level, level_words(view), findings.level_words(group["target"])],
+        [
+            "arithmetic less than AlexNet",
+            times(published["reduction_factor"]),
+            times(trend["reduction_factor"]),
+            times(ladder["reduction_factor"], at_least=ladder["reference_censored"]),
+        ],
+        ["with", "EfficientNet-B0", titles[trend["cheapest"]], titles[ladder["cheapest"]]],
+        [
+            "months a halving",
+            number(published["halving_months"]),
+            number(trend["halving_months"]),
+            halving(ladder["halving_months"], at_most=ladder["reference_censored"]),
+        ],
+        ["95 % of the line", *(span(t["halving_interval_ols"]) for t in (published, trend, ladder))],
+        ["runs", "not told", f"{document['curves']} of others", str(runs)],
+    ]
+    header = ["", "the study, ImageNet", "public curves, ImageNet", f"measured here, {named(group['dataset']['name'])}"]
+    return TEMPLATES.get_template("imagenet.md.j2").render(
+        table=Table.of(header, lines, words=(0, 1, 2, 3)).markdown(),
+        networks=document["networks"],
+        margin=level_words(margin),
+        margin_factor=times(margin["trend"]["reduction_factor"]),
+        top5=level_words(top5),
+        top5_factor=times(top5["trend"]["reduction_factor"]),
+    )
+
+
 BLOCKS: dict[str, Callable[[Path], str]] = {
     "headline": headline,
+    "imagenet": imagenet,
     "table": results_table,
     "found": findings_list,
     "loading": loading,

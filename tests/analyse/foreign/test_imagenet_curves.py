@@ -1,31 +1,19 @@
 """The published ImageNet curves, where they are at hand: IMAGENET_CURVES names the folder that holds index.csv."""
 
 import csv
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from harness import cli
 from harness.paths import ROOT
 from harness.record.folder import read_runs
+from results import imagenet_crossings
 
 FOLDER = ROOT / "results" / "imagenet_curves"
 
 
-def script(name: str) -> ModuleType:
-    """A script of results/, imported."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "results" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-crossings = script("imagenet_crossings")
-CURVES = crossings.curves_folder()
+CURVES = imagenet_crossings.curves_folder()
 at_hand = pytest.mark.skipif(CURVES is None, reason="IMAGENET_CURVES names no folder with the published curves")
 
 
@@ -54,7 +42,7 @@ def test_first_crossings_of_all_89_are_the_indexs_own(metric, level, column):
 
 @at_hand
 def test_the_committed_files_are_what_the_curves_give():
-    for name, text in crossings.derived(CURVES).items():
+    for name, text in imagenet_crossings.derived(CURVES).items():
         assert (FOLDER / name).read_text(encoding="utf-8") == text, (
             f"python results/imagenet_crossings.py renews {name}"
         )

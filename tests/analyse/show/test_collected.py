@@ -1,0 +1,58 @@
+"""The pages of the published ImageNet curves follow from what is committed, and say what the numbers say."""
+
+import json
+
+import pytest
+
+from harness.analyse.show import collected
+from harness.analyse.show.words import number
+from harness.paths import ROOT
+from harness.record.units import paper_pflop
+from results import imagenet_trend
+
+FOLDER = ROOT / "results" / "imagenet_curves"
+DOCUMENT = json.loads((FOLDER / "collection.json").read_text(encoding="utf-8"))
+
+
+def test_every_page_and_figure_comes_again_byte_for_byte(tmp_path):
+    imagenet_trend.main(tmp_path)
+    made = {path.name for path in tmp_path.iterdir()}
+    assert {"TABLE.md", "collection.json", "trend.svg", "trend_top5.svg", "thresholds.svg", "three_trends.svg"} <= made
+    for name in sorted(made):
+        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), f"make results renews {name}"
+
+
+@pytest.mark.parametrize(
+    ("metric", "level", "model", "epochs", "forward_macs"),
+    [  # epochs read off the logs by hand, MACs of torchvision's weights metadata
+        ("top1", 0.56522, "alexnet", 90, 714_188_480),
+        ("top1", 0.56522, "vgg16", 13, 15_470_264_320),
+        ("top1", 0.56522, "resnet18", 31, 1_814_073_344),
+        ("top5", 0.791, "vgg16", 11, 15_470_264_320),
+        ("top5", 0.791, "mobilenet_v2", 12, 300_774_272),
+    ],
+)
+def test_a_cost_worked_out_by_hand(metric, level, model, epochs, forward_macs):
+    row = next(r for r in collected.view_of(DOCUMENT, metric, level)["rows"] if r["model"] == model)
+    assert row["epochs"] == epochs
+    assert row["cost"] == pytest.approx(paper_pflop(epochs * 1_281_167 * forward_macs))
+
+
+def test_findings_quote_the_document():
+    text = "\n".join(collected.findings(DOCUMENT))
+    for level in (0.56522, 0.56):
+        factor = collected.view_of(DOCUMENT, "top1", level)["trend"]["reduction_factor"]
+        assert f"{number(factor)}x" in text
+    assert "ResNet-50 15 to 43" in text
+    spread = {r["model"]: (r["low"], r["high"]) for r in DOCUMENT["recipes"]}
+    assert (spread["resnet18"], spread["resnet50"]) == ((31, 71), (15, 43))
+
+
+def test_a_digitised_crossing_carries_its_error():
+    rows = {row["curve"]: row for view in DOCUMENT["views"] for row in view["rows"] if row["digitised"]}
+    assert rows
+    own = DOCUMENT["alexnet"]
+    assert all(a["pflop_interval"]["top1 56.522"][1] is None for a in own)  # 56.53 and 56.58, give or take 0.06
+    for a in own:
+        low, high = (end / a["pflop_an_epoch"] for end in a["pflop_interval"]["top5 79.1"])
+        assert low < a["epochs"]["top5 79.1"] <= high
