@@ -20,17 +20,18 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,slurm]'
 	touch $@
 
-# AlexNet's full schedule sets the level; the others train until they reach it; then table, trend and figure.
+# AlexNet's full schedule sets the level; the others train until they reach it; then table, trend, figure and page.
 demo: install
 	$(DEMO_TRAIN) model=alexnet target=none
 	$(BIN)/harness target $(DEMO)/runs --out $(DEMO)/target.yaml
 	$(DEMO_TRAIN) -m model=$(DEMO_MODELS) target=$(DEMO)/target.yaml
 	$(BIN)/harness aggregate $(DEMO)/runs --out $(DEMO)
+	$(BIN)/harness report $(DEMO)/runs --out $(DEMO)/report.html
 	@echo
 	@echo "And the published trend, rebuilt from its constants:"
 	$(BIN)/harness replay
 	@echo
-	@echo "Figure: $(DEMO)/trend.png   Table: $(DEMO)/TABLE.md"
+	@echo "Figure: $(DEMO)/trend.png   Table: $(DEMO)/TABLE.md   Page: $(DEMO)/report.html"
 
 test: install
 	$(BIN)/python -m pytest
