@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_MODELS ?= resnet18,mobilenet_v2,shufflenet_v2_x1_0,efficientnet_b0
 DEMO_OPTIONS ?=
+TEST_PROCESSES ?= 0
 DEMO := demo
 # what every run of the demo shares: where it trains and how verbose it is come from the experiment file
 DEMO_TRAIN := $(BIN)/harness train +experiment=demo out=$(DEMO)/runs $(DEMO_OPTIONS)
@@ -33,8 +34,9 @@ demo: install
 	@echo
 	@echo "Figure: $(DEMO)/trend.png   Table: $(DEMO)/TABLE.md   Page: $(DEMO)/report.html"
 
+# TEST_PROCESSES=2 lets two processes share the tests, a file's in one.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

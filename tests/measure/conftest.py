@@ -1,4 +1,3 @@
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,14 +7,14 @@ import torch
 from harness import models
 from harness.measure.config.compose import compose
 from harness.measure.config.schema import Config
+from tests.ports import free_ports
 
 
 @pytest.fixture
 def free_port() -> int:
     """A TCP port on loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    (port,) = free_ports(1)
+    return port
 
 
 class Tiny(torch.nn.Module):
