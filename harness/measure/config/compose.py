@@ -1,5 +1,6 @@
 """Overrides -> a validated Config, and the identity of the run it describes."""
 
+import copy
 import difflib
 import re
 from dataclasses import asdict, fields
@@ -33,15 +34,22 @@ _SEMANTIC_TARGET = ("metric", "value", "split", "confirm", "past_evaluations", "
 _STUDY_RECIPE = "paper2020"
 
 
-def compose(overrides: list[str]) -> Config:
+_SEED = re.compile(r"seed=(0|[1-9][0-9]*)")
+
+Composed = dict[tuple[str, ...], DictConfig]
+"""What Hydra made of the words of runs so far, their seeds apart and nothing interpolated."""
+
+
+def compose(overrides: list[str], *, known: Composed | None = None) -> Config:
     """The config of one run from Hydra overrides (no sweeps); raises BadInput in one line.
 
-    Beside Hydra's grammar, `target=path/to/file.yaml` takes a level written by `harness target`.
+    Beside Hydra's grammar, `target=path/to/file.yaml` takes a level written by `harness target`. known: shared by the
+    runs of a sweep, so that those that differ in the seed alone cost Hydra's time once.
     """
     overrides, target_file = take_target_file(as_typed(overrides))
     for word in overrides:
         parsed(word)  # one that is not Hydra's ends here, with how to quote it
-    node = compose_node(overrides)
+    node = _node(overrides, {} if known is None else known)
     try:
         raw = OmegaConf.to_container(node, resolve=True)
         assert isinstance(raw, dict)
@@ -63,6 +71,18 @@ def compose(overrides: list[str]) -> Config:
         config.data.classes = sorted(str(name) if isinstance(name, int) else name for name in config.data.classes)
     validate(config)
     return config
+
+
+def _node(overrides: list[str], known: Composed) -> DictConfig:
+    seeds = [word for word in overrides if _SEED.fullmatch(word)]
+    if len(seeds) != 1:
+        return compose_node(overrides)
+    others = tuple(word for word in overrides if word != seeds[0])
+    if others not in known:
+        known[others] = compose_node(overrides)
+    node = copy.deepcopy(known[others])
+    node.seed = int(seeds[0].partition("=")[2])
+    return node
 
 
 def compose_node(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:

@@ -8,7 +8,15 @@ from typing import Any
 from hydra.core.override_parser.types import Glob, Transformer
 from omegaconf import DictConfig
 
-from harness.measure.config.compose import compose, compose_node, nearest, options, run_folder, take_target_file
+from harness.measure.config.compose import (
+    Composed,
+    compose,
+    compose_node,
+    nearest,
+    options,
+    run_folder,
+    take_target_file,
+)
 from harness.measure.config.words import PATHS, as_typed, parsed, quoted, refuse_without_effect
 from harness.measure.sweep.job import Job
 from harness.record.errors import BadInput
@@ -21,8 +29,9 @@ def jobs_of(overrides: list[str], *, multirun: bool) -> tuple[list[Job], DictCon
     """
     words, launcher = words_of(overrides, multirun=multirun)
     jobs: dict[Path, Job] = {}
+    known: Composed = {}
     for job in words:
-        config = compose(job)
+        config = compose(job, known=known)
         jobs.setdefault(run_folder(config), Job(job, config))
     if twice := len(words) - len(jobs):
         print(f"harness: {twice} of {len(words)} runs are named twice; each is done once", file=sys.stderr)
