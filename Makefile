@@ -36,7 +36,7 @@ demo: install
 
 # TEST_PROCESSES=2 lets two processes share the tests, a file's in one.
 test: install
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

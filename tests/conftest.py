@@ -2,23 +2,30 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-TESTS = Path(__file__).parent
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other cores belong to the other workers
 
+try:
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+except ImportError:
+    pass  # tests run in one process
+else:
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A file's tests stay in one process, and so do all that need the cluster, which is started once."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            path = item.path.relative_to(TESTS)
-            item.add_marker(pytest.mark.xdist_group("slurm" if path.parts[0] == "slurm" else path.as_posix()))
+    class _Files(LoadScopeScheduling):
+        """A file's tests stay in one process, and so do all that need the cluster, which is started once.
+
+        xdist's own loadgroup marks a group in the name of a test, where pytest 9 does not look.
+        """
+
+        def _split_scope(self, nodeid: str) -> str:
+            return "slurm" if nodeid.startswith("tests/slurm/") else nodeid.partition("::")[0]
+
+    def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Files:
+        """Share the tests out by file, whatever --dist says."""
+        return _Files(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
