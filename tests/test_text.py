@@ -52,4 +52,4 @@ def test_a_terminal_without_utf8_gets_replacements(words: list[str], tmp_path: P
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode("ascii")
     if words[0] == "aggregate":
-        assert "\u2265" in (tmp_path / "out" / "TABLE.md").read_text(encoding="utf-8")
+        assert "\u2014" in (tmp_path / "out" / "TABLE.md").read_text(encoding="utf-8")

@@ -45,8 +45,8 @@ def fit_trend(
 ) -> dict[str, Any]:
     """The analysis of runs that may be compared, as `trend.json` holds it: `rows`, `trend` and what supports them.
 
-    Judged at the runs' own target, or at `level`, as ("top1", 0.56); `draws` and `seed` are the bootstrap's. Raises
-    BadInput where the runs belong to more than one data set, target or protocol: the trend never mixes them.
+    Judged at the runs' own target, or at `level`, as ("top1", 0.56); `draws` and `seed` are of the seeds drawn
+    again. Raises BadInput where the runs belong to more than one data set, target or protocol: they are never mixed.
     """
     from harness.analyse.evidence.groups import Level, group_trials
     from harness.analyse.trend.study import Settings, study

@@ -1,4 +1,4 @@
-"""Arguments that several verbs share: which records, judged at which level, with how many bootstrap draws."""
+"""Arguments that several verbs share: which records, judged at which level, drawn again how often."""
 
 import argparse
 from pathlib import Path
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def add_records(parser: argparse.ArgumentParser) -> None:
-    """DIR, the level and the bootstrap."""
+    """DIR, the level and the draws."""
     parser.add_argument("runs", type=Path, metavar="DIR", help="folder with run folders below it")
     parser.add_argument("--target", type=Path, metavar="FILE", help="judge every run at the level of this target file")
     parser.add_argument("--metric", choices=("top1", "top5"), help="judge every run at --value of this metric")
     parser.add_argument("--value", type=float, metavar="FRACTION", help="the level for --metric, as 0.565")
-    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="bootstrap draws (default 10000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default 0)")
+    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="draws of the seeds (default 10000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draws (default 0)")
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from harness.analyse.evidence.crossings import Crossing
 from harness.analyse.evidence.trials import Trial
 from harness.record import units
+
+CONFIDENCE = 0.95
+"""Of every interval."""
 
 UNITS: dict[str, Callable[[Trial], NDArray[np.float64]]] = {
     "paper_pflop": lambda t: t.count("train_forward_macs").astype(np.float64) * units.paper_pflop(1.0),
@@ -64,6 +68,26 @@ class Costs:
         """(runs,) True where the level was not reached."""
         return np.isinf(self.high)
 
+    @property
+    def successes(self) -> int:
+        """Runs that reached the level."""
+        return int((~self.censored).sum())
+
+    def expected(self) -> Cost:
+        """Expected cost: what all runs spent, over the number that reached.
+
+        It is what somebody pays who restarts until it works: each run to its crossing, or whole where it missed
+        (expected running time, ERT; Hansen et al. 2016, arXiv 1605.03560). Assumes that restarts are independent and
+        like the runs measured. Without a miss it is the mean. Where none reached, `low` is the sum, what was spent in
+        vain, and high is inf: a lower bound.
+        """
+        reached = self.successes
+        spent_before = float(self.low.sum())
+        if not reached:
+            return Cost(spent_before, math.inf)
+        spent = float(np.where(self.censored, self.low, self.high).sum())
+        return Cost(spent_before / reached, spent / reached)
+
     def order(self) -> NDArray[np.intp]:
         """Runs from the cheapest to the dearest, censored ones last, by what they spent."""
         return np.lexsort((self.low, self.high))
@@ -83,3 +107,9 @@ def cost_at(spent: NDArray[np.float64], found: Crossing | None) -> Cost:
     if found is None:
         return Cost(float(spent[-1]) if len(spent) else 0.0, math.inf)
     return Cost(0.0 if found.previous is None else float(spent[found.previous]), float(spent[found.index]))
+
+
+def share_interval(successes: int, runs: int) -> tuple[float, float]:
+    """The 95 % interval of the share of runs that reach (Clopper & Pearson 1934, Biometrika 26): never too narrow."""
+    found = binomtest(successes, runs).proportion_ci(CONFIDENCE, method="exact")
+    return float(found.low), float(found.high)

@@ -52,6 +52,15 @@ class Rung:
             self._costs[key] = Costs(np.array([c.low for c in found]), np.array([c.high for c in found]))
         return self._costs[key]
 
+    def plan_cost(self, unit: str) -> float:
+        """What the whole plan costs, the median over the runs; a run that stopped early is taken on at its own rate."""
+        whole = [
+            UNITS[unit](t)[-1] / t.clock("epoch")[-1] * self.plan.planned_epochs
+            for t in self.trials
+            if t.counters.shape[1]
+        ]
+        return float(np.median(whole)) if whole else 0.0
+
     def median_trial(self, metric: str, value: float) -> Trial:
         """The run in the middle by epochs to the level (the lower of two), censored ones last."""
         order = self.costs(metric, value, "epochs").order()

@@ -21,15 +21,19 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Content Security Policy: the browser itself refuses any request the page might make, and any script."""
 
 MEANINGS = {
-    "PFLOP": "training arithmetic until the target: 3 x forward MACs x images / 10^15, the study's unit",
-    "95 % or resolution": "[ ] 95 % interval over seeds; ( ] n = 1, the two evaluations between which it crossed",
+    "PFLOP": "expected training arithmetic until the target, what all runs spent over the number that reached: "
+    "3 x forward MACs x images / 10^15, the study's unit",
+    "95 %, or as said": "[ ] 95 % interval over seeds; ( ] n = 1, the two evaluations between which it crossed; "
+    "{ } the cheapest and the dearest run",
+    "share, 95 %": "share of runs that reach the target, by Clopper and Pearson",
+    "median": "the median run, where at least half of the runs reached the target",
     "factor": "how many times cheaper than AlexNet",
     "factor interval": "95 % interval of the factor",
     "= epochs x": "the part of the factor that is fewer epochs",
     "MACs/epoch": "the part of the factor that is fewer MACs an image",
     "n": "runs, each with a seed of its own",
     "reached": "runs that reached the target, of all runs",
-    "epochs (after, at]": "the target was passed after the first number of epochs and not after the second",
+    "epochs (after, at]": "expected epochs, at the evaluations before and at the crossing",
     "GMAC": "10^9 multiply-accumulates of one image, forward",
     "date": "first publication of the architecture",
     "outcome": "how the run ended",
@@ -55,9 +59,11 @@ COSTS_FIRST = (
     "architecture",
     "PFLOP",
     "factor",
-    "95 % or resolution",
+    "95 %, or as said",
     "factor interval",
     "reached",
+    "share, 95 %",
+    "median",
     "epochs (after, at]",
     "GMAC",
     "= epochs x",

@@ -1,5 +1,6 @@
 """What a measured ladder found, in sentences: every number in them is computed, and stands beside the published one."""
 
+import math
 from typing import Any
 
 from scipy.stats import rankdata, spearmanr
@@ -8,7 +9,7 @@ from harness.analyse.evidence.ladder import REFERENCE
 from harness.analyse.evidence.published import table as published_table
 from harness.analyse.evidence.titles import short_title
 from harness.analyse.show.templates import render
-from harness.analyse.show.words import halving, interval, number, times
+from harness.analyse.show.words import halving, interval, number, percents, times
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
 
@@ -41,6 +42,7 @@ def _facts(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
         "note": reference_note(group),
         "reached_level": level_reached(group),
         "reaching": sum(r["cost"] is not None for r in rows),
+        "always": sum(r["reached"] == r["n"] for r in rows),
         "missed": [f"{short_title(r['title'])} {best(r)}" for r in rows if r["cost"] is None],
         "order": order_against_published(rows),
         "hardware": sorted({h for r in rows for h in r["hardware"]}),
@@ -53,21 +55,38 @@ def level_words(target: dict[str, Any]) -> str:
 
 
 def reference_note(document: dict[str, Any]) -> str:
-    """Return what a reference that misses the target does to the factors; empty where it reaches."""
+    """Return what runs of the reference that miss the target do to the factors; empty where all reach."""
     trend = document["trend"]
     row = next(r for r in document["rows"] if r["in_trend"] and r["model"] == trend["reference"])
     name = short_title(row["title"])
+    reached = f"{name} itself reached the level in {row['reached']} of {row['n']} runs"
     if trend["reference_censored"]:
         return (
-            f"{name} itself reached the level in {row['reached']} of {row['n']} runs. So its cost is known from below "
-            "only: factors are lower bounds (≥), the halving time is an upper one (≤)."
+            f"{reached}. So its cost is known from below only: factors are lower bounds (≥), the halving time is an "
+            "upper one (≤)."
         )
-    if trend["reference_open"]:
-        return (
-            f"In {trend['reference_censored_share']:.0%} of the draws {name} does not reach the level. Nothing bounds "
-            "its cost from above there, so those ends of the intervals are open."
-        )
+    if row["reached"] < row["n"]:
+        share = percents(row["reached_interval"])
+        return f"{reached} (95 % of that share: {share}); its cost includes what the other runs spent."
     return ""
+
+
+def spread_words(group: dict[str, Any]) -> str:
+    """Return how much the cost of an architecture varies between seeds, and whether all vary alike."""
+    spread = group["trend"]["spread"]
+    if not spread["freedom"]:
+        return "No architecture has two runs that reached: nothing is known of how seeds vary."
+    factor = number(math.exp(spread["sd_log"]))
+    tested = "" if spread["p"] is None else f" (Levene's test: p = {number(spread['p'], 2)})"
+    if spread["holds"]:
+        return (
+            f"One standard deviation between seeds is a factor of {factor}, pooled over the architectures with "
+            f"{spread['freedom']} degrees of freedom; they vary alike{tested}."
+        )
+    return (
+        f"The architectures do not vary alike between seeds{tested}, so each has its own spread, and the table prints "
+        "the cheapest and the dearest run in place of a 95 % interval."
+    )
 
 
 def cards(group: dict[str, Any], published: dict[str, Any]) -> list[dict[str, str]]:
@@ -119,7 +138,7 @@ def published_factor(model: str) -> float | None:
 
 
 def level_reached(group: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the highest level that the reference's median run reaches, where it misses the target; else None."""
+    """Return the highest level that a run of the reference reaches, where none reaches the target; else None."""
     metric = group["target"]["metric"]
     reached = [t for t in group["thresholds"] if t["metric"] == metric and not t["reference_censored"]]
     if not group["trend"]["reference_censored"]:

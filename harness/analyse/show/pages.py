@@ -48,6 +48,8 @@ def _names(document: dict[str, Any]) -> dict[str, Any]:
         "tables": made,
         "counts": tables.counts,
         "has_trend": lambda group: group["trend"] is not None and not group["trend"]["reason"],
+        "spread_words": findings.spread_words,
+        "spread_holds": lambda group: group["trend"] is not None and group["trend"]["spread"]["holds"],
         "legend": tables.legend,
         "reference_note": findings.reference_note,
         "findings": lambda group: findings.lines(group, document["published"]),

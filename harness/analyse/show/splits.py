@@ -24,9 +24,17 @@ def text(splits: list[dict[str, Any]]) -> str:
             f"{s['dataset']}: {s['start']} -> {s['end']} at {s['target']['metric']} {s['target']['value']:.2%} ({runs})"
         )
         if s["reason"]:
-            blocks.append(f"{head}\n{s['reason']}")
+            head += f"\n{s['reason']}"
+        if s["parts"] is None:
+            blocks.append(head)
             continue
         covers = "95 %" if max(s["n"].values()) > 1 else "grid only, n = 1"
-        rows = [[names[k], f"{number(p['factor'])}x", interval(p["interval"])] for k, p in s["parts"].items()]
+        rows = [[names[k], _factor(p), interval(p["interval"])] for k, p in s["parts"].items()]
         blocks.append(f"{head}\n{Table.of(['gain', 'factor', covers], rows).terminal()}")
     return "\n\n".join(blocks)
+
+
+def _factor(part: dict[str, Any]) -> str:
+    """A part as a factor, or as the bound that it is."""
+    sign = {None: "", "at least": "≥ ", "at most": "≤ "}
+    return "not known" if part["bound"] == "unknown" else f"{sign[part['bound']]}{number(part['factor'])}x"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.analyse.show.table import Column, Row, Table
-from harness.analyse.show.words import MISSING, halving, interval, number, times
+from harness.analyse.show.words import MISSING, halving, interval, number, percents, times
 from harness.analyse.trend.rows import FLAGS
 
 MEANINGS = {code: meaning for code, (_, _, meaning) in FLAGS.items()}
@@ -25,6 +25,8 @@ CSV_COLUMNS = [
     "on_frontier",
     "n",
     "reached",
+    "reached_low",
+    "reached_high",
     "outcomes",
     "missed",
     "forward_macs",
@@ -35,6 +37,7 @@ CSV_COLUMNS = [
     "cost_low",
     "cost_high",
     "cost_above",
+    "median",
     "interval_kind",
     "paper_pflop",
     "images",
@@ -74,6 +77,8 @@ def csv_table(documents: list[dict[str, Any]]) -> Table:
                 "flags": " ".join(r["flags"]),
                 "runs": " ".join(r["runs"]),
                 "epochs_low": r["epochs_interval"][0],
+                "reached_low": r["reached_interval"][0],
+                "reached_high": r["reached_interval"][1],
                 "cost_low": cost_low,
                 "cost_high": cost_high,
                 "factor_low": factor_low,
@@ -98,10 +103,12 @@ MAIN_COLUMNS = (
     Column("date"),
     Column("n"),
     Column("reached"),
+    Column("share, 95 %"),
     Column("GMAC"),
     Column("epochs (after, at]"),
     Column("PFLOP"),
-    Column("95 % or resolution"),
+    Column("95 %, or as said"),
+    Column("median"),
     Column("factor"),
     Column("factor interval"),
     Column("= epochs x"),
@@ -127,10 +134,12 @@ def _cells(row: dict[str, Any]) -> list[str]:
         row["published"],
         str(row["n"]),
         f"{row['reached']}/{row['n']}{missed}",
+        percents(row["reached_interval"]),
         number(row["forward_macs"] / 1e9),
         f"> {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]",
         cost_words(row["cost"], row["cost_above"]),
-        interval(row["cost_interval"], opening="(" if row["interval_kind"] == "resolution" else "["),
+        cost_interval(row),
+        number(row["median"]),
         times(row.get("factor"), at_least=row["factor_at_least"]),
         interval(row.get("factor_interval"), opening="["),
         number(row.get("epochs_factor")),
@@ -139,18 +148,42 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
+_BRACKETS = {"resolution": "(", "range": "{"}
+
+
+def cost_interval(row: dict[str, Any], digits: int = 3) -> str:
+    """Return [95 % interval], (look before, look at], or {cheapest run to dearest}; see `interval_kind`."""
+    kind = row["interval_kind"]
+    if kind == "bound":
+        return MISSING
+    words = interval(row["cost_interval"], digits, _BRACKETS.get(kind, "["))
+    return words.replace("]", "}") if kind == "range" else words
+
+
 def terminal_table(document: dict[str, Any]) -> Table:
     """Return the main table with names as commands take them, and the columns that 100 characters have room for."""
-    rows = rows_by_date(document)
-    table = main_table(rows).only("architecture", "date", "reached", "PFLOP", "95 % or resolution", "factor", "flags")
-    lines = []
-    for row, line in zip(rows, table.rows, strict=True):
-        _, date, _, *rest = line.cells
-        epochs = number(row["epochs"]) if row["epochs"] is not None else f"> {number(row['epochs_interval'][0])}"
-        reached = f"{row['reached']} of {row['n']}"
-        lines.append(Row([with_plan(row["model"], row), date, reached, epochs, *rest], line.kind))
-    names = ("date", "reached", "epochs", "PFLOP", "95 % or resolution", "factor")
-    columns = [Column("architecture", words=True), *map(Column, names), Column("flags", words=True)]
+    columns = [
+        Column("architecture", words=True),
+        *map(Column, ("date", "runs", "share, 95 %", "PFLOP", "95 %, or as said", "median", "factor")),
+        Column("flags", words=True),
+    ]
+    lines = [
+        Row(
+            [
+                with_plan(row["model"], row),
+                row["published"][:7],
+                f"{row['reached']}/{row['n']}",
+                percents(row["reached_interval"]).removesuffix(" %"),
+                cost_words(row["cost"], row["cost_above"]),
+                cost_interval(row, 2).replace(", no upper end", " up"),
+                number(row["median"]),
+                times(row["factor"], at_least=row["factor_at_least"]),
+                " ".join(row["flags"]) or MISSING,
+            ],
+            _kind(row),
+        )
+        for row in rows_by_date(document)
+    ]
     return Table(columns, lines)
 
 

@@ -39,23 +39,35 @@ def rounded(data: Any) -> Any:
 def interval(ends: Sequence[float | None] | None, digits: int = 3, opening: str = "[") -> str:
     """Return, for instance, "[13.6, 21.0]"; an open end is said in words; the dash where there is no interval.
 
-    `ends`: low and high. The low end is open where it is None or 0, the high end where it is None.
+    `ends`: low and high, None where that end is open.
     """
     if ends is None:
         return MISSING
     low, high = ends
-    if high is None:
-        return "no end known" if not low else f"{number(low, digits)} or more"
-    return f"{number(high, digits)} or less" if not low else f"{opening}{number(low, digits)}, {number(high, digits)}]"
+    if low is None:
+        return "no end known" if high is None else f"no lower end, {number(high, digits)}"
+    return (
+        f"{number(low, digits)}, no upper end"
+        if high is None
+        else f"{opening}{number(low, digits)}, {number(high, digits)}]"
+    )
 
 
 def span(ends: Sequence[float | None] | None, unit: str = "") -> str:
-    """Return an interval for a sentence, for instance "11.3 to 527 months" or "13.6 months or more"."""
+    """Return an interval for a sentence, for instance "11.3 to 527 months" or "from 13.6 months on, no upper end"."""
     unit = f" {unit}" if unit else ""
-    low, high = ends or (None, None)
-    if low and high is not None:
-        return f"{number(low)} to {number(high)}{unit}"
-    return interval(ends).replace(" or ", f"{unit} or ")
+    if ends is None:
+        return MISSING
+    low, high = ends
+    if low is None:
+        return "no end known" if high is None else f"up to {number(high)}{unit}, no lower end"
+    return f"{number(low)}{unit} and more, no upper end" if high is None else f"{number(low)} to {number(high)}{unit}"
+
+
+def percents(ends: Sequence[float]) -> str:
+    """Return an interval of a share, for instance "[9, 76] %"."""
+    low, high = ends
+    return f"[{100 * low:.0f}, {100 * high:.0f}] %"
 
 
 def several(count: int, noun: str) -> str:

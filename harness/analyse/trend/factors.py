@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from harness.analyse.evidence.groups import Level, group_trials
-from harness.analyse.evidence.ladder import Rung
+from harness.analyse.evidence.ladder import Rung, known_cost
 from harness.analyse.evidence.trials import read_trials
-from harness.analyse.trend import bootstrap
+from harness.analyse.trend.draws import Interval, draw_costs, percentile
 from harness.analyse.trend.rows import containing
 from harness.record.errors import BadInput
 
@@ -70,7 +70,8 @@ def split(
 ) -> dict[str, Any]:
     """The gain from `start` to `end` by both orders and their Shapley mean, as factors (paper unit) with intervals.
 
-    Logarithms of the parts add up to that of the whole. Null with a reason where a corner is missing or censored.
+    Logarithms of the parts add up to that of the whole. A corner that no run reached stands at what its runs spent: the
+    parts that it enters are then bounds (`bound`). Null with a reason where a corner was not run.
     """
     corners = [start, (start[0], end[1]), (end[0], start[1]), end]
     result: dict[str, Any] = {
@@ -84,20 +85,35 @@ def split(
         words = " and ".join(f"model={model} recipe={recipe}" for model, recipe in missing)
         return result | {"reason": f"not run: {words}"}
     costs = [cells[c].costs(metric, value, "paper_pflop") for c in corners]
-    if censored := [":".join(c) for c, k in zip(corners, costs, strict=True) if k.median().censored]:
-        return result | {"reason": f"did not reach the target: {', '.join(censored)}"}
-    exact = parts(*(math.log2(k.median().high) for k in costs))
-    columns = bootstrap.draw_costs({":".join(c): k for c, k in zip(corners, costs, strict=True)}, draws, seed)
-    with np.errstate(invalid="ignore"):
-        drawn = parts(*np.log2(columns).T)
+    expected = [c.expected() for c in costs]
+    censored = [c.censored for c in expected]
+    if missed := [":".join(c) for c, never in zip(corners, censored, strict=True) if never]:
+        result["reason"] = f"bounds only, no run reached the target: {', '.join(missed)}"
+    exact = parts(*(math.log2(known_cost(c)) for c in expected))
+    named = {":".join(c): k for c, k in zip(corners, costs, strict=True)}
+    columns = draw_costs(named, {":".join(c): cells[c].plan_cost("paper_pflop") for c in corners}, draws, seed).values
+    columns[:, censored] = [c.low for c in expected if c.censored]
+    drawn = parts(*np.log2(columns).T)
+    signs = [parts(*row) for row in np.eye(len(corners))]
     found = {}
     for name, log2_factor in exact.items():
-        interval = bootstrap.percentile(drawn[name])
+        interval = percentile(drawn[name])
         assert interval is not None
         factor = 2.0**log2_factor
-        ends = bootstrap.Interval(2.0**interval.low, 2.0**interval.high, interval.valid)
-        found[name] = {"log2": float(log2_factor), "factor": factor, "interval": containing(ends, factor)}
+        low, high = containing(Interval(2.0**interval.low, 2.0**interval.high, interval.valid), factor)
+        rises = any(sign[name] > 0 and never for sign, never in zip(signs, censored, strict=True))
+        falls = any(sign[name] < 0 and never for sign, never in zip(signs, censored, strict=True))
+        found[name] = {
+            "log2": float(log2_factor),
+            "factor": factor,
+            "bound": _BOUNDS[rises, falls],
+            "interval": [None if falls else low, None if rises else high],
+        }
     return result | {"parts": found}
+
+
+_BOUNDS = {(False, False): None, (True, False): "at least", (False, True): "at most", (True, True): "unknown"}
+"""What a part is, by whether the corners that no run reached make it larger, or smaller, than at their bounds."""
 
 
 def parts(start: Any, recipe_only: Any, architecture_only: Any, end: Any) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """The headline of a ladder at one level: frontier, line, factor, and how sure they are."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from harness.analyse.evidence.cost import Cost, Costs
+from harness.analyse.evidence.cost import Cost
 from harness.analyse.evidence.ladder import Rung, known_cost, reference_of
-from harness.analyse.trend import bootstrap
-from harness.analyse.trend.bootstrap import Floats
+from harness.analyse.trend import draws
+from harness.analyse.trend.draws import Drawn, Floats
 from harness.analyse.trend.line import fit, frontier, months, moore_factor
 from harness.analyse.trend.rows import containing, finite
 from harness.record.target import Target
@@ -17,7 +18,7 @@ _NUMBERS = ("halving_months", "halving_interval_ols", "reduction_factor", "cheap
 
 
 def point(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
-    """Frontier, fit and factor from one cost a rung (rungs by date, not empty), without bootstrap.
+    """Frontier, fit and factor from one cost a rung (rungs by date, not empty), without intervals.
 
     A censored reference stands at what it spent, a lower bound; `reason` says why where there is no line to fit.
     """
@@ -52,57 +53,63 @@ def point(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
     }
 
 
-def median_costs(rungs: list[Rung], metric: str, value: float, unit: str, *, confirm: int | None = None) -> list[Cost]:
-    """One median cost a rung; `confirm`: another rule of the crossing than the target's."""
-    return [r.costs(metric, value, unit, confirm=confirm).median() for r in rungs]
+def expected_costs(
+    rungs: list[Rung], metric: str, value: float, unit: str, *, confirm: int | None = None
+) -> list[Cost]:
+    """One expected cost a rung; `confirm`: another rule of the crossing than the target's."""
+    return [r.costs(metric, value, unit, confirm=confirm).expected() for r in rungs]
 
 
-def draw_all(rungs: list[Rung], target: Target, unit: str, draws: int, seed: int) -> Floats:
-    """(draws, rungs) bootstrapped median costs; inf where most of a resample is censored."""
-    costs = {r.model: r.costs(target.metric, target.value, unit) for r in rungs}
-    return bootstrap.draw_costs(costs, draws, seed)
+def draw_all(
+    rungs: list[Rung], target: Target, unit: str, number: int, seed: int, beside: Sequence[Rung] = ()
+) -> Drawn:
+    """Expected costs drawn again, of the rungs and then of those beside the trend, which do not tell the spread."""
+    every = [(r.model, r) for r in rungs] + [(repr(r.plan), r) for r in beside]
+    costs = {name: r.costs(target.metric, target.value, unit) for name, r in every}
+    whole = {name: r.plan_cost(unit) for name, r in every}
+    return draws.draw_costs(costs, whole, number, seed, trend=len(rungs))
 
 
-def intervals_of(rungs: list[Rung], drawn: Floats, reference: Costs, found: dict[str, Any]) -> dict[str, Any]:
+def intervals_of(rungs: list[Rung], drawn: Floats, found: dict[str, Any], reference: Cost) -> dict[str, Any]:
     """`halving_interval` and `reduction_interval` from draws (draws, rungs); null where there is no line.
 
-    A draw in which the reference is censored bounds its cost from below only. So its factor is infinite, and its
-    halving time, fitted through that bound, too long: where such draws are more than one tail of the interval
-    (`reference_open`), nothing but 0 bounds the halving time from below.
+    A reference that never reached stands at what it spent: a lower bound, so the factor has no upper end and the
+    halving time no lower one. `undefined_share`: draws whose frontier is a single date and gives no halving time.
     """
-    nothing: dict[str, Any] = {
-        "halving_interval": None, "reduction_interval": None, "valid_share": None, "reference_censored_share": None,
-        "reference_open": False,
-    }  # fmt: skip
     if found["reason"]:
-        return nothing
+        return {"halving_interval": None, "reduction_interval": None, "undefined_share": None}
     at = rungs.index(reference_of(rungs))
-    censored = np.isinf(drawn[:, at])
-    bounded = drawn.copy()  # left infinite, the reference would drop out and the line start at another architecture
-    if censored.any():
-        bounded[censored, at] = np.median(reference.low[reference.censored])
-    halving, _ = bootstrap.halving_percentile(np.array([months(r.published) for r in rungs]), bounded)
-    with np.errstate(invalid="ignore"):
-        factor = bootstrap.percentile(drawn[:, at] / np.min(drawn, axis=1))
-    if halving is None or factor is None:
-        return nothing
-    share = float(censored.mean())
-    opened = share > (1 - bootstrap.CONFIDENCE) / 2
-    interval = containing(halving, found["halving_months"] or np.inf)
+    known = drawn.copy()
+    if reference.censored:
+        known[:, at] = reference.low
+    halving, _ = draws.halving_percentile(np.array([months(r.published) for r in rungs]), known)
+    factor = draws.percentile(known[:, at] / np.min(known, axis=1))
+    assert factor is not None
+    reduction = containing(factor, found["reduction_factor"])
+    interval = None if halving is None else containing(halving, found["halving_months"] or np.inf)
+    if reference.censored:
+        reduction[1] = None
+        interval = None if interval is None else [None, interval[1]]
     return {
-        "halving_interval": [0.0, interval[1]] if opened else interval,
-        "reduction_interval": containing(factor, found["reduction_factor"]),
-        "valid_share": halving.valid,
-        "reference_censored_share": share,
-        "reference_open": opened,
+        "halving_interval": interval,
+        "reduction_interval": reduction,
+        "undefined_share": 1.0 if halving is None else 1 - halving.valid,
     }
 
 
-def with_intervals(rungs: list[Rung], target: Target, unit: str, drawn: Floats) -> dict[str, Any]:
+def with_intervals(rungs: list[Rung], target: Target, unit: str, drawn: Drawn) -> dict[str, Any]:
     """The point and its intervals, with the words that say what the intervals cover."""
-    found = point(rungs, median_costs(rungs, target.metric, target.value, unit))
-    reference = reference_of(rungs).costs(target.metric, target.value, unit)
-    return found | intervals_of(rungs, drawn, reference, found) | {"covers": covers([len(r.trials) for r in rungs])}
+    costs = expected_costs(rungs, target.metric, target.value, unit)
+    found = point(rungs, costs)
+    spread = drawn.spread
+    return (
+        found
+        | intervals_of(rungs, drawn.values[:, : len(rungs)], found, costs[rungs.index(reference_of(rungs))])
+        | {
+            "covers": covers([len(r.trials) for r in rungs]),
+            "spread": {"sd_log": spread.sd, "freedom": spread.freedom, "p": spread.p, "holds": spread.holds},
+        }
+    )
 
 
 def covers(sizes: list[int]) -> str:

@@ -2,16 +2,16 @@
 
 import math
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from harness.analyse.evidence.cost import Cost, Costs
+from harness.analyse.evidence.cost import Cost, Costs, share_interval
 from harness.analyse.evidence.crossings import crossing
 from harness.analyse.evidence.ladder import Rung, known_cost
+from harness.analyse.evidence.spread import Spread
 from harness.analyse.evidence.trials import Trial
-from harness.analyse.trend.bootstrap import Floats, Interval, percentile
+from harness.analyse.trend.draws import Floats, Interval, percentile
 from harness.record.target import Target
 
 FLAGS = {
@@ -32,17 +32,25 @@ def flags_of(fidelity: tuple[tuple[str, Any], ...]) -> list[str]:
 
 
 def row_of(
-    rung: Rung, target: Target, unit: str, *, reference: Rung, draws: Floats | None, ref_draws: Floats | None,
+    rung: Rung,
+    target: Target,
+    unit: str,
+    *,
+    reference: Rung,
+    draws: Floats,
+    ref_draws: Floats,
+    spread: Spread,
     in_trend: bool,
-) -> dict[str, Any]:  # fmt: skip
-    """One row as plain data. `draws`, `ref_draws`: (draws,) bootstrapped costs of this architecture and the reference.
+) -> dict[str, Any]:
+    """One row as plain data. `draws`, `ref_draws`: (draws,) costs of this architecture and the reference, drawn again.
 
-    Intervals are bootstrapped with n > 1; with n = 1 they are the resolution of the evaluation grid and nothing else.
+    The cost is the expected one; beside it stand the share of runs that reached, with its interval, and the median
+    where at least half of them did.
     """
     trials = rung.trials
     costs = rung.costs(target.metric, target.value, unit)
-    cost = costs.median()
-    epochs = rung.costs(target.metric, target.value, "epochs").median()
+    cost = costs.expected()
+    epochs = rung.costs(target.metric, target.value, "epochs").expected()
     middle = rung.median_trial(target.metric, target.value)
     row: dict[str, Any] = {
         "model": rung.model,
@@ -57,7 +65,8 @@ def row_of(
         "in_trend": in_trend,
         "on_frontier": False,
         "n": len(trials),
-        "reached": int((~costs.censored).sum()),
+        "reached": costs.successes,
+        "reached_interval": list(share_interval(costs.successes, len(costs))),
         "seeds": [t.seed for t in trials],
         "runs": [t.run_id for t in trials],
         "per_run": [
@@ -73,15 +82,16 @@ def row_of(
         "epochs_interval": [epochs.low, finite(epochs.high)],
         "cost": finite(cost.high),
         "cost_above": cost.low if cost.censored else None,
-        **_intervals(costs, cost, draws),
+        "median": finite(costs.median().high) if 2 * costs.successes >= len(costs) else None,
+        **_intervals(costs, cost, draws, spread),
         **_ledger(middle, target),
-        "paper_pflop": finite(rung.costs(target.metric, target.value, "paper_pflop").median().high),
+        "paper_pflop": finite(rung.costs(target.metric, target.value, "paper_pflop").expected().high),
         "flags": flags_of(trials[0].fidelity),
         "hardware": sorted({t.hardware for t in trials}),
     }
     ref_costs = reference.costs(target.metric, target.value, unit)
-    ref_epochs = reference.costs(target.metric, target.value, "epochs").median()
-    row |= _factors(costs, ref_costs, draws, ref_draws) | {"factor_at_least": ref_costs.median().censored}
+    ref_epochs = reference.costs(target.metric, target.value, "epochs").expected()
+    row |= _factors(cost, ref_costs.expected(), draws, ref_draws, single=len(costs) == len(ref_costs) == 1)
     if row["factor"] is not None:
         row["epochs_factor"] = known_cost(ref_epochs) / epochs.high
         row["macs_per_epoch_factor"] = row["factor"] / row["epochs_factor"]
@@ -94,11 +104,7 @@ def finite(value: float | None) -> float | None:
 
 
 def containing(found: Interval, point: float) -> list[float | None]:
-    """The interval, widened to its point where that lies outside.
-
-    The point counts whole evaluation intervals, as the protocol and the paper do; the draws place the crossing inside.
-    Where all seeds cross at one evaluation the point is therefore the very end of the draws.
-    """
+    """The interval, widened to its point where that lies outside: the very end of a single run's resolution does."""
     return [finite(min(found.low, point)), finite(max(found.high, point))]
 
 
@@ -112,13 +118,23 @@ def _miss(trial: Trial) -> str:
     return "stopped at another target" if trial.outcome == "reached" else trial.outcome
 
 
-def _intervals(costs: Costs, cost: Cost, draws: Floats | None) -> dict[str, Any]:
-    if len(costs) == 1 or draws is None:
+def _intervals(costs: Costs, cost: Cost, draws: Floats, spread: Spread) -> dict[str, Any]:
+    """The interval of the expected cost, and what it is.
+
+    pooled: 95 %, the spread of seeds pooled over architectures and, where runs of the group missed, the share that
+    reaches (`draws.py`); range: the cheapest run and the dearest, where the spreads are not alike; resolution: one
+    run, the look that crossed and the one before; bound: no run reached.
+    """
+    if cost.censored:
+        return {"cost_interval": [cost.low, None], "interval_kind": "bound"}
+    if len(costs) == 1:
         return {"cost_interval": [cost.low, finite(cost.high)], "interval_kind": "resolution"}
+    if not spread.holds:
+        ends = [float(costs.high.min()), finite(float(costs.high.max()))]
+        return {"cost_interval": ends, "interval_kind": "range"}
     found = percentile(draws)
     assert found is not None
-    low = found.low if math.isfinite(found.low) else cost.low  # censored in nearly every draw: what was spent
-    return {"cost_interval": containing(replace(found, low=low), cost.high), "interval_kind": "bootstrap"}
+    return {"cost_interval": containing(found, cost.high), "interval_kind": "pooled"}
 
 
 def _ledger(trial: Trial, target: Target) -> dict[str, Any]:
@@ -137,17 +153,19 @@ def _ledger(trial: Trial, target: Target) -> dict[str, Any]:
     }
 
 
-def _factors(costs: Costs, ref_costs: Costs, draws: Floats | None, ref_draws: Floats | None) -> dict[str, Any]:
-    """Reduction against the reference with its interval; the two parts are filled in where there is a factor."""
-    cost, ref_cost = costs.median(), ref_costs.median()
+def _factors(cost: Cost, ref_cost: Cost, draws: Floats, ref_draws: Floats, *, single: bool) -> dict[str, Any]:
+    """Reduction against the reference with its interval; the two parts are filled in where there is a factor.
+
+    Where the reference never reached, it stands at what it spent, and the factor is at least that. `single`: of one run
+    each the interval is all that their resolutions allow.
+    """
+    at_least = {"factor_at_least": ref_cost.censored}
     if cost.censored:
-        return dict.fromkeys(("factor", "factor_interval", "epochs_factor", "macs_per_epoch_factor"))
-    if (len(costs) == 1 and len(ref_costs) == 1) or draws is None or ref_draws is None:
-        low = ref_cost.low / cost.high
-        high = math.inf if not cost.low else ref_cost.high / cost.low
-    else:
-        with np.errstate(invalid="ignore"):
-            found = percentile(ref_draws / draws)
-        low, high = (found.low, found.high) if found else (math.nan, math.nan)
+        return dict.fromkeys(("factor", "factor_interval", "epochs_factor", "macs_per_epoch_factor")) | at_least
+    found = percentile((ref_cost.low if ref_cost.censored else ref_draws) / draws)
+    assert found is not None
     factor = known_cost(ref_cost) / cost.high
-    return {"factor": factor, "factor_interval": containing(Interval(low, high, 1.0), factor)}
+    low, high = containing(found, factor)
+    if single and not ref_cost.censored:
+        low, high = ref_cost.low / cost.high, ref_cost.high / cost.low if cost.low else None
+    return {"factor": factor, "factor_interval": [low, None if ref_cost.censored else high]} | at_least

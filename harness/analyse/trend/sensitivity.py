@@ -7,7 +7,7 @@ import numpy as np
 from harness.analyse.evidence.cost import UNIT_WORDS
 from harness.analyse.evidence.ladder import REFERENCE, Rung, reference_of
 from harness.analyse.evidence.titles import short_title
-from harness.analyse.trend.headline import median_costs, point
+from harness.analyse.trend.headline import expected_costs, point
 from harness.record.target import Target
 
 STEP = 0.005
@@ -16,21 +16,21 @@ STEP = 0.005
 
 def sensitivity(rungs: list[Rung], target: Target, unit: str) -> list[dict[str, Any]]:
     """One item a change: its words, factor, halving months, and `note`."""
-    base = median_costs(rungs, target.metric, target.value, unit)
+    base = expected_costs(rungs, target.metric, target.value, unit)
     headline = point(rungs, base)
     items = [_item("as measured", headline, rungs)]
     for delta in (-STEP, STEP):
         if 0 < (value := target.value + delta) <= 1:
-            changed = point(rungs, median_costs(rungs, target.metric, value, unit))
+            changed = point(rungs, expected_costs(rungs, target.metric, value, unit))
             note = _unanswered(rungs, target.metric, value, unit)
             items.append(_item(f"target {100 * delta:+.1f} points", changed, rungs, note))
     for other in ("paper_pflop", "spent_macs", "spent_flops"):
         if other != unit:
-            changed = point(rungs, median_costs(rungs, target.metric, target.value, other))
+            changed = point(rungs, expected_costs(rungs, target.metric, target.value, other))
             items.append(_item(f"in {UNIT_WORDS[other]}", changed, rungs))
     for confirm, words in ((1, "the first evaluation at the target"), (2, "two evaluations in a row at the target")):
         if confirm != target.confirm:
-            judged = median_costs(rungs, target.metric, target.value, unit, confirm=confirm)
+            judged = expected_costs(rungs, target.metric, target.value, unit, confirm=confirm)
             note = _unanswered(rungs, target.metric, target.value, unit, confirm=confirm)
             items.append(_item(words, point(rungs, judged), rungs, note))
     for name in headline["frontier"]:

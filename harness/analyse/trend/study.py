@@ -5,8 +5,8 @@ from typing import Any
 
 from harness.analyse.evidence.groups import Group
 from harness.analyse.evidence.ladder import REFERENCE, ladder, reference_of
-from harness.analyse.trend import bootstrap
 from harness.analyse.trend.axes import hardware_axis, learning_curves, searches
+from harness.analyse.trend.draws import DRAWS
 from harness.analyse.trend.headline import draw_all, with_intervals
 from harness.analyse.trend.rows import row_of
 from harness.analyse.trend.sensitivity import sensitivity
@@ -18,10 +18,10 @@ THRESHOLD_DRAWS = 1_000
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user chose. unit: a key of `harness.analyse.evidence.cost.UNITS`; seed: of the bootstrap."""
+    """What the user chose. unit: a key of `harness.analyse.evidence.cost.UNITS`; seed: of the draws."""
 
     unit: str = "paper_pflop"
-    draws: int = bootstrap.DRAWS
+    draws: int = DRAWS
     seed: int = 0
     recipe: str | None = None
 
@@ -48,17 +48,23 @@ def study(group: Group, settings: Settings) -> dict[str, Any]:
     if reference.model != REFERENCE:
         document["notes"].append(f"no {REFERENCE} among the runs: factors are against {reference.model}, the earliest")
     target, unit = group.target, settings.unit
-    draws = draw_all(rungs, target, unit, settings.draws, settings.seed)
-    for column, rung in enumerate(rungs):
-        own, ref = draws[:, column], draws[:, rungs.index(reference)]
+    drawn = draw_all(rungs, target, unit, settings.draws, settings.seed, beside)
+    ref_draws = drawn.values[:, rungs.index(reference)]
+    for column, rung in enumerate([*rungs, *beside]):
         document["rows"].append(
-            row_of(rung, target, unit, reference=reference, draws=own, ref_draws=ref, in_trend=True)
+            row_of(
+                rung,
+                target,
+                unit,
+                reference=reference,
+                draws=drawn.values[:, column],
+                ref_draws=ref_draws,
+                spread=drawn.spread,
+                in_trend=column < len(rungs),
+            )
         )
-    document["rows"] += [
-        row_of(rung, target, unit, reference=reference, draws=None, ref_draws=None, in_trend=False) for rung in beside
-    ]
     document["reference"] = reference.model
-    document["trend"] = with_intervals(rungs, target, unit, draws) | {"draws": settings.draws, "seed": settings.seed}
+    document["trend"] = with_intervals(rungs, target, unit, drawn) | {"draws": settings.draws, "seed": settings.seed}
     for row in document["rows"]:
         row["on_frontier"] = row["in_trend"] and row["model"] in document["trend"]["frontier"]
     document["sensitivity"] = sensitivity(rungs, target, unit)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from harness.analyse.evidence.cost import UNITS, Costs
 from harness.analyse.evidence.crossings import crossing_indices
 from harness.analyse.evidence.ladder import Rung, reference_of
-from harness.analyse.trend import bootstrap
+from harness.analyse.trend.draws import draw_costs
 from harness.analyse.trend.headline import intervals_of, point
 from harness.analyse.trend.rows import best_accuracy
 from harness.record.target import METRICS, Target
@@ -31,8 +31,8 @@ def thresholds(rungs: list[Rung], target: Target, unit: str, draws: int, seed: i
         by_rung = [costs_at(r, metric, np.array(levels), unit) for r in rungs]
         for number, level in enumerate(levels):
             costs = [column[number] for column in by_rung]
-            if sum(not c.median().censored for c in costs) >= 2:
-                found.append({"metric": metric, "level": level} | _at_level(rungs, costs, draws, seed))
+            if sum(c.successes > 0 for c in costs) >= 2:
+                found.append({"metric": metric, "level": level} | _at_level(rungs, costs, unit, draws, seed))
     return found
 
 
@@ -48,15 +48,15 @@ def costs_at(rung: Rung, metric: str, levels: NDArray[np.float64], unit: str) ->
     return [Costs(low[number], high[number]) for number in range(len(levels))]
 
 
-def _at_level(rungs: list[Rung], costs: list[Costs], draws: int, seed: int) -> dict[str, Any]:
-    medians = [c.median() for c in costs]
-    found = point(rungs, medians)
-    found["unresolved"] = sum(c.low == 0 and not c.censored for c in medians)
+def _at_level(rungs: list[Rung], costs: list[Costs], unit: str, draws: int, seed: int) -> dict[str, Any]:
+    expected = [c.expected() for c in costs]
+    found = point(rungs, expected)
+    found["unresolved"] = sum(c.median().low == 0 and c.successes > 0 for c in costs)
     found["runs"] = sum(len(c) for c in costs)
     found["runs_reached"] = sum(int((~c.censored).sum()) for c in costs)
-    column = rungs.index(reference_of(rungs))
-    drawn = bootstrap.draw_costs({r.model: c for r, c in zip(rungs, costs, strict=True)}, draws, seed)
-    band = intervals_of(rungs, drawn, costs[column], found)
+    named = {r.model: c for r, c in zip(rungs, costs, strict=True)}
+    drawn = draw_costs(named, {r.model: r.plan_cost(unit) for r in rungs}, draws, seed)
+    band = intervals_of(rungs, drawn.values, found, expected[rungs.index(reference_of(rungs))])
     names = (
         "frontier",
         "runs",

@@ -8,6 +8,7 @@ from harness.analyse.evidence.cost import UNITS
 from harness.analyse.evidence.crossings import Crossing, crossing, crossing_indices
 from harness.analyse.evidence.groups import Level, group_trials
 from harness.analyse.evidence.ladder import Rung, ladder
+from harness.analyse.evidence.spread import pooled
 from harness.analyse.evidence.trials import trial_of
 from harness.analyse.trend.rows import row_of
 from harness.analyse.trend.thresholds import costs_at
@@ -82,7 +83,10 @@ def test_costs_are_read_at_the_confirmed_crossing(curve, cost):
     assert high == (np.inf if cost is None else cost)
     (at_level,) = costs_at(entry, "top1", np.array([0.5]), "epochs")
     assert at_level.high.tolist() == [high], "every table and figure reads one crossing"
-    row = row_of(entry, group.target, "paper_pflop", reference=entry, draws=None, ref_draws=None, in_trend=True)
+    row = row_of(
+        entry, group.target, "paper_pflop", reference=entry, draws=np.ones(9), ref_draws=np.ones(9),
+        spread=pooled([]), in_trend=True,
+    )  # fmt: skip
     assert row["reached"] == (0 if cost is None else 1)
 
 

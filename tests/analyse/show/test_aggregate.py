@@ -56,9 +56,12 @@ def test_costs_are_the_ledger_at_the_first_evaluation_at_the_target(tmp_path):
     assert found["evaluation_macs"] == 7 * 1000 * 5_000_000
 
 
-def test_an_architecture_stands_at_its_median_over_seeds(tmp_path):
+def test_an_architecture_stands_at_its_expected_cost_with_share_and_median_beside_it(tmp_path):
     write_runs(tmp_path, [Made("alexnet", curve_reaching(e), seed=e) for e in (4, 9, 25)])
-    assert row(group(tmp_path), "alexnet")["epochs"] == 9
+    found = row(group(tmp_path), "alexnet")
+    assert found["epochs"] == pytest.approx((4 + 9 + 25) / 3)
+    assert found["median"] == pytest.approx(3 * 9 * 1000 * 1e6 / 1e15)
+    assert found["reached_interval"] == pytest.approx([0.025 ** (1 / 3), 1])
 
 
 def test_a_run_that_never_reaches_stays_as_censored(tmp_path):
@@ -77,11 +80,12 @@ def test_the_interval_of_an_architecture_that_always_misses_starts_at_what_it_sp
     assert missed["cost_interval"] == [missed["cost_above"], None]
 
 
-def test_a_missed_seed_counts_as_above_the_others(tmp_path):
+def test_a_missed_seed_is_paid_by_those_that_reach(tmp_path):
     runs = [Made("alexnet", curve_reaching(e), seed=e) for e in (4, 6)]
     runs.append(Made("alexnet", [0.1, 0.1], seed=9, outcome="diverged"))
     found = row(group(write_runs(tmp_path, runs)), "alexnet")
-    assert (found["epochs"], found["epochs_interval"]) == (6, [5, 6])
+    assert (found["epochs"], found["epochs_interval"]) == ((4 + 6 + 2) / 2, [(3 + 5 + 2) / 2, (4 + 6 + 2) / 2])
+    assert found["median"] == pytest.approx(3 * 6 * 1000 * 1e6 / 1e15)
 
 
 def test_full_schedules_adopt_the_target_of_their_group(tmp_path):
@@ -143,22 +147,31 @@ def test_two_learning_rates_are_two_plans(tmp_path):
     assert named == [used["middle_run"], beside["middle_run"]] == [*used["runs"], *beside["runs"]]
 
 
-def test_a_reference_that_mostly_misses_makes_every_figure_a_bound(tmp_path):
-    runs = [Made("alexnet", [0.2, 0.45, 0.45], seed=seed, outcome="budget_exhausted") for seed in (0, 1)]
-    runs += [Made("alexnet", [0.2, 0.45, 0.5], seed=2)]
+def test_a_reference_that_never_reaches_makes_every_figure_a_bound(tmp_path):
+    runs = [Made("alexnet", [0.2, 0.45, 0.45], seed=seed, outcome="budget_exhausted") for seed in range(3)]
     runs += [Made("net1", [0.2, 0.45, 0.5], day(20), seed, forward_macs=250_000) for seed in range(3)]
     runs += [Made("net2", [0.45, 0.5], day(40), seed, forward_macs=250_000) for seed in range(3)]
     document = group(write_runs(tmp_path, runs))
     cheapest = row(document, "net2")
-    assert (
-        main_table([cheapest]).only("factor").rows[0].cells[0] == "≥ 6.00x"
-    )  # three epochs at least, of four times the MACs, against two
+    # nine epochs in vain, of four times the MACs, against two
+    assert main_table([cheapest]).only("factor").rows[0].cells[0] == "≥ 18.0x"
     said = pages.markdown({"groups": [document], "runs_unfinished": 0, "published": replay()})
-    assert "≥ 6.00x" in said
+    assert "≥ 18.0x" in said
     assert "≤ " in said
-    assert "1 of 3 runs" in said
+    assert "0 of 3 runs" in said
     assert "At 45 %" in said
     assert "the factor is 8.00x" in said  # two epochs against one
+
+
+def test_a_reference_that_mostly_misses_pays_for_its_misses(tmp_path):
+    runs = [Made("alexnet", [0.2, 0.45, 0.45], seed=seed, outcome="budget_exhausted") for seed in (0, 1)]
+    runs += [Made("alexnet", [0.2, 0.45, 0.5], seed=2)]
+    runs += [Made("net1", [0.45, 0.5], day(40), seed, forward_macs=250_000) for seed in range(3)]
+    document = group(write_runs(tmp_path, runs))
+    assert main_table([row(document, "net1")]).only("factor").rows[0].cells[0] == "18.0x"
+    said = pages.markdown({"groups": [document], "runs_unfinished": 0, "published": replay()})
+    assert "1 of 3 runs (95 % of that share: [1, 91] %)" in said
+    assert "[1, 91]" in pages.terminal({"groups": [document], "runs_unfinished": 0, "published": replay()})
 
 
 def test_one_architecture_gives_a_reason_and_no_trend(tmp_path):

@@ -27,14 +27,14 @@ def test_numbers(value, expected):
 
 def test_open_ends_are_words_and_no_interval_is_a_dash():
     assert interval([1.0, 2.0]) == "[1.00, 2.00]"
-    assert interval([1.0, None]) == "1.00 or more"
-    assert interval([0.0, 2.0]) == "2.00 or less"
-    assert interval([0.0, None]) == "no end known"
+    assert interval([1.0, None]) == "1.00, no upper end"
+    assert interval([None, 2.0]) == "no lower end, 2.00"
+    assert interval([None, None]) == "no end known"
     assert interval(None) == "—"
-    assert [span(ends, "months") for ends in ([1.0, 2.0], [1.0, None], [0.0, 2.0])] == [
+    assert [span(ends, "months") for ends in ([1.0, 2.0], [1.0, None], [None, 2.0])] == [
         "1.00 to 2.00 months",
-        "1.00 months or more",
-        "2.00 months or less",
+        "1.00 months and more, no upper end",
+        "up to 2.00 months, no lower end",
     ]
     assert (span([1.0, 2.0]), span(None)) == ("1.00 to 2.00", "—")
 

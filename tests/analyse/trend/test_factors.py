@@ -32,7 +32,7 @@ def test_both_orders_and_the_shapley_mean_sum_to_the_whole(tmp_path, capsys):
     assert log2["recipe_first"] + log2["architecture_last"] == pytest.approx(log2["whole"], abs=1e-12)
     assert log2["architecture_first"] + log2["recipe_last"] == pytest.approx(log2["whole"], abs=1e-12)
     assert log2["recipe_shapley"] + log2["architecture_shapley"] == pytest.approx(log2["whole"], abs=1e-12)
-    # Medians over three seeds: 25 and 13 epochs for AlexNet, 10 and 6 for net1.
+    # Means over three seeds: 25 and 13 epochs for AlexNet, 10 and 6 for net1.
     assert found["parts"]["whole"]["factor"] == pytest.approx(25 / 6)
     assert log2["recipe_shapley"] == pytest.approx((math.log2(25 / 13) + math.log2(10 / 6)) / 2)
     low, high = found["parts"]["recipe_shapley"]["interval"]
@@ -55,12 +55,20 @@ def test_a_missing_corner_is_named(tmp_path, capsys):
     assert "missing corners" in capsys.readouterr().err
 
 
-def test_a_corner_that_missed_gives_no_number(tmp_path, capsys):
+def test_a_corner_that_missed_makes_bounds(tmp_path, capsys):
     runs = corners(tmp_path, leave_out=("net1", "era"))
-    write_runs(runs, [Made("net1", [0.2] * 9, published=day(40), recipe="era", outcome="budget_exhausted")])
+    write_runs(runs, [Made("net1", [0.2] * 30, published=day(40), recipe="era", outcome="budget_exhausted")])
     found = split(runs, capsys, "--start", "alexnet:era", "--end", "net1:modern")
-    assert found["parts"] is None
-    assert "did not reach" in found["reason"]
+    assert "no run reached the target: net1:era" in found["reason"]
+    bounds = {name: part["bound"] for name, part in found["parts"].items()}
+    assert (bounds["whole"], bounds["recipe_first"], bounds["architecture_last"]) == (None, None, None)
+    assert (bounds["architecture_first"], bounds["architecture_shapley"]) == ("at most", "at most")
+    assert (bounds["recipe_last"], bounds["recipe_shapley"]) == ("at least", "at least")
+    assert found["parts"]["recipe_last"]["factor"] == pytest.approx(30 / 6)
+    assert found["parts"]["recipe_last"]["interval"][1] is None
+    assert found["parts"]["architecture_first"]["interval"][0] is None
+    assert cli.main(["factors", str(runs), "--draws", "100"]) == 0
+    assert "≥ 5.00x" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["--start", "a:b"], ["--start", "alexnet", "--end", "net1:era"]])

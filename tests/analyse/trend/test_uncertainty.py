@@ -1,90 +1,41 @@
-"""The bootstrap against planted truths: what its intervals cover, and what dropping censored runs would do."""
+"""Intervals against planted truths: what they cover, what they are made of, and what misses and open ends do."""
 
 import math
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
-from harness.analyse.evidence.cost import Costs
+from harness.analyse.evidence.cost import Costs, share_interval
 from harness.analyse.evidence.groups import Group
 from harness.analyse.evidence.ladder import ladder
-from harness.analyse.trend import bootstrap
+from harness.analyse.evidence.spread import pooled
+from harness.analyse.trend.draws import draw_costs, halving_percentile, odds_of_a_miss, percentile
 from harness.analyse.trend.headline import draw_all, with_intervals
 from harness.record.target import Target
+from tests.analyse.coverage import coverage
+from tests.analyse.planted import Scenario
 from tests.analyse.synthetic import TARGET, Made, curve_reaching, day, trial
 
-HALVING_MONTHS = 16.0
 REPETITIONS = 200
 
 
-def planted(rng: np.random.Generator, *, seeds: int, noise: float, epochs: list[float], budgets: list[float]) -> Group:
-    """Eight architectures whose true median costs halve every 16 months, and three that are never on the frontier.
-
-    Epochs to target scatter log-normally around their true median; the run is looked at once an epoch and ends at
-    `budgets` x the true median, so the seeds that need longer are censored.
-    """
-    made = []
-    for step in range(8):
-        truth, budget = epochs[step % len(epochs)], budgets[step]
-        for seed in range(seeds):
-            needed = math.ceil(truth * math.exp(noise * rng.standard_normal()))
-            allowed = math.ceil(truth * budget)
-            missed = needed > allowed
-            made.append(
-                Made(
-                    model="alexnet" if step == 0 else f"net{step}",
-                    published=day(step * HALVING_MONTHS),
-                    seed=seed,
-                    # A true median cost of 2^-step: fewer epochs, costlier images.
-                    forward_macs=round(1e12 * 2.0**-step / truth),
-                    accuracies=[0.3] * allowed if missed else [0.3] * (needed - 1) + [0.5],
-                    outcome="budget_exhausted" if missed else "reached",
-                )
-            )
-    for step in (1, 3, 5):
-        made += [
-            Made(
-                f"heavy{step}", curve_reaching(9 + seed), day(step * HALVING_MONTHS + 1), seed, round(1e12 * 2.0**-step)
-            )
-            for seed in range(seeds)
-        ]
-    trials = [trial(m) for m in made]
-    return Group(trials[0].dataset, Target.from_dict(TARGET), 1, trials)
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_coverage(seeds):
+    found = coverage(Scenario(seeds), REPETITIONS)
+    assert all(0.90 <= share <= 0.99 for share in found.values()), found
 
 
-def interval(group: Group, seed: int, *, drop_censored: bool = False) -> tuple[float, float]:
-    trials = [t for t in group.trials if t.outcome == "reached"] if drop_censored else group.trials
-    rungs, _, _ = ladder(Group(group.dataset, group.target, 1, trials))
-    drawn = draw_all(rungs, group.target, "paper_pflop", 1000, seed)
-    low, high = with_intervals(rungs, group.target, "paper_pflop", drawn)["halving_interval"]
-    return low, math.inf if high is None else high
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_coverage_with_architectures_off_the_line(seeds):
+    found = coverage(Scenario(seeds, scatter=0.25), REPETITIONS)
+    assert all(0.90 <= share <= 0.99 for share in found.values()), found
 
 
-def coverage(**scenario: object) -> tuple[float, float]:
-    """Share of repetitions whose interval holds the truth, with censored runs kept and with them dropped."""
-    rng, kept, dropped = np.random.default_rng(7), 0, 0
-    for repetition in range(REPETITIONS):
-        group = planted(rng, **scenario)
-        low, high = interval(group, repetition)
-        kept += low <= HALVING_MONTHS <= high
-        low, high = interval(group, repetition, drop_censored=True)
-        dropped += low <= HALVING_MONTHS <= high
-    return kept / REPETITIONS, dropped / REPETITIONS
-
-
-NEVER = [3.0] * 8
-LATER_ONES_OFTEN = [3.0, 3.0, 1.3, 1.3, 1.1, 1.1, 1.05, 1.02]
-
-
-def test_coverage_on_a_coarse_grid():
-    kept, _ = coverage(seeds=3, noise=0.1, epochs=[20.3, 12.7, 8.4, 6.2, 4.6], budgets=NEVER)
-    assert 0.90 <= kept <= 0.99
-
-
-def test_coverage_with_censored_runs_and_the_bias_of_dropping_them():
-    kept, dropped = coverage(seeds=5, noise=0.15, epochs=[40.3, 32.7, 28.4, 26.2, 24.5], budgets=LATER_ONES_OFTEN)
-    assert 0.90 <= kept <= 0.99
-    assert dropped < 0.85, "dropping the seeds that missed makes later architectures look cheap"
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_coverage_of_costs_where_three_runs_of_ten_miss(seeds):
+    found = coverage(Scenario(seeds, miss=0.3), REPETITIONS)
+    assert 0.90 <= found["cost"] <= 0.99, found
 
 
 def several(*pairs: tuple[float, float]) -> Costs:
@@ -92,72 +43,111 @@ def several(*pairs: tuple[float, float]) -> Costs:
     return Costs(np.array(low, dtype=float), np.array(high, dtype=float))
 
 
-def test_drawing_from_the_mixture_is_the_same_as_resampling_one_seed_at_a_time():
-    costs = several((1, 2), (1.5, 2.5), (4, 5), (4, 8), (9, math.inf))
-    fast = bootstrap.draw_medians(costs, 200_000, np.random.default_rng(1))
-    rng = np.random.default_rng(2)
-    low, high = costs.low, costs.high
-    pick = rng.integers(0, 5, (200_000, 5))
-    with np.errstate(invalid="ignore"):
-        drawn = np.where(np.isinf(high[pick]), np.inf, low[pick] + rng.random(pick.shape) * (high - low)[pick])
-    slow = np.median(drawn, axis=1)
-    assert np.isinf(fast).mean() == pytest.approx(np.isinf(slow).mean(), abs=0.003)
-    for q in (0.05, 0.25, 0.5, 0.75, 0.9):
-        assert np.quantile(fast, q, method="lower") == pytest.approx(np.quantile(slow, q, method="lower"), abs=0.05)
+def exact(*costs: float) -> Costs:
+    return several(*((c * (1 - 1e-9), c) for c in costs))
 
 
-def test_an_even_number_of_seeds_takes_the_mean_of_the_middle_two():
-    drawn = bootstrap.draw_medians(several((1, 1), (3, 3)), 20_000, np.random.default_rng(1))
-    assert {round(float(v), 6) for v in drawn} == {1.0, 2.0, 3.0}
-    assert np.mean(np.isclose(drawn, 2.0)) == pytest.approx(0.5, abs=0.02)
+def test_expected_cost_is_what_all_runs_spent_over_the_number_that_reached():
+    found = several((3, 4), (5, 6), (30, math.inf)).expected()
+    assert (found.low, found.high) == ((3 + 5 + 30) / 2, (4 + 6 + 30) / 2)
+    never = several((30, math.inf), (12, math.inf)).expected()
+    assert (never.low, never.high) == (42, math.inf)
+    assert exact(4, 9, 25).expected().high == pytest.approx(38 / 3)
 
 
-def test_all_censored_is_infinite_and_an_exact_cost_stays_exact():
-    rng = np.random.default_rng(1)
-    assert np.isinf(bootstrap.draw_medians(several(*[(5, math.inf)] * 3), 100, rng)).all()
-    assert bootstrap.draw_medians(several((7, 7)), 100, rng) == pytest.approx(7)
+def test_the_share_of_runs_is_that_of_clopper_and_pearson():
+    assert share_interval(3, 8) == pytest.approx((0.0852, 0.7551), abs=1e-4)  # any table of the binomial
+    assert share_interval(0, 3) == pytest.approx((0, 1 - 0.025 ** (1 / 3)))
+    assert share_interval(3, 3) == pytest.approx((0.025 ** (1 / 3), 1))
 
 
-def test_an_architecture_more_leaves_the_draws_of_the_others_as_they_were():
-    costs = {"a": several((1, 2), (2, 3)), "b": several((3, 4))}
-    alone = bootstrap.draw_costs({"a": costs["a"]}, 100, 0)[:, 0]
-    assert (bootstrap.draw_costs(costs, 100, 0)[:, 0] == alone).all()
+def test_the_spread_is_the_residual_of_a_one_way_analysis():
+    a, b = exact(10, 12, 15), exact(1, 1.1)
+    residual = sum(((np.log(c.high) - np.log(c.high).mean()) ** 2).sum() for c in (a, b))
+    found = pooled([a, b, exact(7), several((9, math.inf))])
+    assert found.freedom == 3
+    assert found.sd == pytest.approx(math.sqrt(residual / 3))
+    assert found.p is None  # one architecture alone has three runs
+    assert found.holds
+
+
+def test_seeds_that_cross_at_one_look_have_the_grids_own_spread():
+    assert pooled([several((9, 10), (9, 10), (9, 10))]).sd == pytest.approx(0.1 / math.sqrt(12))
+
+
+def test_levenes_test_refuses_a_true_case_once_in_twenty_and_finds_an_untrue_one():
+    rng = np.random.default_rng(5)
+
+    def refused(sds: list[float]) -> float:
+        sets = [pooled([exact(*np.exp(sd * rng.standard_normal(3))) for sd in sds]) for _ in range(300)]
+        return sum(not s.holds for s in sets) / len(sets)
+
+    assert refused([0.1] * 12) == pytest.approx(0.05, abs=0.03)
+    assert refused([0.05] * 6 + [0.6] * 6) > 0.8
+
+
+def test_without_misses_the_interval_is_students_with_the_pooled_spread():
+    costs = {f"net{a}": exact(9 + 0.1 * a, 10, 11.5 + 0.1 * a) for a in range(6)}
+    drawn = draw_costs(costs, dict.fromkeys(costs, 50.0), 100_000, 0)
+    assert drawn.spread.holds
+    found = percentile(drawn.values[:, 0])
+    margin = student.ppf(0.975, 12) * math.sqrt(math.expm1(drawn.spread.sd**2) / 3)
+    middle = costs["net0"].expected().high
+    assert (found.low, found.high) == pytest.approx((middle * math.exp(-margin), middle * math.exp(margin)), rel=5e-3)
+
+
+def test_a_miss_anywhere_makes_the_share_of_every_architecture_uncertain():
+    rng = np.random.default_rng(0)
+    assert odds_of_a_miss(3, 3, 1.0, 100, rng).max() == 0
+    some, more = (odds_of_a_miss(3, 3, reached, 20_000, rng).mean() for reached in (0.95, 0.7))
+    assert 0 < some < more
+
+
+def test_no_run_that_reached_is_infinite_and_one_run_lies_in_its_resolution():
+    drawn = draw_costs({"a": several(*[(5, math.inf)] * 3), "b": several((6, 7))}, {"a": 5.0, "b": 9.0}, 1000, 0).values
+    assert np.isinf(drawn[:, 0]).all()
+    assert (drawn[:, 1].min(), drawn[:, 1].max()) == pytest.approx((6, 7), abs=0.01)
 
 
 def test_ten_thousand_draws_over_25_architectures_and_5_seeds():
     rng = np.random.default_rng(0)
     costs = {f"net{a}": several(*((c - 1, c) for c in 20 + 5 * rng.random(5))) for a in range(25)}
-    drawn = bootstrap.draw_costs(costs, 10_000, 0)
-    found, _ = bootstrap.halving_percentile(np.arange(25.0), drawn)
+    drawn = draw_costs(costs, dict.fromkeys(costs, 40.0), 10_000, 0).values
+    found, _ = halving_percentile(np.arange(25.0), drawn)
     assert drawn.shape == (10_000, 25)
     assert found is not None
 
 
-def test_a_censored_reference_gives_factors_that_are_at_least():
-    runs = [Made("alexnet", [0.3] * 30, seed=s, outcome="budget_exhausted", forward_macs=8_000_000) for s in range(3)]
-    runs += [Made("net1", curve_reaching(10), published=day(30), seed=s) for s in range(3)]
+def trend_of(runs: list[Made]) -> dict:
     trials = [trial(m) for m in runs]
     group = Group(trials[0].dataset, Target.from_dict(TARGET), 1, trials)
     rungs, _, _ = ladder(group)
-    found = with_intervals(rungs, group.target, "paper_pflop", draw_all(rungs, group.target, "paper_pflop", 500, 0))
+    return with_intervals(rungs, group.target, "paper_pflop", draw_all(rungs, group.target, "paper_pflop", 2000, 0))
+
+
+def test_a_reference_that_never_reached_gives_factors_that_are_at_least():
+    runs = [Made("alexnet", [0.3] * 30, seed=s, outcome="budget_exhausted", forward_macs=8_000_000) for s in range(3)]
+    found = trend_of(runs + [Made("net1", curve_reaching(10), published=day(30), seed=s) for s in range(3)])
     assert found["reference_censored"]
-    assert found["reduction_factor"] == pytest.approx(30 * 8 / 10)
+    assert found["reduction_factor"] == pytest.approx(3 * 30 * 8 / 10)  # the sum over its three runs
+    assert found["reduction_interval"][1] is None
+    assert found["halving_interval"][0] is None
+    assert found["halving_interval"][1] >= found["halving_months"]
 
 
-def test_a_reference_that_misses_in_some_draws_leaves_its_side_of_the_intervals_open():
-    """Two of three AlexNet seeds reach: a quarter of the resamples has a censored median, more than one tail."""
+def test_a_reference_that_misses_once_costs_what_its_misses_spent_too():
     runs = [Made("alexnet", curve_reaching(20), seed=s, forward_macs=8_000_000) for s in range(2)]
     runs.append(Made("alexnet", [0.3] * 30, seed=2, outcome="budget_exhausted", forward_macs=8_000_000))
-    runs += [Made("net1", curve_reaching(10), published=day(30), seed=s) for s in range(3)]
-    trials = [trial(m) for m in runs]
-    group = Group(trials[0].dataset, Target.from_dict(TARGET), 1, trials)
-    rungs, _, _ = ladder(group)
-    drawn = draw_all(rungs, group.target, "paper_pflop", 2000, 0)
-    found = with_intervals(rungs, group.target, "paper_pflop", drawn)
+    found = trend_of(runs + [Made("net1", curve_reaching(10), published=day(30), seed=s) for s in range(3)])
     assert not found["reference_censored"]
-    assert found["reference_censored_share"] == pytest.approx(7 / 27, abs=0.03)
-    assert found["reference_open"]
-    assert found["reduction_interval"][1] is None
-    assert found["halving_interval"][0] == 0
-    assert found["reduction_interval"][0] > 10
-    assert found["halving_interval"][1] >= found["halving_months"]
+    assert found["reduction_factor"] == pytest.approx(8 * (20 + 20 + 30) / 2 / 10)
+    low, high = found["reduction_interval"]
+    assert low < found["reduction_factor"] < high
+
+
+def test_a_miss_drawn_cheaper_than_the_rest_gives_no_halving_time_and_is_counted():
+    """One date alone on the frontier has no line: those draws are left out of the interval, and their share is said."""
+    runs = [Made("alexnet", curve_reaching(20 + 4 * s), seed=s) for s in range(3)]
+    runs += [Made("net1", curve_reaching(20 + 4 * s), day(30), s, forward_macs=980_000) for s in range(3)]
+    found = trend_of(runs)
+    assert 0.2 < found["undefined_share"] < 0.6

@@ -27,7 +27,7 @@ def split(document: dict[str, Any], width: float = WIDE) -> Picture:
     return Picture(
         figure,
         "A cost is the MACs of an image, forward, times the images seen. The left bar is known before any training; "
-        f"the right one is what training measures (median of n = {n} runs). Hollow: not "
+        f"the right one is what training measures (expected, from n = {n} runs). Hollow: not "
         "reached, the bar is a lower bound.",
     )
 

@@ -67,10 +67,10 @@ def _caption(document: dict[str, Any]) -> str:
     runs = next(t["runs"] for t in document["thresholds"])
     return (
         f"The same {runs} runs on {named(data['name'])}, judged at every whole percent from ten points above chance "
-        "upwards. Hollow: AlexNet does not reach that level in its median run, so the factor is a lower and the "
+        "upwards. Hollow: no run of AlexNet reaches that level, so the factor is a lower and the "
         "halving time an upper bound. Bands: 95 % over seeds; one that ends at the frame has no end. The ticks below "
-        "the first two panels say where an architecture enters or leaves the frontier, and a band may jump; it also "
-        "jumps where an outlying seed comes to count in more than one draw in forty."
+        "the first two panels say where an architecture enters or leaves the frontier, and a band may "
+        "jump."
     )
 
 
@@ -113,7 +113,7 @@ def _stretches(levels: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def _ends(level: dict[str, Any], value: str, band: str) -> tuple[float, float]:
-    """The interval; an end that is open, or lies on the other side of infinity, is far above the figure."""
+    """The interval; an open low end is 0, one that lies on the other side of infinity far above the figure."""
     low, high = level[band] or (level[value], level[value])
-    open_end = 1e4
-    return (low if low is not None and low >= 0 else open_end), (high if high is not None and high > 0 else open_end)
+    low, open_end = low or 0.0, 1e4
+    return (low if low >= 0 else open_end), (high if high is not None and high > 0 else open_end)

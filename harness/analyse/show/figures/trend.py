@@ -26,6 +26,9 @@ from harness.analyse.show.words import interval, number, times
 from harness.analyse.trend.line import months
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
+KINDS = {"pooled": "95 %", "range": "cheapest and dearest run", "resolution": "resolution", "bound": "known from below"}
+"""What each kind of interval is."""
+
 TAIL_POINTS = 20
 """Length of the tail that leads from a bound up to its triangle."""
 
@@ -69,8 +72,8 @@ def caption(document: dict[str, Any]) -> str:
     return (
         f"Cost to {target['metric'][:3]}-{target['metric'][3]} {target['value']:.1%} on "
         f"{named(data['name'])}{subset}. "
-        f"Small dots: runs (n = {n} an architecture). Large marks: an architecture's cost with its 95 % interval, in "
-        "PFLOP (3 x forward MACs x images / 10^15, the study's unit); round and blue: the cheapest so far when "
+        f"Small dots: runs (n = {n} an architecture). Large marks: an architecture's expected cost, its interval, "
+        "in PFLOP (3 x forward MACs x images / 10^15, the study's unit); round and blue: the cheapest so far when "
         "published. Open triangles: not reached; the cost lies above the foot of the tail. Band: 95 % of the "
         "least-squares line. Dashed and dotted: the same start, falling as Moore's law and as the study have it."
     )
@@ -81,8 +84,7 @@ def row_words(row: dict[str, Any]) -> str:
     cost = number(row["cost"]) if row["cost"] is not None else f"above {number(row['cost_above'])} (not reached)"
     lines = [
         f"{row['title']}, published {row['published']}",
-        f"cost {cost} PFLOP, "
-        f"{'95 %' if row['interval_kind'] != 'resolution' else 'resolution'} {interval(row['cost_interval'])}",
+        f"cost {cost} PFLOP, {KINDS[row['interval_kind']]} {interval(row['cost_interval'])}",
         f"n = {row['n']}: {counts(row['outcomes'])}",
         *([f"factor {times(row['factor'], at_least=row['factor_at_least'])}"] if row["factor"] is not None else []),
         *row["hardware"],

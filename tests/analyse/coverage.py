@@ -1,0 +1,55 @@
+"""How often the intervals of the analysis hold the planted truth."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.analyse.evidence.ladder import ladder
+from harness.analyse.trend.headline import draw_all, with_intervals
+from harness.analyse.trend.line import fit, frontier, months
+from harness.analyse.trend.rows import row_of
+from tests.analyse.planted import HALVING_MONTHS, Scenario, plant
+
+UNIT = "paper_pflop"
+
+
+def inside(ends: Sequence[float | None], truth: float) -> bool:
+    """Whether an interval holds the truth; an end that is None is open."""
+    low, high = ends
+    return (low is None or low <= truth) and (high is None or truth <= high)
+
+
+def coverage(scenario: Scenario, repetitions: int, draws: int = 1_000, seed: int = 7) -> dict[str, float]:
+    """Share of planted ladders whose interval holds the truth, by quantity.
+
+    cost: rows that say 95 %; factor; line: least squares and the planted 16 months; seeds: "if only the seeds were
+    drawn again" and the line through the true costs of this very ladder's architectures.
+    """
+    rng, held, asked = np.random.default_rng(seed), Counter[str](), Counter[str]()
+    for repetition in range(repetitions):
+        planted = plant(scenario, rng)
+        truth, target = planted.truth, planted.group.target
+        rungs, _, _ = ladder(planted.group)
+        drawn = draw_all(rungs, target, UNIT, draws, repetition)
+        found = with_intervals(rungs, target, UNIT, drawn)
+        for column, rung in enumerate(rungs):
+            row = row_of(
+                rung, target, UNIT, reference=rungs[0], draws=drawn.values[:, column], ref_draws=drawn.values[:, 0],
+                spread=drawn.spread, in_trend=True,
+            )  # fmt: skip
+            if row["interval_kind"] == "pooled":
+                asked["cost"] += 1
+                held["cost"] += inside(row["cost_interval"], truth[rung.model])
+        if found["reason"]:
+            continue
+        asked.update(("factor", "line", "seeds"))
+        held["factor"] += inside(found["reduction_interval"], truth["alexnet"] / min(truth.values()))
+        held["line"] += inside(found["halving_interval_ols"] or (math.inf, None), HALVING_MONTHS)
+        costs = [truth[r.model] for r in rungs]
+        chosen = frontier([r.published for r in rungs], costs)
+        line = fit([months(rungs[i].published) for i in chosen], [costs[i] for i in chosen])
+        assert line is not None
+        held["seeds"] += inside(found["halving_interval"], line.halving_months)
+    return {name: held[name] / asked[name] for name in ("cost", "factor", "line", "seeds")}
