@@ -54,6 +54,7 @@ results: install
 	$(BIN)/python results/imagenet_macs.py
 	$(BIN)/python results/imagenet_trend.py
 	$(BIN)/harness replay --json > results/published/replay.json
+	$(BIN)/python results/pilot.py
 	$(BIN)/python results/walkthrough.py
 	$(BIN)/python results/readme.py
 
