@@ -15,30 +15,30 @@ ROWS = evaluations(Made("alexnet", [0.1, 0.4, 0.6]))
 @pytest.mark.parametrize("live", [None, 7])
 @pytest.mark.parametrize("energy", [None, 12.5])
 @pytest.mark.parametrize("top5", [None, 700])
-def test_columns_are_the_rows(energy, live, top5):
+def test_columns_are_the_rows(energy: float | None, live: int | None, top5: int | None) -> None:
     changed = {"energy_joules": energy, "live_correct_top1": live, "live_correct_top5": live, "correct_top5": top5}
     rows = [dataclasses.replace(row, **changed, error_top1=top5) for row in ROWS]
     columns = parse_columns("".join(row.as_line() for row in rows), WHERE)
     assert columns == {name: [getattr(row, name) for row in rows] for name in FIELDS}
 
 
-def test_another_order_of_keys_is_read_all_the_same():
+def test_another_order_of_keys_is_read_all_the_same() -> None:
     text = "".join(json.dumps(dict(sorted(json.loads(row.as_line()).items()))) + "\n" for row in ROWS)
     assert parse_columns(text, WHERE) == parse_columns("".join(row.as_line() for row in ROWS), WHERE)
     assert parse_rows(text, WHERE) == ROWS
 
 
 @pytest.mark.parametrize("bad", ['{"step": 1}\n', "[1]\n", '{"step": ', "7\n"])
-def test_a_bad_line_is_named(bad):
+def test_a_bad_line_is_named(bad: str) -> None:
     with pytest.raises(RecordError, match="line 2"):
         parse_columns(ROWS[0].as_line() + bad, WHERE)
 
 
-def test_no_evaluation_gives_empty_columns():
+def test_no_evaluation_gives_empty_columns() -> None:
     assert parse_columns("", WHERE) == {name: [] for name in FIELDS}
 
 
-def test_a_top5_that_one_line_lacks_is_absent_there_and_nowhere_0():
+def test_a_top5_that_one_line_lacks_is_absent_there_and_nowhere_0() -> None:
     rows = [dataclasses.replace(row, correct_top5=None if n == 1 else row.correct_top5) for n, row in enumerate(ROWS)]
     text = "".join(row.as_line() for row in rows)
     assert "correct_top5" not in text.splitlines()[1]

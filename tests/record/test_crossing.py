@@ -128,7 +128,7 @@ def test_a_level_that_guessing_reaches_says_nothing(changes: dict[str, object], 
     target(value=0.56522).says_something(1000)
 
 
-def test_a_look_that_was_not_judged_by_the_metric_says_nothing_of_it():
+def test_a_look_that_was_not_judged_by_the_metric_says_nothing_of_it() -> None:
     seen = [Seen(900, top5) for top5 in (400, 600, None, 600, None)]
     assert crossing_of(seen, "top5", 0.5, 2) == 1  # the look after next is the next that was judged
     assert crossing_of(seen[:3], "top5", 0.5, 2) is None

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,11 +32,11 @@ def rewrite_curve(path: Path, old: str, new: str) -> None:
 
 
 @pytest.fixture
-def record(tmp_path):
+def record(tmp_path: Path) -> Path:
     return write_run(tmp_path, Made("alexnet", curve_reaching(5)))
 
 
-def test_sound_records_pass(tmp_path, capsys):
+def test_sound_records_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [*ladder(), Made("late", [0.3] * 9, outcome="budget_exhausted"), Made("nan", [], outcome="diverged")]
     write_runs(tmp_path, [*runs, Made("alexnet", [0.6, 0.5], target=None, outcome="budget_exhausted", seed=9)])
     assert cli.main(["check", str(tmp_path), "--no-recount"]) == 0
@@ -59,24 +60,24 @@ def test_sound_records_pass(tmp_path, capsys):
         ({"evaluations_per_epoch": 4}, "evaluations_per_epoch"),
     ],
 )
-def test_inconsistent_summaries_are_found(record, changes, words):
+def test_inconsistent_summaries_are_found(record: Path, changes: dict[str, Any], words: str) -> None:
     edit(record, **changes)
     assert any(words in defect for defect in check_record(record, None))
 
 
-def test_a_ledger_that_falls_or_does_not_add_up_is_found(record):
+def test_a_ledger_that_falls_or_does_not_add_up_is_found(record: Path) -> None:
     rewrite_curve(record, '"train_forward_macs": 3000000000', '"train_forward_macs": 1')
     assert any("train_forward_macs falls" in defect for defect in check_record(record, None))
     rewrite_curve(record, '"train_forward_macs": 1,', '"train_forward_macs": 3000000001,')
     assert any("images x MACs per image" in defect for defect in check_record(record, None))
 
 
-def test_a_run_that_went_on_after_its_target_is_found(tmp_path):
+def test_a_run_that_went_on_after_its_target_is_found(tmp_path: Path) -> None:
     path = write_run(tmp_path, Made("alexnet", curve_reaching(5, after=2)))
     assert any("the run went on" in defect for defect in check_record(path, None))
 
 
-def test_hand_edited_files_and_truncation_are_found(record):
+def test_hand_edited_files_and_truncation_are_found(record: Path) -> None:
     path = record / "provenance.json"
     path.write_text(path.read_text() + " ")
     assert "hash mismatch" in check_record(record, None)[0]
@@ -84,7 +85,7 @@ def test_hand_edited_files_and_truncation_are_found(record):
     assert "truncated" in check_record(record, None)[0]
 
 
-def test_a_host_name_in_the_provenance_is_found(record):
+def test_a_host_name_in_the_provenance_is_found(record: Path) -> None:
     (record / "provenance.json").write_text('{"segments": [], "hostname": "x"}')
     edit(record)
     summary = json.loads((record / "run.json").read_text())
@@ -93,32 +94,32 @@ def test_a_host_name_in_the_provenance_is_found(record):
     assert any("hostname" in defect for defect in check_record(record, None))
 
 
-def test_the_recount_is_compared(record):
+def test_the_recount_is_compared(record: Path) -> None:
     true = json.loads((record / "run.json").read_text())["bill"]
     assert check_record(record, lambda config, summary: true) == []
     wrong = check_record(record, lambda config, summary: true | {"forward_macs": 7})
     assert wrong == ["bill.forward_macs is 1000000, counted again 7"]
 
 
-def test_defects_are_one_line_each_and_exit_1(tmp_path, record, capsys):
+def test_defects_are_one_line_each_and_exit_1(tmp_path: Path, record: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit(record, run_id="0" * 12)
     assert cli.main(["check", str(tmp_path), "--no-recount"]) == 1
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_an_audit_of_nothing_does_not_pass(tmp_path, capsys):
+def test_an_audit_of_nothing_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", str(tmp_path)]) == 2
     assert "no finished record" in capsys.readouterr().err
 
 
-def test_without_torch_it_says_that_nothing_was_recounted(record):
+def test_without_torch_it_says_that_nothing_was_recounted(record: Path) -> None:
     absent = "import sys; sys.modules['torch'] = None; from harness.cli import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run([sys.executable, "-c", absent, "check", str(record)], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "1 records, 0 defects; MACs not counted again: torch cannot be imported here\n"
 
 
-def test_a_real_model_is_counted_again():
+def test_a_real_model_is_counted_again() -> None:
     recount, how = check.find_recount()
     assert how == "MACs counted again"
     config = {"model": {"name": "shufflenet_v2_x1_0", "kwargs": {}}, "data": {"resolution": 224}}

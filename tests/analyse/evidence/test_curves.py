@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,17 +18,17 @@ from harness.record.errors import BadInput
 from tests.analyse.synthetic import TARGET, Made, evaluations, summary_of, trial
 
 
-def test_equality_reaches_and_just_below_does_not():
+def test_equality_reaches_and_just_below_does_not() -> None:
     t = trial(Made("net", [0.499, 0.5]))
     assert crossing(t, "top1", 0.5) == Crossing(1, 0)
     assert crossing(t, "top1", 0.501) is None
 
 
-def test_the_first_evaluation_has_none_before_it():
+def test_the_first_evaluation_has_none_before_it() -> None:
     assert crossing(trial(Made("net", [0.9])), "top1", 0.5) == Crossing(0, None)
 
 
-def test_the_first_crossing_counts_and_two_in_a_row_can_be_asked_for():
+def test_the_first_crossing_counts_and_two_in_a_row_can_be_asked_for() -> None:
     t = trial(Made("net", [0.2, 0.6, 0.4, 0.7, 0.7]))
     assert crossing(t, "top1", 0.5) == Crossing(1, 0)
     assert crossing(t, "top1", 0.5, confirm=2) == Crossing(3, 2)
@@ -35,7 +36,7 @@ def test_the_first_crossing_counts_and_two_in_a_row_can_be_asked_for():
     assert crossing(trial(Made("net", [])), "top1", 0.5, confirm=2) is None
 
 
-def test_many_levels_at_once_are_the_levels_one_at_a_time():
+def test_many_levels_at_once_are_the_levels_one_at_a_time() -> None:
     rng = np.random.default_rng(5)
     levels = np.array(sorted({p / 100 for p in range(1, 100)} | {0.333, 0.5005}))
     for _ in range(20):
@@ -51,7 +52,7 @@ def test_many_levels_at_once_are_the_levels_one_at_a_time():
                 assert found.tolist() == [12 if one is None else one.index for one in ones]
 
 
-def test_looks_without_a_top5_are_passed_over_by_it_and_by_nothing_else():
+def test_looks_without_a_top5_are_passed_over_by_it_and_by_nothing_else() -> None:
     made = Made("net", [0.1, 0.6, 0.7, 0.2, 0.8, 0.9])  # top-5: 0.55, 0.8, 0.85, 0.6, 0.9, 0.95
     rows = [replace(r, correct_top5=None if n in (0, 2) else r.correct_top5) for n, r in enumerate(evaluations(made))]
     columns = {name: [getattr(row, name) for row in rows] for name in FIELDS}
@@ -75,7 +76,7 @@ def test_looks_without_a_top5_are_passed_over_by_it_and_by_nothing_else():
         ([0.6, 0.7], 1),  # at the first look
     ],
 )
-def test_costs_are_read_at_the_confirmed_crossing(curve, cost):
+def test_costs_are_read_at_the_confirmed_crossing(curve: list[float], cost: int | None) -> None:
     target = TARGET | {"confirm": 2}
     (group,) = group_trials([trial(Made("alexnet", curve, target=target))])
     ((entry,), _, _) = ladder(group)
@@ -90,7 +91,7 @@ def test_costs_are_read_at_the_confirmed_crossing(curve, cost):
     assert row["reached"] == (0 if cost is None else 1)
 
 
-def test_costs_at_every_level_carry_their_resolution():
+def test_costs_at_every_level_carry_their_resolution() -> None:
     rung = Rung(trial(Made("net", [0.2, 0.5])).plan, [trial(Made("net", [0.2, 0.5])), trial(Made("net", [0.3]))])
     low, middle, high = costs_at(rung, "top1", np.array([0.1, 0.4, 0.9]), "epochs")
     assert (low.low.tolist(), low.high.tolist()) == ([0, 0], [1, 1])
@@ -98,7 +99,7 @@ def test_costs_at_every_level_carry_their_resolution():
     assert (high.low.tolist(), high.high.tolist()) == ([2, 1], [np.inf, np.inf])
 
 
-def test_units_of_one_run():
+def test_units_of_one_run() -> None:
     t = trial(Made("net", [0.1, 0.2], forward_macs=5_000_000))
     images = np.array([1000, 2000])
     assert UNITS["paper_pflop"](t) == pytest.approx(3 * images * 5e6 / 1e15)
@@ -108,21 +109,21 @@ def test_units_of_one_run():
     assert np.isnan(UNITS["joules"](t)).all()
 
 
-def test_counts_beyond_64_bits_stay_exact():
+def test_counts_beyond_64_bits_stay_exact() -> None:
     t = trial(Made("huge", [0.1, 0.9], forward_macs=10**17))
     assert int(t.count("train_forward_macs")[1]) == 2000 * 10**17
     rung = Rung(t.plan, [t])
     assert rung.costs("top1", 0.5, "spent_macs").median().high == pytest.approx(2000 * 3 * 10**17)
 
 
-def test_a_run_that_watches_two_levels_is_judged_at_each():
+def test_a_run_that_watches_two_levels_is_judged_at_each() -> None:
     both = trial(Made("alexnet", [0.4, 0.6, 0.7], target=TARGET | {"also": {"top5": 0.75}}))
     groups = group_trials([both])
     assert [(g.target.metric, g.target.value) for g in groups] == [("top1", 0.5), ("top5", 0.75)]
     assert all(g.trials == [both] for g in groups)
 
 
-def test_a_calibration_run_gives_no_cost():
+def test_a_calibration_run_gives_no_cost() -> None:
     runs = [
         trial(Made("alexnet", [0.4, 0.6], seed=1)),
         trial(Made("alexnet", [0.6, 0.7], seed=2, target=None, kind="calibration", outcome="budget_exhausted")),
@@ -135,7 +136,7 @@ def test_a_calibration_run_gives_no_cost():
 
 
 @pytest.mark.parametrize(("target", "confirm"), [(TARGET, 1), (TARGET | {"confirm": 3}, 3), (None, 2)])
-def test_a_level_asked_for_is_judged_by_the_runs_own_rule(target, confirm):
+def test_a_level_asked_for_is_judged_by_the_runs_own_rule(target: dict[str, Any] | None, confirm: int) -> None:
     run = trial(Made("alexnet", [0.4, 0.6, 0.5, 0.7], target=target))
     (group,) = group_trials([run], Level("top1", 0.45))
     assert group.target.confirm == confirm

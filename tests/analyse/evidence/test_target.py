@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import pytest
 import yaml
 
@@ -13,7 +16,7 @@ def full(seed: int, final: float, **other: object) -> Made:
     return Made("alexnet", [0.2, 0.9, final], seed=seed, target=None, outcome="budget_exhausted", **other)
 
 
-def test_the_level_is_the_median_of_the_final_not_the_best_accuracies(tmp_path):
+def test_the_level_is_the_median_of_the_final_not_the_best_accuracies(tmp_path: Path) -> None:
     write_runs(tmp_path / "runs", [full(0, 0.61), full(1, 0.55), full(2, 0.58), Made("net1", [0.99], target=None)])
     out = tmp_path / "conf" / "synthetic.yaml"
     assert cli.main(["target", str(tmp_path / "runs"), "--out", str(out)]) == 0
@@ -24,7 +27,7 @@ def test_the_level_is_the_median_of_the_final_not_the_best_accuracies(tmp_path):
     assert read_target(out).value == 0.58
 
 
-def test_runs_that_stopped_at_a_target_do_not_count(tmp_path, capsys):
+def test_runs_that_stopped_at_a_target_do_not_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_runs(tmp_path, [Made("alexnet", [0.5])])
     assert cli.main(["target", str(tmp_path), "--out", str(tmp_path / "t.yaml")]) == 2
     assert "target=none" in capsys.readouterr().err
@@ -39,26 +42,30 @@ def test_runs_that_stopped_at_a_target_do_not_count(tmp_path, capsys):
         ({"learning_rate": 0.2}, "64 px, lr 0.2"),
     ],
 )
-def test_mixed_data_or_plans_are_refused(tmp_path, capsys, other, said):
+def test_mixed_data_or_plans_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: dict[str, Any], said: str
+) -> None:
     write_runs(tmp_path, [full(0, 0.5), full(1, 0.5, **other)])
     assert cli.main(["target", str(tmp_path), "--out", str(tmp_path / "t.yaml")]) == 2
     assert said in capsys.readouterr().err
 
 
-def test_one_seed_counts_once(tmp_path, capsys):
+def test_one_seed_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_runs(tmp_path, [full(0, 0.5), full(0, 0.6)])
     assert cli.main(["target", str(tmp_path), "--out", str(tmp_path / "t.yaml")]) == 2
     assert "a seed occurs twice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["value: 0.5\n", "[", "metric: top1\nvalue: 56.5\nsplit: validation\nsource: x\n"])
-def test_a_file_that_is_no_target_is_refused(tmp_path, text):
+def test_a_file_that_is_no_target_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "t.yaml").write_text(text)
     with pytest.raises(BadInput):
         read_target(tmp_path / "t.yaml")
 
 
-def test_calibration_runs_set_the_level_at_their_lowest_final(tmp_path, capsys):
+def test_calibration_runs_set_the_level_at_their_lowest_final(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     finals = (0.61, 0.55, 0.58)
     runs = [full(seed, final, kind="calibration") for seed, final in enumerate(finals)]
     write_runs(tmp_path / "runs", [*runs, full(7, 0.3)])  # a full schedule that is no calibration run has no say
@@ -72,7 +79,7 @@ def test_calibration_runs_set_the_level_at_their_lowest_final(tmp_path, capsys):
     assert "3 calibration runs: with 9" in capsys.readouterr().err
 
 
-def test_one_calibration_run_sets_no_level(tmp_path, capsys):
+def test_one_calibration_run_sets_no_level(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_runs(tmp_path, [full(0, 0.6, kind="calibration")])
     assert cli.main(["target", str(tmp_path), "--out", str(tmp_path / "t.yaml")]) == 2
     assert "train it with more seeds" in capsys.readouterr().err
@@ -83,21 +90,21 @@ def calibration(seed: int, final: float, **other: object) -> Made:
     return full(seed, final, kind="calibration", **other)
 
 
-def written(tmp_path, runs, *arguments):
+def written(tmp_path: Path, runs: list[Made], *arguments: str) -> tuple[Path, dict[str, Any]]:
     write_runs(tmp_path / "runs", runs)
     out = tmp_path / "conf" / "synthetic.yaml"
     assert cli.main(["target", str(tmp_path / "runs"), "--out", str(out), *arguments]) == 0
     return out, yaml.safe_load(out.read_text())
 
 
-def test_nine_calibration_runs_are_enough(tmp_path, capsys):
+def test_nine_calibration_runs_are_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path, [calibration(seed, 0.5 + 0.01 * seed) for seed in range(9)])
     said = capsys.readouterr()
     assert "probability 9/10 = 0.90" in said.out
     assert said.err == ""
 
 
-def test_both_metrics_in_one_file_that_train_takes(tmp_path):
+def test_both_metrics_in_one_file_that_train_takes(tmp_path: Path) -> None:
     out, data = written(tmp_path, [calibration(0, 0.6), calibration(1, 0.4)], "--metric", "both")
     assert (data["metric"], data["value"], data["also"]) == ("top1", 0.4, {"top1": None, "top5": 0.7})
     target = target_of(compose(["data=digits", f"target={out}"]))
@@ -114,7 +121,9 @@ def test_both_metrics_in_one_file_that_train_takes(tmp_path):
         ([0.1, 0.45, 0.5, 0.5], "reached", "fitness is not known"),
     ],
 )
-def test_fitness_is_said_in_the_cost_of_the_median_network(tmp_path, capsys, curve, outcome, said):
+def test_fitness_is_said_in_the_cost_of_the_median_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], curve: list[float], outcome: str, said: str
+) -> None:
     calibrations = [calibration(0, 0.5), calibration(1, 0.6)]
     written(tmp_path, [*calibrations, Made("net1", curve, outcome=outcome)])
     assert said in capsys.readouterr().out

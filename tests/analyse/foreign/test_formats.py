@@ -1,14 +1,17 @@
 """Files that people really bring: each with what is read from it, or the line that says how to get there."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from harness import cli
-from harness.record.folder import read_runs, seal
+from harness.record.folder import Run, read_runs, seal
 
 FACTS = ["--set", "model=net", "--set", "published=2016-01-31", "--set", "forward_macs=2000000"]
 
 
-def brought(tmp_path, content: str | bytes, *arguments: str, name: str = "run.csv") -> int:
+def brought(tmp_path: Path, content: str | bytes, *arguments: str, name: str = "run.csv") -> int:
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return cli.main(
@@ -16,7 +19,7 @@ def brought(tmp_path, content: str | bytes, *arguments: str, name: str = "run.cs
     )
 
 
-def read(tmp_path):
+def read(tmp_path: Path) -> dict[str, list[tuple[float, int, int | None]]]:
     """(epoch, top-1 and top-5 counts of 50,000) by run, in the order of their names."""
     return {
         run.summary["title"]: [(round(e.epoch, 4), e.correct_top1, e.correct_top5) for e in run.curve]
@@ -72,12 +75,12 @@ WANDB = (
         (WANDB, ("--map", "epoch=Step")),
     ],
 )
-def test_what_people_have_is_read(tmp_path, content, arguments):
+def test_what_people_have_is_read(tmp_path: Path, content: str | bytes, arguments: tuple[str, ...]) -> None:
     assert brought(tmp_path, content, *arguments) == 0
     assert list(read(tmp_path).values()) == [TWO]
 
 
-def test_several_runs_side_by_side_come_apart(tmp_path):
+def test_several_runs_side_by_side_come_apart(tmp_path: Path) -> None:
     text = "epoch,a - val/top1,b - val/top1\n1,40,\n2,56.522,30\n3,,50\n"
     assert brought(tmp_path, text) == 2  # both are seed 0 of one plan
     assert brought(tmp_path, text, "--map", "recipe=run") == 0
@@ -86,20 +89,20 @@ def test_several_runs_side_by_side_come_apart(tmp_path):
     assert [(e.epoch, e.correct_top1) for e in runs["b"].curve] == [(2, 15_000), (3, 25_000)]
 
 
-def test_seeds_tell_repetitions_apart(tmp_path):
+def test_seeds_tell_repetitions_apart(tmp_path: Path) -> None:
     both = "run,seed," + PLAIN.splitlines()[0] + "\na,0,1,40,60\na,0,2,56.522,79.1\nb,1,1,30,50\nb,1,2,40,60\n"
     assert brought(tmp_path, both) == 0
     assert [run.seed for run in sorted(read_runs(tmp_path / "runs"), key=lambda r: r.seed)] == [0, 1]
 
 
-def test_tensorboards_export_has_the_run_in_its_name(tmp_path):
+def test_tensorboards_export_has_the_run_in_its_name(tmp_path: Path) -> None:
     text = "Wall time,Step,Value\n1700000000.5,1,40\n1700000060.5,2,56.522\n"
     assert brought(tmp_path, text, "--map", "epoch=Step", "--map", "top1=Value") == 0
     (run,) = read_runs(tmp_path / "runs")
     assert [(e.epoch, e.correct_top1, e.correct_top5) for e in run.curve] == [(1, 20_000, None), (2, 28_261, None)]
 
 
-def test_what_was_guessed_is_printed(tmp_path, capsys):
+def test_what_was_guessed_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert brought(tmp_path, "Epoch;Val Acc@1\n1;40,5\n2;56,522\n") == 0
     told = capsys.readouterr().err
     assert "top1 is column 'Val Acc@1'" in told
@@ -135,7 +138,9 @@ def test_what_was_guessed_is_printed(tmp_path, capsys):
         ),
     ],
 )
-def test_what_is_in_doubt_is_one_line_and_nothing_is_written(tmp_path, capsys, content, arguments, words):
+def test_what_is_in_doubt_is_one_line_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | bytes, arguments: tuple[str, ...], words: str
+) -> None:
     assert brought(tmp_path, content, *arguments) == 2
     message = capsys.readouterr().err
     assert words in message
@@ -151,13 +156,17 @@ def test_what_is_in_doubt_is_one_line_and_nothing_is_written(tmp_path, capsys, c
         ("elsewhere", "", "nothing here counts zoo:elsewhere at 224 pixels: give forward_macs"),
     ],
 )
-def test_a_figure_for_a_network_that_we_can_count_is_compared_with_the_count(tmp_path, capsys, model, macs, words):
+def test_a_figure_for_a_network_that_we_can_count_is_compared_with_the_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str, macs: str, words: str
+) -> None:
     assert brought(tmp_path, PLAIN, "--set", f"model={model}", "--set", f"forward_macs={macs}") == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 
-def test_macs_are_counted_where_the_file_gives_none_and_a_rounded_figure_is_fine(tmp_path, capsys):
+def test_macs_are_counted_where_the_file_gives_none_and_a_rounded_figure_is_fine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert brought(tmp_path, PLAIN, "--set", "model=alexnet", "--set", "forward_macs=") == 0
     assert brought(tmp_path, PLAIN, "--set", "model=alexnet", "--set", "forward_macs=0.71e9", "--set", "seed=1") == 0
     runs = sorted(read_runs(tmp_path / "runs"), key=lambda run: run.seed)
@@ -166,7 +175,7 @@ def test_macs_are_counted_where_the_file_gives_none_and_a_rounded_figure_is_fine
     assert "2 records, 0 defects; MACs counted again" in capsys.readouterr().err
 
 
-def test_progressive_training_is_billed_at_what_it_trained(tmp_path):
+def test_progressive_training_is_billed_at_what_it_trained(tmp_path: Path) -> None:
     macs = tmp_path / "macs.csv"
     macs.write_text("constructor,resolution,forward_macs\nzoo:net,128,1000000\nzoo:net,160,3000000\n")
     text = "epoch,top1\n1,10\n1.5,20\n2,30\n3,40\n"
@@ -181,27 +190,27 @@ def test_progressive_training_is_billed_at_what_it_trained(tmp_path):
     assert cli.main(["check", str(tmp_path / "runs")]) == 0
 
 
-def test_repeated_augmentation_multiplies_what_an_epoch_costs(tmp_path):
+def test_repeated_augmentation_multiplies_what_an_epoch_costs(tmp_path: Path) -> None:
     assert brought(tmp_path, PLAIN, "--set", "copies_per_image=3") == 0
     (run,) = read_runs(tmp_path / "runs")
     assert [row.images for row in run.curve] == [3 * 1_281_167, 6 * 1_281_167]
     assert [row.epoch for row in run.curve] == [1, 2]
 
 
-def test_an_error_of_a_plot_stands_in_the_record(tmp_path):
+def test_an_error_of_a_plot_stands_in_the_record(tmp_path: Path) -> None:
     assert brought(tmp_path, PLAIN, "--set", "error_top1_points=0.06") == 0
     (run,) = read_runs(tmp_path / "runs")
     assert [(row.error_top1, row.error_top5) for row in run.curve] == [(30, None)] * 2
 
 
 @pytest.fixture
-def record(tmp_path):
+def record(tmp_path: Path) -> Run:
     assert brought(tmp_path, PLAIN, "--set", "model=alexnet", "--set", "forward_macs=") == 0
     (run,) = read_runs(tmp_path / "runs")
     return run
 
 
-def reseal(record, name, change):
+def reseal(record: Run, name: str, change: Callable[[str], str]) -> None:
     """Edit one file of a record and seal it again: its hashes are right."""
     path = record.path / name
     path.write_text(change(path.read_text()))
@@ -218,7 +227,9 @@ def reseal(record, name, change):
         ("config.yaml", lambda t: t.replace("alexnet", "resnet18"), "counted again 1814073344"),
     ],
 )
-def test_check_looks_at_source_stages_and_macs(tmp_path, capsys, record, name, change, words):
+def test_check_looks_at_source_stages_and_macs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], record: Run, name: str, change: Callable[[str], str], words: str
+) -> None:
     assert cli.main(["check", str(tmp_path / "runs")]) == 0
     reseal(record, name, change)
     capsys.readouterr()
@@ -226,7 +237,9 @@ def test_check_looks_at_source_stages_and_macs(tmp_path, capsys, record, name, c
     assert words in capsys.readouterr().out
 
 
-def test_check_compares_the_source_file_where_it_is_at_hand(tmp_path, capsys, record):
+def test_check_compares_the_source_file_where_it_is_at_hand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], record: Run
+) -> None:
     command = ["check", str(record.path), "--no-recount", "--curves", str(tmp_path)]
     assert cli.main(command) == 0
     (tmp_path / "run.csv").write_text(PLAIN.replace("40", "41"))

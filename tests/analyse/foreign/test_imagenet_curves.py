@@ -34,14 +34,14 @@ def first_epochs(metric: str, level: str) -> dict[str, float]:
     ("metric", "level", "column"),
     [("top1", "0.56522", "first_epoch_top1_ge_56522"), ("top5", "0.791", "first_epoch_top5_ge_791")],
 )
-def test_first_crossings_of_all_89_are_the_indexs_own(metric, level, column):
+def test_first_crossings_of_all_89_are_the_indexs_own(metric: str, level: str, column: str) -> None:
     index = table(CURVES / "index.csv")
     assert len(index) == 89
     assert first_epochs(metric, level) == {row["file"]: float(row[column]) for row in index if row[column]}
 
 
 @at_hand
-def test_the_committed_files_are_what_the_curves_give():
+def test_the_committed_files_are_what_the_curves_give() -> None:
     for name, text in imagenet_crossings.derived(CURVES).items():
         assert (FOLDER / name).read_text(encoding="utf-8") == text, (
             f"python results/imagenet_crossings.py renews {name}"
@@ -49,7 +49,7 @@ def test_the_committed_files_are_what_the_curves_give():
 
 
 @at_hand
-def test_all_89_come_in_with_one_command_and_pass_the_audit(tmp_path, capsys):
+def test_all_89_come_in_with_one_command_and_pass_the_audit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["import-curves", str(CURVES / "index.csv"), "--out", str(tmp_path), "--source", "public logs"]
     command += ["--macs", str(FOLDER / "macs.csv")]
     for name in ("curves.csv", "networks.csv"):
@@ -73,12 +73,12 @@ def test_all_89_come_in_with_one_command_and_pass_the_audit(tmp_path, capsys):
         ("shufflenet_v2_x1_0__implus_PytorchInsight_1x.csv", 69, None),
     ],
 )
-def test_rows_checked_by_hand(curve, top1, top5):
+def test_rows_checked_by_hand(curve: str, top1: int, top5: int | None) -> None:
     assert first_epochs("top1", "0.56522")[curve] == top1
     assert first_epochs("top5", "0.791").get(curve) == top5
 
 
-def test_no_curve_and_no_record_of_one_is_committed():
+def test_no_curve_and_no_record_of_one_is_committed() -> None:
     files = [path.name for path in FOLDER.rglob("*.csv")]
     assert sorted(files) == ["crossings.csv", "curves.csv", "macs.csv", "networks.csv", "sources.csv"]
     assert not list(FOLDER.rglob("curve.jsonl"))

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,18 +16,18 @@ CSV = HEADER + "".join(
 )
 
 
-def put(tmp_path, text: str = CSV):
+def put(tmp_path: Path, text: str = CSV) -> Path:
     path = tmp_path / "curves.csv"
     path.write_text(text)
     return path
 
 
-def imported(tmp_path, *arguments: str, text: str = CSV) -> int:
+def imported(tmp_path: Path, *arguments: str, text: str = CSV) -> int:
     command = ["import-curves", str(put(tmp_path, text)), "--out", str(tmp_path / "runs"), "--source", "a paper"]
     return cli.main([*command, *arguments])
 
 
-def test_a_foreign_curve_becomes_a_sound_record_marked_imported(tmp_path):
+def test_a_foreign_curve_becomes_a_sound_record_marked_imported(tmp_path: Path) -> None:
     assert imported(tmp_path) == 0
     (run,) = read_runs(tmp_path / "runs")
     assert run.summary["kind"] == "imported"
@@ -35,13 +37,13 @@ def test_a_foreign_curve_becomes_a_sound_record_marked_imported(tmp_path):
     assert cli.main(["check", str(tmp_path / "runs"), "--no-recount"]) == 0
 
 
-def test_importing_twice_writes_once(tmp_path, capsys):
+def test_importing_twice_writes_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     imported(tmp_path)
     assert imported(tmp_path) == 0
     assert "there already" in capsys.readouterr().out
 
 
-def test_it_stands_in_the_table_of_the_data_it_is_said_to_be_on(tmp_path):
+def test_it_stands_in_the_table_of_the_data_it_is_said_to_be_on(tmp_path: Path) -> None:
     write_runs(tmp_path / "runs", ladder())
     like = write_run(tmp_path / "like", Made("alexnet", curve_reaching(3)))
     assert imported(tmp_path, "--like", str(like)) == 0
@@ -51,7 +53,7 @@ def test_it_stands_in_the_table_of_the_data_it_is_said_to_be_on(tmp_path):
     assert all(h["model"] != "foreign" for h in group["hardware"]), "an unknown clock is not 0 seconds"
 
 
-def test_images_instead_of_epochs(tmp_path):
+def test_images_instead_of_epochs(tmp_path: Path) -> None:
     text = CSV.replace("epoch", "images").replace(",1,", ",1000,").replace(",2,", ",2000,").replace(",3,", ",3000,")
     assert imported(tmp_path, "--train-images", "1000", text=text) == 0
     assert [row.epoch for row in read_runs(tmp_path / "runs")[0].curve] == [1, 2, 3]
@@ -59,7 +61,7 @@ def test_images_instead_of_epochs(tmp_path):
     assert group["rows"][0]["epochs"] == 2
 
 
-def test_a_quoted_comma_and_an_empty_optional_field_are_fine(tmp_path):
+def test_a_quoted_comma_and_an_empty_optional_field_are_fine(tmp_path: Path) -> None:
     text = CSV.replace("forward_macs\n", "forward_macs,title,seed\n").replace("2000000\n", '2000000,"R-50, v1.5",\n')
     assert imported(tmp_path, text=text) == 0
     (run,) = read_runs(tmp_path / "runs")
@@ -84,7 +86,9 @@ def test_a_quoted_comma_and_an_empty_optional_field_are_fine(tmp_path):
         (CSV.replace("a,foreign,2016-01-31,2", "a,other,2016-01-31,2"), "more than one model"),
     ],
 )
-def test_an_unusable_line_is_named_and_nothing_is_written(tmp_path, capsys, text, words):
+def test_an_unusable_line_is_named_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
     assert imported(tmp_path, text=text) == 2
     message = capsys.readouterr().err
     assert words in message
@@ -111,7 +115,9 @@ def test_an_unusable_line_is_named_and_nothing_is_written(tmp_path, capsys, text
         (CSV.replace("macs\n", "macs,seed\n").replace("2000000\n", "2000000,1.5\n"), "not a whole number"),
     ],
 )
-def test_a_name_a_date_a_unit_and_a_seed_are_checked_before_anything_is_written(tmp_path, capsys, text, words):
+def test_a_name_a_date_a_unit_and_a_seed_are_checked_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
     assert imported(tmp_path, text=text) == 2
     message = capsys.readouterr().err
     assert words in message
@@ -119,20 +125,20 @@ def test_a_name_a_date_a_unit_and_a_seed_are_checked_before_anything_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["curves.csv"]
 
 
-def test_one_slash_is_part_of_the_name_and_other_scripts_are_letters(tmp_path):
+def test_one_slash_is_part_of_the_name_and_other_scripts_are_letters(tmp_path: Path) -> None:
     assert imported(tmp_path, text=CSV.replace("foreign", "timm/r\u00e9seau-18")) == 0
     (run,) = read_runs(tmp_path / "runs")
     assert run.model == "timm_r\u00e9seau-18"
     assert run.path.parent.parent == tmp_path / "runs" / "imagenet"
 
 
-def test_a_data_set_chooses_no_folder_either(tmp_path, capsys):
+def test_a_data_set_chooses_no_folder_either(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert imported(tmp_path, "--dataset", "../evil") == 2
     assert "--dataset is '../evil'" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["curves.csv"]
 
 
-def test_large_seeds_stay_apart(tmp_path):
+def test_large_seeds_stay_apart(tmp_path: Path) -> None:
     seeds = (2**53, 2**53 + 1)  # equal as floats
     text = HEADER.replace("macs\n", "macs,seed\n")
     text += "".join(f"{seed},net,2016-01-31,1,0.5,0.6,2000000,{seed}\n" for seed in seeds)
@@ -148,7 +154,9 @@ def test_large_seeds_stay_apart(tmp_path):
         ({"published": "2999-01-01"}, "in the future"),
     ],
 )
-def test_a_sealed_record_of_a_stranger_is_checked_when_it_is_read(tmp_path, capsys, change, words):
+def test_a_sealed_record_of_a_stranger_is_checked_when_it_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], words: str
+) -> None:
     path = write_run(tmp_path / "runs", Made("alexnet", curve_reaching(3)))
     summary = {k: v for k, v in json.loads((path / "run.json").read_text()).items() if k != "self_sha256"}
     seal(path, summary | change)  # its hashes are right
@@ -158,7 +166,7 @@ def test_a_sealed_record_of_a_stranger_is_checked_when_it_is_read(tmp_path, caps
         assert words in shown.out + shown.err
 
 
-def test_two_dates_of_one_architecture_are_named(tmp_path, capsys):
+def test_two_dates_of_one_architecture_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_runs(tmp_path, [Made("alexnet", [0.6]), Made("alexnet", [0.6], seed=1, published="2013-01-01")])
     assert cli.main(["aggregate", str(tmp_path)]) == 2
     assert "alexnet has 2 publication dates (2012-06-01 in " in capsys.readouterr().err

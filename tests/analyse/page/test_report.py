@@ -185,7 +185,7 @@ def test_no_barrier_that_wcag_aa_names(report: Path, tmp_path: Path, scheme: str
     shutil.rmtree(tmp_path / "profile")
 
 
-def test_two_plans_of_one_architecture_keep_their_runs_apart(tmp_path):
+def test_two_plans_of_one_architecture_keep_their_runs_apart(tmp_path: Path) -> None:
     """Same recipe, length and seed, two learning rates: each block lists its own run folder."""
     write_runs(tmp_path, [Made("alexnet", curve_reaching(e), learning_rate=e / 100) for e in (5, 9)])
     html = page(build(tmp_path, draws=50), read_sources(tmp_path))

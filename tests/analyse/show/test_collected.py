@@ -1,6 +1,7 @@
 """The pages of the published ImageNet curves follow from what is committed, and say what the numbers say."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ FOLDER = ROOT / "results" / "imagenet_curves"
 DOCUMENT = json.loads((FOLDER / "collection.json").read_text(encoding="utf-8"))
 
 
-def test_every_page_and_figure_comes_again_byte_for_byte(tmp_path):
+def test_every_page_and_figure_comes_again_byte_for_byte(tmp_path: Path) -> None:
     imagenet_trend.main(tmp_path)
     made = {path.name for path in tmp_path.iterdir()}
     assert {"TABLE.md", "collection.json", "trend.svg", "trend_top5.svg", "thresholds.svg", "three_trends.svg"} <= made
@@ -32,13 +33,13 @@ def test_every_page_and_figure_comes_again_byte_for_byte(tmp_path):
         ("top5", 0.791, "mobilenet_v2", 12, 300_774_272),
     ],
 )
-def test_a_cost_worked_out_by_hand(metric, level, model, epochs, forward_macs):
+def test_a_cost_worked_out_by_hand(metric: str, level: float, model: str, epochs: int, forward_macs: int) -> None:
     row = next(r for r in collected.view_of(DOCUMENT, metric, level)["rows"] if r["model"] == model)
     assert row["epochs"] == epochs
     assert row["cost"] == pytest.approx(paper_pflop(epochs * 1_281_167 * forward_macs))
 
 
-def test_findings_quote_the_document():
+def test_findings_quote_the_document() -> None:
     text = "\n".join(collected.findings(DOCUMENT))
     for level in (0.56522, 0.56):
         factor = collected.view_of(DOCUMENT, "top1", level)["trend"]["reduction_factor"]
@@ -48,7 +49,7 @@ def test_findings_quote_the_document():
     assert (spread["resnet18"], spread["resnet50"]) == ((31, 71), (15, 43))
 
 
-def test_a_digitised_crossing_carries_its_error():
+def test_a_digitised_crossing_carries_its_error() -> None:
     rows = {row["curve"]: row for view in DOCUMENT["views"] for row in view["rows"] if row["digitised"]}
     assert rows
     own = DOCUMENT["alexnet"]

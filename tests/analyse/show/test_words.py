@@ -21,11 +21,11 @@ from harness.analyse.show.words import interval, number, rounded, several, span
         (-3.14159, "-3.14"),
     ],
 )
-def test_numbers(value, expected):
+def test_numbers(value: float | None, expected: str) -> None:
     assert number(value) == expected
 
 
-def test_open_ends_are_words_and_no_interval_is_a_dash():
+def test_open_ends_are_words_and_no_interval_is_a_dash() -> None:
     assert interval([1.0, 2.0]) == "[1.00, 2.00]"
     assert interval([1.0, None]) == "1.00, no upper end"
     assert interval([None, 2.0]) == "no lower end, 2.00"
@@ -39,15 +39,15 @@ def test_open_ends_are_words_and_no_interval_is_a_dash():
     assert (span([1.0, 2.0]), span(None)) == ("1.00 to 2.00", "—")
 
 
-def test_one_is_singular():
+def test_one_is_singular() -> None:
     assert [several(n, "run") for n in (0, 1, 2, 1000)] == ["0 runs", "1 run", "2 runs", "1,000 runs"]
 
 
-def test_columns_line_up():
+def test_columns_line_up() -> None:
     plain = Table.of(["a", "b"], [["x", "1"], ["longer", "22"]]).terminal().splitlines()
     assert len({len(line) for line in plain}) == 1
     assert Table.of(["a"], [["x"]]).markdown().splitlines()[1] == "| --- |"
 
 
-def test_rounding_hides_the_last_digits_only():
+def test_rounding_hides_the_last_digits_only() -> None:
     assert rounded({"a": [0.1 + 0.2, 10**20, True, None, "x"]}) == {"a": [0.3, 10**20, True, None, "x"]}

@@ -39,7 +39,7 @@ CURVES = [
 ]
 
 
-def test_each_network_stands_at_its_cheapest_and_the_line_goes_through_the_cheapest_so_far():
+def test_each_network_stands_at_its_cheapest_and_the_line_goes_through_the_cheapest_so_far() -> None:
     found = at_level(CURVES, *LEVEL)
     rows = {row["model"]: row for row in found["rows"]}
     assert {model: (row["cost"], row["looked"], row["reached"]) for model, row in rows.items()} == {
@@ -56,7 +56,7 @@ def test_each_network_stands_at_its_cheapest_and_the_line_goes_through_the_cheap
     assert rows["late"]["cost_above"] == 1000.0
 
 
-def test_a_crossing_that_no_look_confirms_is_none_and_a_missing_reference_is_a_bound():
+def test_a_crossing_that_no_look_confirms_is_none_and_a_missing_reference_is_a_bound() -> None:
     confirmed = at_level(CURVES, *LEVEL, rule="confirmed")
     assert confirmed["rows"][0]["cost"] == pytest.approx(1056)
     alone = at_level([CURVES[0], *CURVES[2:]], *LEVEL, rule="confirmed")
@@ -65,6 +65,6 @@ def test_a_crossing_that_no_look_confirms_is_none_and_a_missing_reference_is_a_b
     assert alone["trend"]["reduction_factor"] == pytest.approx(1000 / 55)
 
 
-def test_nobody_reaches_it():
+def test_nobody_reaches_it() -> None:
     assert at_level(CURVES, "top1", 0.9)["trend"]["reason"] == "no network reaches it"
     assert at_level(CURVES, "top5", 0.5)["rows"] == []

@@ -1,5 +1,6 @@
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.analyse.synthetic import Made, curve_reaching, day, write_runs
 EPOCHS = {("alexnet", "era"): 24, ("alexnet", "modern"): 12, ("net1", "era"): 9, ("net1", "modern"): 5}
 
 
-def corners(tmp_path, *, leave_out: tuple[str, str] | None = None):
+def corners(tmp_path: Path, *, leave_out: tuple[str, str] | None = None) -> Path:
     return write_runs(
         tmp_path,
         [
@@ -21,12 +22,12 @@ def corners(tmp_path, *, leave_out: tuple[str, str] | None = None):
     )
 
 
-def split(tmp_path, capsys, *arguments: str) -> dict:
+def split(tmp_path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
     assert cli.main(["factors", str(tmp_path), "--json", "--draws", "500", *arguments]) == 0
     return json.loads(capsys.readouterr().out)["splits"][0]
 
 
-def test_both_orders_and_the_shapley_mean_sum_to_the_whole(tmp_path, capsys):
+def test_both_orders_and_the_shapley_mean_sum_to_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = split(corners(tmp_path), capsys, "--start", "alexnet:era", "--end", "net1:modern")
     log2 = {name: part["log2"] for name, part in found["parts"].items()}
     assert log2["recipe_first"] + log2["architecture_last"] == pytest.approx(log2["whole"], abs=1e-12)
@@ -39,7 +40,7 @@ def test_both_orders_and_the_shapley_mean_sum_to_the_whole(tmp_path, capsys):
     assert low < found["parts"]["recipe_shapley"]["factor"] < high
 
 
-def test_every_complete_pair_is_found_without_asking(tmp_path, capsys):
+def test_every_complete_pair_is_found_without_asking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["factors", str(corners(tmp_path)), "--draws", "100"]) == 0
     printed = capsys.readouterr().out
     assert "alexnet:era -> net1:modern" in printed
@@ -47,7 +48,7 @@ def test_every_complete_pair_is_found_without_asking(tmp_path, capsys):
     assert "n = 3" in printed
 
 
-def test_a_missing_corner_is_named(tmp_path, capsys):
+def test_a_missing_corner_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = corners(tmp_path, leave_out=("alexnet", "modern"))
     found = split(runs, capsys, "--start", "alexnet:era", "--end", "net1:modern")
     assert found["reason"] == "not run: model=alexnet recipe=modern"
@@ -55,7 +56,7 @@ def test_a_missing_corner_is_named(tmp_path, capsys):
     assert "missing corners" in capsys.readouterr().err
 
 
-def test_a_corner_that_missed_makes_bounds(tmp_path, capsys):
+def test_a_corner_that_missed_makes_bounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = corners(tmp_path, leave_out=("net1", "era"))
     write_runs(runs, [Made("net1", [0.2] * 30, published=day(40), recipe="era", outcome="budget_exhausted")])
     found = split(runs, capsys, "--start", "alexnet:era", "--end", "net1:modern")
@@ -72,6 +73,6 @@ def test_a_corner_that_missed_makes_bounds(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments", [["--start", "a:b"], ["--start", "alexnet", "--end", "net1:era"]])
-def test_unusable_points_are_one_line(tmp_path, capsys, arguments):
+def test_unusable_points_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert cli.main(["factors", str(corners(tmp_path)), *arguments]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from harness.analyse.show import aggregate
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_runs
 
 
-def study(tmp_path, runs) -> dict:
+def study(tmp_path: Path, runs: list[Made]) -> dict:
     (group,) = aggregate.build(write_runs(tmp_path, runs), draws=200)["groups"]
     return group
 
@@ -21,7 +23,7 @@ def full_ladder(steps: int = 4) -> list[Made]:
     ]
 
 
-def test_leaving_one_out_changes_what_it_must(tmp_path):
+def test_leaving_one_out_changes_what_it_must(tmp_path: Path) -> None:
     group = study(tmp_path, full_ladder())
     assert item(group, "as measured")["reduction_factor"] == pytest.approx(8)
     assert item(group, "without net3")["reduction_factor"] == pytest.approx(4)
@@ -30,14 +32,14 @@ def test_leaving_one_out_changes_what_it_must(tmp_path):
     assert item(group, "without alexnet")["halving_months"] == pytest.approx(16, abs=0.05)
 
 
-def test_a_nearby_target_and_two_in_a_row_are_judged_where_the_runs_go_on(tmp_path):
+def test_a_nearby_target_and_two_in_a_row_are_judged_where_the_runs_go_on(tmp_path: Path) -> None:
     group = study(tmp_path, full_ladder())
     for change in ("target -0.5 points", "target +0.5 points", "two evaluations in a row at the target"):
         assert item(group, change)["halving_months"] == pytest.approx(16, abs=0.05), change
         assert item(group, change)["note"] == ""
 
 
-def test_runs_that_stopped_at_the_target_cannot_answer_and_say_so(tmp_path):
+def test_runs_that_stopped_at_the_target_cannot_answer_and_say_so(tmp_path: Path) -> None:
     group = study(tmp_path, ladder(steps=3))
     for change in ("target +0.5 points", "two evaluations in a row at the target"):
         assert item(group, change)["reduction_factor"] is None
@@ -45,14 +47,14 @@ def test_runs_that_stopped_at_the_target_cannot_answer_and_say_so(tmp_path):
     assert max(t["level"] for t in group["thresholds"] if t["metric"] == "top1") <= 0.5
 
 
-def test_macs_and_flops_give_one_factor_and_the_exact_backward_another(tmp_path):
+def test_macs_and_flops_give_one_factor_and_the_exact_backward_another(tmp_path: Path) -> None:
     group = study(tmp_path, full_ladder())
     macs, flops = item(group, "in exact spent MACs"), item(group, "in exact spent FLOPs")
     assert macs["reduction_factor"] == flops["reduction_factor"]
     assert macs["reduction_factor"] != item(group, "as measured")["reduction_factor"]
 
 
-def test_every_level_has_its_frontier_factor_and_halving_time(tmp_path):
+def test_every_level_has_its_frontier_factor_and_halving_time(tmp_path: Path) -> None:
     group = study(tmp_path, full_ladder())
     top1 = {t["level"]: t for t in group["thresholds"] if t["metric"] == "top1"}
     assert top1[0.5]["halving_months"] == pytest.approx(group["trend"]["halving_months"])
@@ -64,7 +66,7 @@ def test_every_level_has_its_frontier_factor_and_halving_time(tmp_path):
     assert top5[0.75]["reduction_factor"] == pytest.approx(8)
 
 
-def test_seconds_are_kept_apart_by_hardware_and_missing_joules_stay_missing(tmp_path):
+def test_seconds_are_kept_apart_by_hardware_and_missing_joules_stay_missing(tmp_path: Path) -> None:
     runs = [
         Made("alexnet", curve_reaching(4), seed=0, device_name="slow", seconds_per_epoch=30),
         Made("alexnet", curve_reaching(4), seed=1, device_name="fast", seconds_per_epoch=3),
@@ -79,7 +81,7 @@ def test_seconds_are_kept_apart_by_hardware_and_missing_joules_stay_missing(tmp_
     assert rows[fast, "net1"]["seconds_above"] == 40
 
 
-def test_learning_curves_are_those_of_every_run_with_its_crossing(tmp_path):
+def test_learning_curves_are_those_of_every_run_with_its_crossing(tmp_path: Path) -> None:
     group = study(tmp_path, [Made("alexnet", curve_reaching(e), seed=e) for e in (4, 9, 25)])
     (curve,) = group["curves"]
     assert [run["seed"] for run in curve["runs"]] == [4, 9, 25]

@@ -22,7 +22,7 @@ def planted(rng: np.random.Generator, *, scatter: float, networks: int = 40) -> 
     return points
 
 
-def test_a_surface_without_scatter_comes_back():
+def test_a_surface_without_scatter_comes_back() -> None:
     found = fit_surface(planted(np.random.default_rng(0), scatter=0.0), draws=50)
     assert found is not None
     assert found["logit_per_doubling"] == pytest.approx(SLOPE)
@@ -30,7 +30,7 @@ def test_a_surface_without_scatter_comes_back():
     assert found["halving_interval"] == pytest.approx([SLOPE / GAIN] * 2)
 
 
-def test_the_interval_covers_the_planted_truth():
+def test_the_interval_covers_the_planted_truth() -> None:
     truth, covered, centres = GAIN / SLOPE, 0, []
     for seed in range(200):
         found = fit_surface(planted(np.random.default_rng(seed), scatter=0.5), draws=400, seed=seed)
@@ -41,7 +41,7 @@ def test_the_interval_covers_the_planted_truth():
     assert np.mean(centres) == pytest.approx(truth, rel=0.05)
 
 
-def test_a_network_with_many_curves_weighs_as_one_with_one():
+def test_a_network_with_many_curves_weighs_as_one_with_one() -> None:
     points = planted(np.random.default_rng(3), scatter=0.5)
     copies = [
         Point(p.network, f"{p.curve} again {n}", *list(vars(p).values())[2:]) for p in points[:8] for n in range(9)
@@ -51,7 +51,7 @@ def test_a_network_with_many_curves_weighs_as_one_with_one():
     )
 
 
-def test_too_little_gives_no_fit():
+def test_too_little_gives_no_fit() -> None:
     few = planted(np.random.default_rng(1), scatter=0.1, networks=3)
     assert fit_surface(few) is None
     assert fit_surface([Point(f"n{n}", f"n{n}", 0.5, float(n), 3.0) for n in range(9)]) is None

@@ -21,19 +21,19 @@ REPETITIONS = 200
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_coverage(seeds):
+def test_coverage(seeds: int) -> None:
     found = coverage(Scenario(seeds), REPETITIONS)
     assert all(0.90 <= share <= 0.99 for share in found.values()), found
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_coverage_with_architectures_off_the_line(seeds):
+def test_coverage_with_architectures_off_the_line(seeds: int) -> None:
     found = coverage(Scenario(seeds, scatter=0.25), REPETITIONS)
     assert all(0.90 <= share <= 0.99 for share in found.values()), found
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_coverage_of_costs_where_three_runs_of_ten_miss(seeds):
+def test_coverage_of_costs_where_three_runs_of_ten_miss(seeds: int) -> None:
     found = coverage(Scenario(seeds, miss=0.3), REPETITIONS)
     assert 0.90 <= found["cost"] <= 0.99, found
 
@@ -47,7 +47,7 @@ def exact(*costs: float) -> Costs:
     return several(*((c * (1 - 1e-9), c) for c in costs))
 
 
-def test_expected_cost_is_what_all_runs_spent_over_the_number_that_reached():
+def test_expected_cost_is_what_all_runs_spent_over_the_number_that_reached() -> None:
     found = several((3, 4), (5, 6), (30, math.inf)).expected()
     assert (found.low, found.high) == ((3 + 5 + 30) / 2, (4 + 6 + 30) / 2)
     never = several((30, math.inf), (12, math.inf)).expected()
@@ -55,13 +55,13 @@ def test_expected_cost_is_what_all_runs_spent_over_the_number_that_reached():
     assert exact(4, 9, 25).expected().high == pytest.approx(38 / 3)
 
 
-def test_the_share_of_runs_is_that_of_clopper_and_pearson():
+def test_the_share_of_runs_is_that_of_clopper_and_pearson() -> None:
     assert share_interval(3, 8) == pytest.approx((0.0852, 0.7551), abs=1e-4)  # any table of the binomial
     assert share_interval(0, 3) == pytest.approx((0, 1 - 0.025 ** (1 / 3)))
     assert share_interval(3, 3) == pytest.approx((0.025 ** (1 / 3), 1))
 
 
-def test_the_spread_is_the_residual_of_a_one_way_analysis():
+def test_the_spread_is_the_residual_of_a_one_way_analysis() -> None:
     a, b = exact(10, 12, 15), exact(1, 1.1)
     residual = sum(((np.log(c.high) - np.log(c.high).mean()) ** 2).sum() for c in (a, b))
     found = pooled([a, b, exact(7), several((9, math.inf))])
@@ -71,11 +71,11 @@ def test_the_spread_is_the_residual_of_a_one_way_analysis():
     assert found.holds
 
 
-def test_seeds_that_cross_at_one_look_have_the_grids_own_spread():
+def test_seeds_that_cross_at_one_look_have_the_grids_own_spread() -> None:
     assert pooled([several((9, 10), (9, 10), (9, 10))]).sd == pytest.approx(0.1 / math.sqrt(12))
 
 
-def test_levenes_test_refuses_a_true_case_once_in_twenty_and_finds_an_untrue_one():
+def test_levenes_test_refuses_a_true_case_once_in_twenty_and_finds_an_untrue_one() -> None:
     rng = np.random.default_rng(5)
 
     def refused(sds: list[float]) -> float:
@@ -86,7 +86,7 @@ def test_levenes_test_refuses_a_true_case_once_in_twenty_and_finds_an_untrue_one
     assert refused([0.05] * 6 + [0.6] * 6) > 0.8
 
 
-def test_without_misses_the_interval_is_students_with_the_pooled_spread():
+def test_without_misses_the_interval_is_students_with_the_pooled_spread() -> None:
     costs = {f"net{a}": exact(9 + 0.1 * a, 10, 11.5 + 0.1 * a) for a in range(6)}
     drawn = draw_costs(costs, dict.fromkeys(costs, 50.0), 100_000, 0)
     assert drawn.spread.holds
@@ -96,20 +96,20 @@ def test_without_misses_the_interval_is_students_with_the_pooled_spread():
     assert (found.low, found.high) == pytest.approx((middle * math.exp(-margin), middle * math.exp(margin)), rel=5e-3)
 
 
-def test_a_miss_anywhere_makes_the_share_of_every_architecture_uncertain():
+def test_a_miss_anywhere_makes_the_share_of_every_architecture_uncertain() -> None:
     rng = np.random.default_rng(0)
     assert odds_of_a_miss(3, 3, 1.0, 100, rng).max() == 0
     some, more = (odds_of_a_miss(3, 3, reached, 20_000, rng).mean() for reached in (0.95, 0.7))
     assert 0 < some < more
 
 
-def test_no_run_that_reached_is_infinite_and_one_run_lies_in_its_resolution():
+def test_no_run_that_reached_is_infinite_and_one_run_lies_in_its_resolution() -> None:
     drawn = draw_costs({"a": several(*[(5, math.inf)] * 3), "b": several((6, 7))}, {"a": 5.0, "b": 9.0}, 1000, 0).values
     assert np.isinf(drawn[:, 0]).all()
     assert (drawn[:, 1].min(), drawn[:, 1].max()) == pytest.approx((6, 7), abs=0.01)
 
 
-def test_ten_thousand_draws_over_25_architectures_and_5_seeds():
+def test_ten_thousand_draws_over_25_architectures_and_5_seeds() -> None:
     rng = np.random.default_rng(0)
     costs = {f"net{a}": several(*((c - 1, c) for c in 20 + 5 * rng.random(5))) for a in range(25)}
     drawn = draw_costs(costs, dict.fromkeys(costs, 40.0), 10_000, 0).values
@@ -125,7 +125,7 @@ def trend_of(runs: list[Made]) -> dict:
     return with_intervals(rungs, group.target, "paper_pflop", draw_all(rungs, group.target, "paper_pflop", 2000, 0))
 
 
-def test_a_reference_that_never_reached_gives_factors_that_are_at_least():
+def test_a_reference_that_never_reached_gives_factors_that_are_at_least() -> None:
     runs = [Made("alexnet", [0.3] * 30, seed=s, outcome="budget_exhausted", forward_macs=8_000_000) for s in range(3)]
     found = trend_of(runs + [Made("net1", curve_reaching(10), published=day(30), seed=s) for s in range(3)])
     assert found["reference_censored"]
@@ -135,7 +135,7 @@ def test_a_reference_that_never_reached_gives_factors_that_are_at_least():
     assert found["halving_interval"][1] >= found["halving_months"]
 
 
-def test_a_reference_that_misses_once_costs_what_its_misses_spent_too():
+def test_a_reference_that_misses_once_costs_what_its_misses_spent_too() -> None:
     runs = [Made("alexnet", curve_reaching(20), seed=s, forward_macs=8_000_000) for s in range(2)]
     runs.append(Made("alexnet", [0.3] * 30, seed=2, outcome="budget_exhausted", forward_macs=8_000_000))
     found = trend_of(runs + [Made("net1", curve_reaching(10), published=day(30), seed=s) for s in range(3)])
@@ -145,7 +145,7 @@ def test_a_reference_that_misses_once_costs_what_its_misses_spent_too():
     assert low < found["reduction_factor"] < high
 
 
-def test_a_miss_drawn_cheaper_than_the_rest_gives_no_halving_time_and_is_counted():
+def test_a_miss_drawn_cheaper_than_the_rest_gives_no_halving_time_and_is_counted() -> None:
     """One date alone on the frontier has no line: those draws are left out of the interval, and their share is said."""
     runs = [Made("alexnet", curve_reaching(20 + 4 * s), seed=s) for s in range(3)]
     runs += [Made("net1", curve_reaching(20 + 4 * s), day(30), s, forward_macs=980_000) for s in range(3)]

@@ -1,5 +1,7 @@
 """One value per operator type, worked out by hand from the shapes in the test itself."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ def line(found: Bill) -> tuple[int, int, int]:
 class Apply(nn.Module):
     """A function of the image and of weights of the given shapes."""
 
-    def __init__(self, function, *shapes: tuple[int, ...]) -> None:
+    def __init__(self, function: Callable[..., torch.Tensor], *shapes: tuple[int, ...]) -> None:
         super().__init__()
         self.function = function
         self.weights = nn.ParameterList(nn.Parameter(torch.zeros(shape)) for shape in shapes)
@@ -213,7 +215,7 @@ def test_frozen_layers() -> None:
 class StemAndHead(nn.Module):
     """1x1 convolutions of 864 and 1152 MACs, joined by `join(stem, head, image)`."""
 
-    def __init__(self, join) -> None:
+    def __init__(self, join: Callable[..., torch.Tensor]) -> None:
         super().__init__()
         self.stem, self.head, self.join = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 4, 1), join
 
@@ -251,7 +253,9 @@ def into_a_slice(stem: nn.Module, head: nn.Module, image: Tensor) -> Tensor:
     ],
     ids=["joined", "detached", "no_grad", "unused", "slice"],
 )
-def test_only_what_autograd_computes(join, weight_gradients: int, input_gradients: int) -> None:
+def test_only_what_autograd_computes(
+    join: Callable[..., torch.Tensor], weight_gradients: int, input_gradients: int
+) -> None:
     assert line(bill(StemAndHead(join), resolution=6)) == (864 + 1152, weight_gradients, input_gradients)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import multiprocessing
@@ -82,7 +83,7 @@ def test_the_rendezvous_of_several_nodes_is_an_address_not_a_name(
     assert environment["MASTER_ADDR"] == "10.0.0.7"
 
 
-def _peer(rank: int, port: int, answers) -> None:
+def _peer(rank: int, port: int, answers: Any) -> None:
     import os
 
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from harness.record.sweep import job_id
 
 
 @pytest.fixture
-def flag(monkeypatch: pytest.MonkeyPatch):
+def flag(monkeypatch: pytest.MonkeyPatch) -> Iterator[StopFlag]:
     flag = StopFlag().install()
     yield flag
     flag.restore()
@@ -73,7 +74,7 @@ def test_the_last_element_of_an_array_is_not_the_array() -> None:
 
 
 @pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand-ins for squeue (answers with $STATE) and scontrol (writes its arguments to a file)."""
     (tmp_path / "squeue").write_text('#!/bin/sh\necho "$STATE"\n')
     (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
