@@ -1,9 +1,14 @@
 """What holds for every test, and how tests share a machine (`make test TEST_PROCESSES=2`)."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
+
+# Whoever starts the tests may ignore these, as nohup and a background job do, and every process here would inherit it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other cores belong to the other workers
