@@ -64,6 +64,7 @@ def kept(
     if not _is_ours(name):
         return count()
     asked = {"what": what, "name": name, "kwargs": dict(kwargs), "classes": classes, "resolution": resolution}
+    asked |= {"constructor": _constructor(name)}  # the zoo may have another network under this name by now
     under = asked | {"python": platform.python_version(), "source": source(), **{p: version(p) for p in _PACKAGES}}
     path = folder() / f"{digest(under)}.json"
     if not fresh and (found := _read(path, under)) is not None:
@@ -91,11 +92,18 @@ def _read(path: Path, under: Mapping[str, Any]) -> dict[str, Any] | None:
     return dict(entry["counted"]) if whole else None
 
 
+def _constructor(name: str) -> list[str]:
+    """What the zoo calls for this name: module, function, and the arguments that are fixed."""
+    constructor = ZOO[name]
+    if isinstance(constructor, partial):
+        fixed = [repr(word) for word in (*constructor.args, *sorted(constructor.keywords.items()))]
+        return [constructor.func.__module__, constructor.func.__qualname__, *fixed]
+    return [constructor.__module__, constructor.__qualname__]
+
+
 def _is_ours(name: str) -> bool:
     """Whether the constructor's source is among what `source` reads: not a class that a test or a notebook put in."""
-    constructor = ZOO[name]
-    function = constructor.func if isinstance(constructor, partial) else constructor
-    return str(function.__module__).startswith(harness.models.__name__)
+    return _constructor(name)[0].startswith(harness.models.__name__)
 
 
 @cache
