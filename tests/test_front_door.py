@@ -19,10 +19,17 @@ from harness.record.errors import BadInput, RecordError
 from tests.analyse.synthetic import Made, curve_reaching, ladder, write_run, write_runs
 
 DOORS = {"measure": harness.measure, "analyse": harness.analyse}
-ABSENT = (
-    "import sys\nfor name in ('torch', 'torchvision', 'hydra', 'omegaconf', 'wandb', 'fvcore'):\n"
-    "    sys.modules[name] = None\n"
-)
+# A name that is None in sys.modules would do for us, but scipy takes it for a torch that is there.
+ABSENT = """\
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision", "hydra", "omegaconf", "wandb", "fvcore"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+"""
 
 
 def snippet(room: str) -> str:

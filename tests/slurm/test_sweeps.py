@@ -143,7 +143,7 @@ def test_four_runs_are_one_array_four_records_and_one_table(sweeps: dict[str, Sw
     assert [(row["state"], row["epoch"], row["note"]) for row in rows] == [("censored", 1.0, "budget exhausted")] * 4
     aggregate = [sys.executable, "-m", "harness", "aggregate", str(sweep.root)]
     table = subprocess.run(aggregate, cwd=REPOSITORY, capture_output=True, text=True).stdout
-    assert re.search(r"squeezenet1_1\W.* 0 of 4 ", table), table
+    assert re.search(r"squeezenet1_1\W.* 0/4 ", table), table
 
 
 def test_one_process_per_gpu_on_two_nodes(sweeps: dict[str, Sweep], cluster: Cluster) -> None:
