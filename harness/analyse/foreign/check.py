@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.foreign.macs import ALIKE
+from harness.analyse.foreign.macs import ALIKE, Stage, forward_macs_of
 from harness.record.curve import Evaluation
 from harness.record.errors import HarnessError
 from harness.record.files import sha256_of
@@ -28,25 +28,15 @@ def imported_defects(
     defects = _source(provenance, curves)
     if "stages" not in config:
         return defects
-    stages, per_epoch = config["stages"], config["images_an_epoch"]
+    stages, per_epoch = [Stage(**stage) for stage in config["stages"]], config["images_an_epoch"]
     for number, row in enumerate(curve, start=1):
-        expected = spent(stages, per_epoch, row.images)
+        expected = forward_macs_of(stages, per_epoch, row.images)
         if row.train_forward_macs != expected:
             return [
                 *defects,
                 f"evaluation {number}: train_forward_macs {row.train_forward_macs}, by its stages {expected}",
             ]
     return defects + ([] if recount is None else _recount(s, config, recount))
-
-
-def spent(stages: list[dict[str, int]], images_an_epoch: int, images: int) -> int:
-    """Forward MACs of the first `images` images, by stages that begin at an epoch (counted from 1)."""
-    begins = [(stage["first_epoch"] - 1) * images_an_epoch for stage in stages]
-    ends = [*begins[1:], images]
-    return sum(
-        max(0, min(end, images) - begin) * stage["forward_macs"]
-        for stage, begin, end in zip(stages, begins, ends, strict=True)
-    )
 
 
 def _source(provenance: dict[str, Any], curves: Path | None) -> list[str]:

@@ -71,15 +71,6 @@ class ForeignCurve:
     looks: tuple[Look, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
 
-    def forward_macs_at(self, images: int) -> int:
-        """Forward MACs of the first `images` images, each at the resolution it was trained at."""
-        total = 0
-        for stage, after in zip(self.stages, (*self.stages[1:], None), strict=True):
-            begin = (stage.first_epoch - 1) * self.images_an_epoch
-            end = images if after is None else min(images, (after.first_epoch - 1) * self.images_an_epoch)
-            total += max(0, end - begin) * stage.forward_macs
-        return total
-
 
 def curves_of(
     found: Named, reading_facts: Mapping[str, str], dataset: dict[str, Any], count: Counter

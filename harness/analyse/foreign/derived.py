@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.foreign.macs import Stage, schedule, table_counter
+from harness.analyse.foreign.macs import Stage, forward_macs_of, schedule, table_counter
 from harness.analyse.foreign.tables import read_lines
 from harness.record import units
 from harness.record.errors import BadInput
@@ -83,7 +83,7 @@ def _published(
     per_epoch = float(source["last_images"]) / float(source["last_epoch"])
 
     def pflop(images: str) -> float:
-        return units.paper_pflop(_forward_macs(stages, round(per_epoch), int(images)))
+        return units.paper_pflop(forward_macs_of(stages, round(per_epoch), int(images)))
 
     crossed = {
         (row["metric"], float(row["level"])): Crossed(
@@ -111,12 +111,4 @@ def _published(
         spent_pflop=pflop(source["last_images"]),
         forward_macs=stages[0].forward_macs,
         crossed=crossed,
-    )
-
-
-def _forward_macs(stages: tuple[Stage, ...], images_an_epoch: int, images: int) -> int:
-    begins = [(stage.first_epoch - 1) * images_an_epoch for stage in stages]
-    ends = [*begins[1:], images]
-    return sum(
-        max(0, min(end, images) - begin) * s.forward_macs for s, begin, end in zip(stages, begins, ends, strict=True)
     )

@@ -1,7 +1,7 @@
 """What a foreign curve's arithmetic was: forward MACs an image at every resolution that it trained at."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -78,6 +78,15 @@ def stages(
             "table of counted networks with --macs"
         )
     return tuple(Stage(e, size, macs) for (e, size), macs in zip(resolutions, counted, strict=True) if macs is not None)
+
+
+def forward_macs_of(stages: Sequence[Stage], images_an_epoch: int, images: int) -> int:
+    """Forward MACs of the first `images` images, each at the resolution that it was trained at."""
+    begins = [(stage.first_epoch - 1) * images_an_epoch for stage in stages]
+    return sum(
+        max(0, min(end, images) - begin) * stage.forward_macs
+        for stage, begin, end in zip(stages, begins, [*begins[1:], images], strict=True)
+    )
 
 
 def table_counter(path: Path) -> Counter:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from harness.analyse.foreign.curve import ForeignCurve
+from harness.analyse.foreign.macs import forward_macs_of
 from harness.analyse.foreign.reader import Read, Source
 from harness.record.checked import path_name
 from harness.record.curve import Evaluation
@@ -94,7 +95,7 @@ def evaluations(curve: ForeignCurve) -> list[Evaluation]:
     looks = list(accumulate(look.total for look in curve.looks))
     rows = []
     for number, look in enumerate(curve.looks, start=1):
-        forward = curve.forward_macs_at(look.images)
+        forward = forward_macs_of(curve.stages, curve.images_an_epoch, look.images)
         rows.append(
             Evaluation(
                 step=number,  # steps are not known; evaluations rise as they do
