@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 from torchvision import models as torchvision_models
 
@@ -72,3 +73,12 @@ ZOO: dict[str, Callable[..., nn.Module]] = {name: partial(_torchvision, name) fo
 def build(name: str, *, classes: int, **kwargs: Any) -> nn.Module:
     """A fresh network of the zoo with `classes` outputs; KeyError for an unknown name."""
     return ZOO[name](num_classes=classes, **kwargs)
+
+
+def without_weights(make: Callable[[], nn.Module]) -> nn.Module:
+    """What `make` constructs, with shapes but no weights where it can do without them: built in milliseconds."""
+    try:
+        with torch.device("meta"):
+            return make()
+    except (NotImplementedError, RuntimeError):  # some constructors compute with their tensors, as RegNet its widths
+        return make()

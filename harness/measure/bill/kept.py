@@ -16,13 +16,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 import torchvision.models
-from torch import nn
 
 import harness.models
 from harness.measure.bill.count import Bill, bill
-from harness.models import ZOO
+from harness.models import ZOO, without_weights
 from harness.models import build as build_network
 from harness.record.errors import HarnessError
 from harness.record.files import write_atomic
@@ -36,18 +34,10 @@ def bill_of(name: str, *, kwargs: Mapping[str, Any], classes: int, resolution: i
     """The bill of a network of the zoo; `fresh` counts it again. Raises as `bill` does."""
 
     def count() -> dict[str, Any]:
-        return asdict(bill(skeleton_of(name, kwargs, classes), resolution=resolution))
+        network = without_weights(partial(build_network, name, classes=classes, **kwargs))
+        return asdict(bill(network, resolution=resolution))
 
     return Bill(**kept("bill", name, kwargs, classes, resolution, count, fresh=fresh))
-
-
-def skeleton_of(name: str, kwargs: Mapping[str, Any], classes: int) -> nn.Module:
-    """The network, without weights where its constructor can do without."""
-    try:
-        with torch.device("meta"):
-            return build_network(name, classes=classes, **kwargs)
-    except (NotImplementedError, RuntimeError):  # some compute with their tensors
-        return build_network(name, classes=classes, **kwargs)
 
 
 def kept(

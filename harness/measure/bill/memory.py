@@ -17,7 +17,7 @@ GPU_MEMORY_BYTES = {
     "H200": 141 * 10**9,
     "B200": 180 * 10**9,
 }
-"""By NVIDIA's data sheets, the largest where there are several."""
+"""As these GPUs are commonly listed, the largest where there are several; not held against the data sheets yet."""
 
 _FLOAT_BYTES = 4
 _STATES = {"sgd": 1, "nesterov": 1, "rmsprop": 2, "adamw": 2}  # tensors an optimiser keeps per parameter

@@ -9,14 +9,13 @@ from functools import cache, partial
 from typing import Any
 from urllib.parse import parse_qsl
 
-import torch
 import yaml
 from torch import nn
 from torchvision import models as torchvision_models
 
 from harness.measure.bill.count import bill
 from harness.measure.config.cards import skeleton
-from harness.models import ZOO
+from harness.models import ZOO, without_weights
 from harness.models import build as build_network
 from harness.record.errors import BadInput
 
@@ -69,11 +68,7 @@ def build(constructor: str, resolution: int, classes: int) -> nn.Module | None:
         if not timm.is_model(name):
             return None
         made = partial(timm.create_model, name, num_classes=classes, **arguments)
-    try:
-        with torch.device("meta"):
-            network: nn.Module = made()
-    except (NotImplementedError, RuntimeError):  # some constructors compute with their tensors
-        network = made()
+    network = without_weights(made)
     if he_layout:
         _shrink_first(network)
     return network

@@ -1,13 +1,13 @@
 """The architectures' cards (conf/model/*.yaml) and their networks, without composing a whole config."""
 
 import difflib
+from functools import partial
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from harness.models import ZOO
+from harness.models import ZOO, without_weights
 from harness.models import build as build_network
 from harness.paths import CONF
 from harness.record.errors import BadInput
@@ -34,13 +34,9 @@ def read_card(name: str, *, resolution: int) -> dict[str, Any]:
 
 
 def skeleton(name: str, *, resolution: int, classes: int = 1000) -> nn.Module:
-    """The network with shapes but no weights, where its constructor can do without: built in milliseconds."""
+    """The network of a card, without weights where its constructor can do without (see `without_weights`)."""
     kwargs = read_card(name, resolution=resolution)["kwargs"]
-    try:
-        with torch.device("meta"):
-            return build_network(name, classes=classes, **kwargs)
-    except NotImplementedError:  # torchvision's RegNet computes its widths with tensors
-        return build_network(name, classes=classes, **kwargs)
+    return without_weights(partial(build_network, name, classes=classes, **kwargs))
 
 
 def card_remark(card: dict[str, Any], *, params: int, forward_macs: int) -> str | None:
