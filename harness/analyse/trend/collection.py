@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.analyse.evidence.ladder import REFERENCE
 from harness.analyse.foreign.derived import Crossed, Published
-from harness.analyse.trend.line import fit, frontier, months, moore_factor
+from harness.analyse.trend.headline import through_frontier
 from harness.analyse.trend.rows import finite
 
 RULES = {"first": "the first look at the level (the study's rule)", "confirmed": "a look that the next one confirms"}
@@ -106,26 +106,16 @@ def _trend(rows: list[dict[str, Any]]) -> dict[str, Any]:
     costs = [row["cost"] if row["cost"] is not None else float("inf") for row in rows]
     at = rows.index(reference)
     costs[at] = reference["cost"] or reference["cost_above"]
-    chosen = frontier([row["published"] for row in rows], costs)
-    x = [months(rows[i]["published"]) for i in chosen]
-    found |= {
-        "reference": reference["model"],
-        "reference_cost": costs[at],
-        "reference_censored": reference["cost"] is None,
-        "frontier": [rows[i]["model"] for i in chosen],
-        "cheapest": rows[chosen[-1]]["model"],
-        "reduction_factor": costs[at] / costs[chosen[-1]],
-        "reason": None,
-    }
-    line = fit(x, [costs[i] for i in chosen])
-    if line is None:
-        return found | {"reason": f"a trend needs two frontier points of distinct dates, there are {len(set(x))}"}
-    low = line.halving_low
-    return found | {
-        "halving_months": finite(line.halving_months),
-        "halving_interval_ols": None if low is None else [low, finite(line.halving_high)],
-        "slope": line.slope,
-        "intercept": line.intercept,
-        "span_months": x[-1] - x[0],
-        "moore_factor": moore_factor(x[-1] - x[0]),
-    }
+    chosen, numbers = through_frontier([row["published"] for row in rows], costs)
+    return (
+        found
+        | numbers
+        | {
+            "reference": reference["model"],
+            "reference_cost": costs[at],
+            "reference_censored": reference["cost"] is None,
+            "frontier": [rows[i]["model"] for i in chosen],
+            "cheapest": rows[chosen[-1]]["model"],
+            "reduction_factor": costs[at] / costs[chosen[-1]],
+        }
+    )

@@ -13,9 +13,6 @@ from harness.analyse.trend.line import fit, frontier, months, moore_factor
 from harness.analyse.trend.rows import containing, finite
 from harness.record.target import Target
 
-_NUMBERS = ("halving_months", "halving_interval_ols", "reduction_factor", "cheapest", "span_months", "moore_factor",
-            "slope", "intercept")  # fmt: skip
-
 
 def point(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
     """Frontier, fit and factor from one cost a rung (rungs by date, not empty), without intervals.
@@ -25,32 +22,42 @@ def point(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
     at = rungs.index(reference_of(rungs))
     values = [c.high for c in costs]
     values[at] = known_cost(costs[at])
-    dates = [r.published for r in rungs]
-    chosen = frontier(dates, values)
-    x = [months(dates[i]) for i in chosen]
-    result: dict[str, Any] = {
+    chosen, numbers = through_frontier([r.published for r in rungs], values)
+    found = {
         "frontier": [rungs[i].model for i in chosen],
         "reference": rungs[at].model,
         "reference_censored": costs[at].censored,
         "reached": sum(not c.censored for c in costs),
-        "reason": None,
-        **dict.fromkeys(_NUMBERS),
+        "cheapest": None,
+        "reduction_factor": None,
+        **numbers,
     }
-    line = fit(x, [values[i] for i in chosen]) if chosen and min(values[i] for i in chosen) > 0 else None
+    if found["reason"]:
+        return found
+    return found | {"cheapest": rungs[chosen[-1]].model, "reduction_factor": values[at] / values[chosen[-1]]}
+
+
+def through_frontier(dates: list[str], costs: list[float]) -> tuple[list[int], dict[str, Any]]:
+    """The frontier's places, and the line through it; its numbers are None where `reason` says why there is none."""
+    chosen = frontier(dates, costs)
+    x = [months(dates[i]) for i in chosen]
+    line = fit(x, [costs[i] for i in chosen]) if chosen and min(costs[i] for i in chosen) > 0 else None
     if line is None:
-        result["reason"] = f"a trend needs two frontier points of distinct dates, there are {len(set(x))}"
-        return result
+        reason = f"a trend needs two frontier points of distinct dates, there are {len(set(x))}"
+        return chosen, dict.fromkeys(_OF_A_LINE) | {"reason": reason}
     low = line.halving_low
-    return result | {
+    return chosen, {
         "halving_months": finite(line.halving_months),
         "halving_interval_ols": None if low is None else [low, finite(line.halving_high)],
-        "cheapest": rungs[chosen[-1]].model,
-        "reduction_factor": values[at] / values[chosen[-1]],
         "span_months": x[-1] - x[0],
         "moore_factor": moore_factor(x[-1] - x[0]),
         "slope": line.slope,
         "intercept": line.intercept,
+        "reason": None,
     }
+
+
+_OF_A_LINE = ("halving_months", "halving_interval_ols", "span_months", "moore_factor", "slope", "intercept")
 
 
 def expected_costs(
