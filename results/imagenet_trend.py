@@ -55,13 +55,19 @@ def pictures(document: dict[str, Any]) -> dict[str, Picture]:
     """Every figure by its name."""
     published = replay()
     first, study = (collected.view_of(document, *LEVELS[n]) for n in (0, 2))
+    (ladder,) = json.loads((LADDER / "trend.json").read_text(encoding="utf-8"))["groups"]
+    sets = [
+        _measured(f"measured here ({named(ladder['dataset']['name'])})", ladder),
+        _measured(f"ImageNet, public curves ({level_words(first)})", first),
+        _study(published),
+    ]
     levels = collected_thresholds(first, document["thresholds"])
     assert levels is not None  # the committed curves have a trend
     return {
         "trend": collected_trend(first, published),
         "trend_top5": collected_trend(study, published),
         "thresholds": levels,
-        "three_trends": three_trends([_ladder(), _curves(first), _study(published)]),
+        "three_trends": three_trends(sets),
     }
 
 
@@ -69,28 +75,18 @@ def _points(rows: list[dict[str, Any]]) -> list[tuple[str, float]]:
     return [(r["published"], r["cost"] or r["cost_above"]) for r in rows if r["in_trend"] and r["on_frontier"]]
 
 
-def _ladder() -> dict[str, Any]:
-    (group,) = json.loads((LADDER / "trend.json").read_text(encoding="utf-8"))["groups"]
-    trend = group["trend"]
-    words = f"measured here ({named(group['dataset']['name'])})"
-    return {"words": words, "points": _points(group["rows"])} | {
-        "halving_months": trend["halving_months"], "bound": trend["reference_censored"]
-    }  # fmt: skip
-
-
-def _curves(view: dict[str, Any]) -> dict[str, Any]:
-    trend = view["trend"]
-    words = f"ImageNet, public curves ({level_words(view)})"
-    return {"words": words, "points": _points(view["rows"])} | {
-        "halving_months": trend["halving_months"], "bound": trend["reference_censored"]
-    }  # fmt: skip
+def _measured(words: str, found: dict[str, Any]) -> dict[str, Any]:
+    """A trend of ours as a set of the figure. found: a document's group, or a view of the collection."""
+    trend = found["trend"]
+    bound = trend["reference_censored"]
+    points = _points(found["rows"])
+    return {"words": words, "points": points, "halving_months": trend["halving_months"], "bound": bound}
 
 
 def _study(published: dict[str, Any]) -> dict[str, Any]:
     points = [(p["published"], p["tfs_days"]) for p in published["frontier"]]
-    return {"words": "the study (ImageNet, top-5 79.1 %)", "points": points} | {
-        "halving_months": published["halving_months"], "bound": False
-    }  # fmt: skip
+    words = "the study (ImageNet, top-5 79.1 %)"
+    return {"words": words, "points": points, "halving_months": published["halving_months"], "bound": False}
 
 
 if __name__ == "__main__":

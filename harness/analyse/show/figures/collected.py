@@ -2,14 +2,11 @@
 
 from typing import Any
 
-import numpy as np
-
-from harness.analyse.show.figures.canvas import BLUE, GREEN, OCHRE, VERMILION, WIDE, Picture, new, style, year
+from harness.analyse.show.figures.canvas import BLUE, GREEN, VERMILION, WIDE, Picture, new, style
+from harness.analyse.show.figures.compared import Frontier, draw_factors
 from harness.analyse.show.figures.thresholds import thresholds
 from harness.analyse.show.figures.trend import trend
 from harness.analyse.show.words import halving, times
-from harness.analyse.trend.line import months
-from harness.record.units import MOORE_DOUBLING_MONTHS
 
 FRONTIER_NAMED = WIDE - 0.2
 """A width at which the trend's figure names only the frontier: too many networks stand here to name all."""
@@ -49,35 +46,22 @@ def collected_thresholds(view: dict[str, Any], levels: list[dict[str, Any]]) -> 
 
 def three_trends(sets: list[dict[str, Any]]) -> Picture:
     """Factors since each set's own AlexNet, a set is {words, points: [(date, cost)], halving_months, bound}."""
-    figure = new(WIDE, 4.4)
     looks = ((BLUE, "o", "-"), (VERMILION, "s", "-."), (GREEN, "D", ":"))
+    frontiers = []
+    for found, look in zip(sets, looks, strict=True):
+        (_, first), *_, (_, last) = found["points"]
+        factor = times(first / last, at_least=found["bound"])
+        months_words = halving(found["halving_months"], at_most=found["bound"])
+        words = f"{found['words']}: {factor}, halves in {months_words} months"
+        frontiers.append(Frontier(words, found["points"], found["halving_months"], *look))
+    figure = new(WIDE, 4.4)
     with style():
-        axes = figure.add_subplot()
-        last = 0.0
-        for found, (colour, mark, dash) in zip(sets, looks, strict=True):
-            x = np.array([months(day) for day, _ in found["points"]])
-            cost = np.array([value for _, value in found["points"]])
-            factor = times(cost[0] / cost[-1], at_least=found["bound"])
-            months_words = halving(found["halving_months"], at_most=found["bound"])
-            words = f"{found['words']}: {factor}, halves in {months_words} months"
-            axes.plot(year(x), cost[0] / cost, mark, color=colour, markersize=6, label=words)
-            axes.plot(year(x), 2 ** ((x - x[0]) / found["halving_months"]), dash, color=colour, linewidth=1.4)
-            last = max(last, float(x[-1]))
-        x = np.array([months("2012-06-01"), last])
-        moore = 2 ** ((x - x[0]) / MOORE_DOUBLING_MONTHS)
-        words = f"Moore's law: doubling in {MOORE_DOUBLING_MONTHS:.0f} months"
-        axes.plot(year(x), moore, "--", color=OCHRE, linewidth=1.4, label=words)
-        axes.set_yscale("log", base=2)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}x")
-        axes.set_ylabel("less arithmetic than AlexNet")
-        axes.set_xlabel("first publication")
-        axes.legend(loc="upper left")
+        draw_factors(figure.add_subplot(), frontiers, "2012-06-01")
     return Picture(
         figure,
         "How many times less arithmetic than AlexNet each cheapest-so-far network needs for AlexNet's level: the "
         "study's table, public learning curves of ImageNet, and the ladder measured here. Each set starts at its own "
-        "AlexNet; "
-        "slopes compare, levels do not, where data sets differ. Lines rise with the fitted halving time.",
+        "AlexNet; slopes compare, levels do not, where data sets differ. Lines rise with the fitted halving time.",
     )
 
 
