@@ -27,13 +27,30 @@ FOLDER = ROOT / "results" / "imagenet_curves"
 VARIABLE = "IMAGENET_CURVES"
 IMAGENET = {"train_images": 1_281_167, "evaluation_images": 50_000, "classes": 1000, "resolution": 224}
 SOURCES = (
-    "curve", "file", "sha256", "repo", "path_in_repo", "commit", "licence", "eval_kind", "metrics", "looks",
-    "last_epoch", "last_images",
-)  # fmt: skip
+    "curve",
+    "file",
+    "sha256",
+    "repo",
+    "path_in_repo",
+    "commit",
+    "licence",
+    "eval_kind",
+    "metrics",
+    "looks",
+    "last_epoch",
+    "last_images",
+)
 CROSSINGS = (
-    "curve", "metric", "level", "first_epoch", "first_images", "low_images", "high_images", "confirmed_epoch",
+    "curve",
+    "metric",
+    "level",
+    "first_epoch",
+    "first_images",
+    "low_images",
+    "high_images",
+    "confirmed_epoch",
     "confirmed_images",
-)  # fmt: skip
+)
 
 
 def main() -> None:

@@ -36,9 +36,15 @@ def coverage(scenario: Scenario, repetitions: int, draws: int = 1_000, seed: int
         found = with_intervals(rungs, target, UNIT, drawn)
         for column, rung in enumerate(rungs):
             row = row_of(
-                rung, target, UNIT, reference=rungs[0], draws=drawn.values[:, column], ref_draws=drawn.values[:, 0],
-                spread=drawn.spread, in_trend=True,
-            )  # fmt: skip
+                rung,
+                target,
+                UNIT,
+                reference=rungs[0],
+                draws=drawn.values[:, column],
+                ref_draws=drawn.values[:, 0],
+                spread=drawn.spread,
+                in_trend=True,
+            )
             if row["interval_kind"] == "pooled":
                 asked["cost"] += 1
                 held["cost"] += inside(row["cost_interval"], truth[rung.model])

@@ -51,13 +51,18 @@ def pooled(costs: Sequence[Costs]) -> Spread:
     do not show that they cost the same.
     """
     groups = [np.log(c.high[~c.censored]) for c in costs if c.successes > 1]
-    freedom = sum(len(g) - 1 for g in groups)
+    residual, freedom = residual_variance(groups)
     if not freedom:
         return Spread(0.0, 0, None)
-    residual = sum(float(((g - g.mean()) ** 2).sum()) for g in groups) / freedom
     steps = np.concatenate([(c.high - c.low)[~c.censored] / c.high[~c.censored] for c in costs if c.successes > 1])
     grid = float((steps**2).mean()) / 12
     return Spread(math.sqrt(max(residual, grid)), freedom, _levene(groups))
+
+
+def residual_variance(groups: Sequence[NDArray[np.float64]]) -> tuple[float, int]:
+    """Variance within groups of a one-way analysis, and its degrees of freedom; (0, 0) where there are none."""
+    freedom = sum(len(g) - 1 for g in groups)
+    return sum(float(((g - g.mean()) ** 2).sum()) for g in groups) / max(freedom, 1), freedom
 
 
 def _levene(groups: list[NDArray[np.float64]]) -> float | None:

@@ -14,9 +14,22 @@ from harness.record.target import METRICS
 UNITS = {"fraction": 1.0, "percent": 100.0}
 
 FACTS = (
-    "run", "model", "published", "forward_macs", "title", "seed", "recipe", "planned_epochs", "resolution", "source",
-    "constructor", "evaluated", "error_top1_points", "error_top5_points", "copies_per_image",
-)  # fmt: skip
+    "run",
+    "model",
+    "published",
+    "forward_macs",
+    "title",
+    "seed",
+    "recipe",
+    "planned_epochs",
+    "resolution",
+    "source",
+    "constructor",
+    "evaluated",
+    "error_top1_points",
+    "error_top5_points",
+    "copies_per_image",
+)
 """Columns that say one thing of a whole curve; `--set NAME=VALUE` gives one to all of them."""
 
 _SAME = {
@@ -24,9 +37,7 @@ _SAME = {
     "images": {"images", "imagesseen", "samples", "samplesseen"},
     **{
         f"top{n}": {
-            f"{a}{n}{b}"
-            for a in ("top", "acctop", "accuracytop", "acc", "prec", "top")
-            for b in ("", "acc", "accuracy")
+            f"{a}{n}{b}" for a in ("top", "acctop", "accuracytop", "acc", "prec") for b in ("", "acc", "accuracy")
         }
         for n in (1, 5)
     },
@@ -127,8 +138,7 @@ def _unit(lines: list[Line], mark: str, headings: list[str], reading: Reading) -
     if reading.unit:
         return reading.unit, ""
     said = {unit for unit, words in _UNIT_WORDS.items() for h in headings for w in words if w in h.lower()}
-    cells = [(line, n, t) for line in lines for n, t in line.cells.items() if t and (n in METRICS or n[:5] == "error")]
-    cells = [(line, name, text) for line, name, text in cells if name in (*METRICS, "error1", "error5")]
+    cells = [(line, n, t) for line in lines for n, t in line.cells.items() if t and n in (*METRICS, "error1", "error5")]
     said |= {"percent"} if all(text.endswith("%") for _, _, text in cells) else set()
     if len(said) == 1:
         return said.pop(), ""

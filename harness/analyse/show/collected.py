@@ -38,8 +38,18 @@ def headlines(document: dict[str, Any]) -> Table:
                 f"{sum(row['cost'] is not None for row in view['rows'])}/{len(view['rows'])}",
             ]
         )
-    header = ["level", "look", "curves", "reference", "cheapest", "factor", "months a halving", "95 %", "frontier",
-              "networks that reach"]  # fmt: skip
+    header = [
+        "level",
+        "look",
+        "curves",
+        "reference",
+        "cheapest",
+        "factor",
+        "months a halving",
+        "95 %",
+        "frontier",
+        "networks that reach",
+    ]
     return Table.of(header, lines, words=(0, 1, 2, 3, 4))
 
 
@@ -55,10 +65,15 @@ def networks(view: dict[str, Any]) -> Table:
         if r["cost"] is not None and (high is None or high > r["cost"]):
             cost += f" to {'no end known' if high is None else number(high)}"
         cells = [
-            r["title"], r["published"], f"{r['reached']}/{r['looked']}",
-            MISSING if r["epochs"] is None else f"{r['epochs']:.4g}", cost,
-            times(r["factor"], at_least=r["factor_at_least"]), r["curve"], " ".join(marks) or MISSING,
-        ]  # fmt: skip
+            r["title"],
+            r["published"],
+            f"{r['reached']}/{r['looked']}",
+            MISSING if r["epochs"] is None else f"{r['epochs']:.4g}",
+            cost,
+            times(r["factor"], at_least=r["factor_at_least"]),
+            r["curve"],
+            " ".join(marks) or MISSING,
+        ]
         rows.append(Row(cells, "frontier" if r["on_frontier"] else ""))
     return Table(columns, rows)
 
@@ -67,11 +82,16 @@ def surfaces(document: dict[str, Any]) -> Table:
     """The fits without a threshold."""
     lines = [
         [
-            s["words"], str(s["networks"]), f"{s['points']:,}", f"{s['logit_per_doubling']:.3f}",
-            f"{s['logit_per_year']:+.4f}", months_words(s), interval(s["halving_interval"]),
+            s["words"],
+            str(s["networks"]),
+            f"{s['points']:,}",
+            f"{s['logit_per_doubling']:.3f}",
+            f"{s['logit_per_year']:+.4f}",
+            months_words(s),
+            interval(s["halving_interval"]),
         ]
         for s in document["surface"]
-    ]  # fmt: skip
+    ]
     header = ["over", "networks", "points", "logit a doubling of compute", "logit a year", "months a halving", "95 %"]
     return Table.of(header, lines)
 
@@ -102,12 +122,15 @@ def references(document: dict[str, Any]) -> Table:
     """The factor against each curve of a network of AlexNet's kind."""
     lines = [
         [
-            level_words(r), r["title"], r["curve"], MISSING if r["epochs"] is None else f"{r['epochs']:.4g}",
+            level_words(r),
+            r["title"],
+            r["curve"],
+            MISSING if r["epochs"] is None else f"{r['epochs']:.4g}",
             number(r["cost"]) if r["cost"] is not None else f"> {number(r['spent'])}",
             times(r["factor"], at_least=r["cost"] is None),
         ]
         for r in document["references"]
-    ]  # fmt: skip
+    ]
     return Table.of(["level", "network", "curve", "epochs", "PFLOP", "factor"], lines, words=(0, 1, 2))
 
 
@@ -119,11 +142,9 @@ def findings(document: dict[str, Any]) -> list[str]:
         *_study_findings(document),
         *_surface_findings(document),
         *_younger_findings(document),
-        "No public curve was made to cross early: plans are long, and a long plan crosses late. Every cost here is "
-        "an upper "
-        "bound on what its network needs, and the bounds are not equally loose. Widths, recipes and plans were "
-        "chosen by "
-        "whoever published, and the cheapest of several curves profits from their number.",
+        "No public curve was made to cross early: plans are long, and a long plan crosses late. Every cost here is an "
+        "upper bound on what its network needs, and the bounds are not equally loose. Widths, recipes and plans were "
+        "chosen by whoever published, and the cheapest of several curves profits from their number.",
     ]
 
 
@@ -140,20 +161,19 @@ def _level_findings(document: dict[str, Any]) -> list[str]:
     half = [f"{a['epochs']['top1 56']:g}" for a in own if a["epochs"]["top1 56"]]
     five = [f"{a['epochs']['top5 79.1']:g}" for a in own if a["epochs"]["top5 79.1"]]
     unconfirmed = sum(a["epochs"]["top1 56.522"] is not None and a["confirmed"]["top1 56.522"] is None for a in own)
-    open_ends = sum(a["pflop_interval"]["top1 56.522"] is not None and a["pflop_interval"]["top1 56.522"][1] is None
-                    for a in own)  # fmt: skip
+    open_ends = sum(
+        a["pflop_interval"]["top1 56.522"] is not None and a["pflop_interval"]["top1 56.522"][1] is None for a in own
+    )
     return [
         f"At {level_words(plain)} the cheapest network needs {said(plain)} less arithmetic than the cheapest of "
-        "AlexNet's "
-        f"day ({rule_words('first')}; {said(confirmed)} where the next look must confirm it), at {level_words(margin)} "
-        f"{said(margin)}, at {level_words(top5)} {said(top5)}. Half a point less of top-1 divides the factor by "
-        f"{number(ratio)}: AlexNet's curve is flat there, and its cost is where that level happens to lie.",
+        f"AlexNet's day ({rule_words('first')}; {said(confirmed)} where the next look must confirm it), at "
+        f"{level_words(margin)} {said(margin)}, at {level_words(top5)} {said(top5)}. Half a point less of top-1 "
+        f"divides the factor by {number(ratio)}: AlexNet's curve is flat there, and its cost is where that level "
+        "happens to lie.",
         f"torchvision's AlexNet, {several(len(own), 'curve')} read off plots, first shows 56.522 % at epochs "
         f"{' and '.join(at)}, 56.0 % at {' and '.join(half)}, 79.1 % top-5 at {' and '.join(five)}. In {unconfirmed} "
-        "of "
-        f"{len(own)} no later look confirms the top-1 level, and in {open_ends} the plot's error leaves open whether "
-        "it "
-        "was reached: the reference hardly reaches itself.",
+        f"of {len(own)} no later look confirms the top-1 level, and in {open_ends} the plot's error leaves open "
+        "whether it was reached: the reference hardly reaches itself.",
     ]
 
 
@@ -164,13 +184,10 @@ def _recipe_findings(document: dict[str, Any]) -> list[str]:
     return [
         f"The recipe moves a network's crossing: {examples} epochs at {level_words(document['variance'])}.",
         f"Over {epochs['networks']} networks with two curves or more ({epochs['curves']} curves), epochs differ "
-        "between "
-        f"networks by a factor of {number(epochs['between_factor'])} (one standard deviation) and within a network by "
-        f"{number(epochs['within_factor'])}: {epochs['share_within']:.0%} of the variance of log epochs is recipe. "
-        "In PFLOP "
-        f"it is {number(pflop['between_factor'])} against {number(pflop['within_factor'])}, "
-        f"{pflop['share_within']:.0%}: "
-        "what an architecture changes most is MACs an image.",
+        f"between networks by a factor of {number(epochs['between_factor'])} (one standard deviation) and within a "
+        f"network by {number(epochs['within_factor'])}: {epochs['share_within']:.0%} of the variance of log epochs is "
+        f"recipe. In PFLOP it is {number(pflop['between_factor'])} against {number(pflop['within_factor'])}, "
+        f"{pflop['share_within']:.0%}: what an architecture changes most is MACs an image.",
     ]
 
 
@@ -186,8 +203,7 @@ def _study_findings(document: dict[str, Any]) -> list[str]:
     )
     found = [
         f"Of {len(judged)} networks that the published table and these curves share at top-5 79.1 %, the table's "
-        "epochs lie "
-        f"within the curves' range for {len(within)}"
+        f"epochs lie within the curves' range for {len(within)}"
         + (f" ({', '.join(short_title(r['title']) for r in within)})" if within else "")
         + f", below all of them for {len(slower)}, above for {len(quicker)}"
         + (f" ({', '.join(short_title(r['title']) for r in quicker)})" if quicker else "")
@@ -202,10 +218,8 @@ def _surface_findings(document: dict[str, Any]) -> list[str]:
     )
     return [
         "Without a threshold (logit of accuracy on log compute and date) the same accuracy takes half the compute "
-        "after "
-        f"{words}. The low levels of a curve say how its schedule begins rather than what the network can do; the "
-        "answer "
-        "depends on how much of a curve is asked."
+        f"after {words}. The low levels of a curve say how its schedule begins rather than what the network can do; "
+        "the answer depends on how much of a curve is asked."
     ]
 
 

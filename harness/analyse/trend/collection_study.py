@@ -65,11 +65,17 @@ def _references(curves: Sequence[Published]) -> list[dict[str, Any]]:
                 epoch, cost = costs[c.curve]
                 found.append(
                     {
-                        "metric": metric, "level": level, "curve": c.curve, "title": c.title, "epochs": epoch,
-                        "cost": cost, "spent": c.spent_pflop, "factor": (cost or c.spent_pflop) / cheapest,
+                        "metric": metric,
+                        "level": level,
+                        "curve": c.curve,
+                        "title": c.title,
+                        "epochs": epoch,
+                        "cost": cost,
+                        "spent": c.spent_pflop,
+                        "factor": (cost or c.spent_pflop) / cheapest,
                         "digitised": c.digitised,
                     }
-                )  # fmt: skip
+                )
     return found
 
 
@@ -84,14 +90,21 @@ def _thresholds(curves: Sequence[Published]) -> list[dict[str, Any]]:
             if len(reached) > 1:
                 found.append(
                     {
-                        "metric": metric, "level": level, "frontier": trend["frontier"],
-                        "runs": sum(row["looked"] for row in rows), "runs_reached": sum(r["reached"] for r in rows),
-                        "reached": len(reached), "unresolved": sum(row["cost_interval"][0] == 0 for row in reached),
-                        "reference_censored": trend["reference_censored"], "reason": trend["reason"],
-                        "reduction_factor": trend["reduction_factor"], "reduction_interval": None,
-                        "halving_months": trend["halving_months"], "halving_interval": trend["halving_interval_ols"],
+                        "metric": metric,
+                        "level": level,
+                        "frontier": trend["frontier"],
+                        "runs": sum(row["looked"] for row in rows),
+                        "runs_reached": sum(r["reached"] for r in rows),
+                        "reached": len(reached),
+                        "unresolved": sum(row["cost_interval"][0] == 0 for row in reached),
+                        "reference_censored": trend["reference_censored"],
+                        "reason": trend["reason"],
+                        "reduction_factor": trend["reduction_factor"],
+                        "reduction_interval": None,
+                        "halving_months": trend["halving_months"],
+                        "halving_interval": trend["halving_interval_ols"],
                     }
-                )  # fmt: skip
+                )
     return found
 
 
@@ -127,9 +140,12 @@ def _variance(curves: Sequence[Published], metric: str, level: float) -> dict[st
         parts = split(by_model)
         assert parts is not None  # many networks have two curves
         found[name] = {
-            "between_factor": 2**parts.between, "within_factor": 2**parts.within,
-            "share_within": parts.share_within, "networks": parts.groups, "curves": parts.values,
-        }  # fmt: skip
+            "between_factor": 2**parts.between,
+            "within_factor": 2**parts.within,
+            "share_within": parts.share_within,
+            "networks": parts.groups,
+            "curves": parts.values,
+        }
     return found
 
 
@@ -144,9 +160,16 @@ def _recipes(curves: Sequence[Published], metric: str, level: float) -> list[dic
         if len(same) > 1:
             (low, first), *_, (high, last) = sorted(same, key=lambda pair: (pair[0], pair[1].curve))
             found.append(
-                {"model": model, "title": first.title, "n": len(same), "low": low, "high": high,
-                 "low_curve": first.curve, "high_curve": last.curve}
-            )  # fmt: skip
+                {
+                    "model": model,
+                    "title": first.title,
+                    "n": len(same),
+                    "low": low,
+                    "high": high,
+                    "low_curve": first.curve,
+                    "high_curve": last.curve,
+                }
+            )
     return found
 
 
@@ -159,9 +182,15 @@ def _study_epochs(curves: Sequence[Published]) -> list[dict[str, Any]]:
         by_top1 = sorted(c.crossed[LEVELS[0]].epoch for c in same if LEVELS[0] in c.crossed)
         if same:
             found.append(
-                {"model": row["model"], "title": same[0].title, "study": int(row["epochs"]), "top5": by_top5,
-                 "top1": by_top1, "averaged": all(c.averaged for c in same)}
-            )  # fmt: skip
+                {
+                    "model": row["model"],
+                    "title": same[0].title,
+                    "study": int(row["epochs"]),
+                    "top5": by_top5,
+                    "top1": by_top1,
+                    "averaged": all(c.averaged for c in same),
+                }
+            )
     return found
 
 
@@ -187,5 +216,7 @@ def _younger(curves: Sequence[Published], metric: str, level: float) -> list[dic
     """Networks younger than the study, cheapest first."""
     rows = at_level(curves, metric, level)["rows"]
     late = [row for row in rows if row["published"] > LAST_OF_STUDY and row["cost"] is not None]
-    return sorted(({k: row[k] for k in ("title", "published", "cost", "epochs", "averaged", "factor")} for row in late),
-                  key=lambda row: row["cost"])  # fmt: skip
+    return sorted(
+        ({k: row[k] for k in ("title", "published", "cost", "epochs", "averaged", "factor")} for row in late),
+        key=lambda row: row["cost"],
+    )

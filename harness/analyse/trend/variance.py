@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.analyse.evidence.spread import residual_variance
+
 
 @dataclass(frozen=True)
 class Split:
@@ -32,7 +34,7 @@ def split(values: Mapping[str, Sequence[float]]) -> Split | None:
     sizes = np.array([len(g) for g in groups])
     total, count = int(sizes.sum()), len(groups)
     mean = float(np.concatenate(groups).mean())
-    within = sum(float(((g - g.mean()) ** 2).sum()) for g in groups) / (total - count)
+    within, _ = residual_variance(groups)
     among = sum(len(g) * (float(g.mean()) - mean) ** 2 for g in groups) / (count - 1)
     typical = (total - float((sizes**2).sum()) / total) / (count - 1)
     between = max(0.0, (among - within) / typical)

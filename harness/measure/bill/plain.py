@@ -88,23 +88,8 @@ FREE: frozenset[str] = frozenset(
         *("one_hot", "fill_", "fill", "zero_", "masked_fill", "masked_fill_", "where", "eq", "ne", "lt", "le", "gt"),
         *("ge", "isnan", "isinf", "isfinite", "any", "all", "logical_not", "logical_and", "logical_or"),
         *("logical_xor", "bitwise_not", "bitwise_and", "bitwise_or", "__and__", "__or__", "floor", "floor_divide"),
-        *(
-            "remainder",
-            "argmax",
-            "argmin",
-            "max",
-            "min",
-            "sort",
-            "argsort",
-            "topk",
-            "cummax",
-            "cummin",
-            "embedding",
-            "rand",
-            "rand_like",
-            "randn",
-        ),
-        *("randn_like", "randint", "randperm", "normal", "normal_", "uniform_"),
+        *("remainder", "argmax", "argmin", "max", "min", "sort", "argsort", "topk", "cummax", "cummin", "embedding"),
+        *("rand", "rand_like", "randn", "randn_like", "randint", "randperm", "normal", "normal_", "uniform_"),
     )
 )
 

@@ -26,10 +26,8 @@ _READS = frozenset(
     getattr(owner, name)
     for owner, names in (
         (Tensor, "__bool__ __int__ __float__ __index__ item tolist numpy"),
-        (
-            Tensor,
-            "nonzero masked_select unique unique_consecutive",
-        ),  # their results have as many elements as values say
+        # the results of these have as many elements as values say
+        (Tensor, "nonzero masked_select unique unique_consecutive"),
         (torch, "nonzero argwhere masked_select unique unique_consecutive"),
     )
     for name in names.split()

@@ -15,10 +15,17 @@ FRONTIER_NAMED = WIDE - 0.2
 def collected_trend(view: dict[str, Any], published: dict[str, Any]) -> Picture:
     """Cost to a level by publication, every network at its cheapest curve."""
     rows = [
-        row | {"n": row["looked"], "kind": "imported", "interval_kind": "resolution", "hardware": [row["curve"]],
-               "flags": [], "outcomes": {"reached": row["reached"], "missed": row["looked"] - row["reached"]}}
+        row
+        | {
+            "n": row["looked"],
+            "kind": "imported",
+            "interval_kind": "resolution",
+            "hardware": [row["curve"]],
+            "flags": [],
+            "outcomes": {"reached": row["reached"], "missed": row["looked"] - row["reached"]},
+        }
         for row in view["rows"]
-    ]  # fmt: skip
+    ]
     picture = trend(_document(view, rows, []), published, FRONTIER_NAMED)
     picture.caption = (
         f"Cost to {level_words(view)} on ImageNet, from curves that others published, at {rule_words(view['rule'])}. "

@@ -87,9 +87,8 @@ class WorkerPool:
         )
         try:
             if workers:
-                multiprocessing.get_context(
-                    "fork"
-                ).Lock()  # refused in torch's iterator, its deletion prints a traceback
+                # Refused later, in torch's iterator, the deletion of that half-made one would print a traceback.
+                multiprocessing.get_context("fork").Lock()
             self._results = iter(loader)
         except OSError as error:
             raise BadInput(
