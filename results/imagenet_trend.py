@@ -12,7 +12,7 @@ from harness.analyse.show.figures.collected import collected_thresholds, collect
 from harness.analyse.show.replay import replay
 from harness.analyse.show.templates import environment
 from harness.analyse.show.words import rounded
-from harness.analyse.trend.collection_study import LEVELS, study_collection
+from harness.analyse.trend.collection.study import LEVELS, study_collection
 from harness.paths import ROOT
 from harness.record.files import write_atomic
 

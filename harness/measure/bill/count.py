@@ -1,6 +1,6 @@
 """The exact bill of one image: forward and backward multiply-accumulates (MACs) of a network, from its traced graph.
 
-fvcore traces the network and calls one rule per operator (rules.py). The trace runs in train mode, on the CPU,
+fvcore traces the network and calls one rule per operator (rules/). The trace runs in train mode, on the CPU,
 at batch 1, on a copy: BatchNorm statistics, random state, device and mode of the caller's network stay as they are.
 A look without values at a batch of two (probe.py) must agree; where it cannot, traces of other batches, images and
 seeds must.
@@ -24,9 +24,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # fvcore scripts a loss function at import, which torch deprecates
     from fvcore.nn import FlopCountAnalysis
 
-from harness.measure.bill import operands, plain, rules
 from harness.measure.bill.probe import Look, look, seeded
 from harness.measure.bill.refusals import refuse_reentrant, refuse_unknown_kinds, refuse_unknown_operators
+from harness.measure.bill.rules import operands, plain, products
 from harness.record.errors import UncountedOperator
 
 
@@ -76,7 +76,7 @@ class _Products(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func not in rules.functions:
+        if func not in products.functions:
             return func(*args, **kwargs)
         if func.__name__.endswith("_") and not func.__name__.endswith("__"):  # in place: the graph follows the tensor
             out = func(args[0], *(_view(a) for a in args[1:]), **{k: _view(v) for k, v in kwargs.items()})
@@ -210,15 +210,15 @@ def _trace(shadow: nn.Module, images: Tensor, *, training: bool, seed: int = 0) 
         if isinstance(module, _BatchNorm):
             # Same products, and no refusal of one value per channel, which batch 1 has where the map is 1 x 1.
             module.eval()
-    products = _Products()
-    hook = shadow.register_forward_hook(lambda _module, _args, out: (out, tuple(products.results)))
+    watched = _Products()
+    hook = shadow.register_forward_hook(lambda _module, _args, out: (out, tuple(watched.results)))
     analysis = FlopCountAnalysis(shadow, images)
     analysis.clear_op_handles().unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     analysis.set_op_handle(**dict.fromkeys(plain.FREE), **dict.fromkeys(plain.OPAQUE, plain.refuse))
-    analysis.set_op_handle(**plain.ELEMENTWISE, **rules.products())
+    analysis.set_op_handle(**plain.ELEMENTWISE, **products.products())
     gradients = torch.enable_grad() if training else torch.no_grad()
     try:
-        with seeded(seed), gradients, products:
+        with seeded(seed), gradients, watched:
             counts: Counter[str] = analysis.by_operator()
     except IndexError as error:  # the tracer's own, where a part of the network hid from it
         refuse_reentrant(error)

@@ -101,6 +101,6 @@ def source() -> str:
     """Hash of every file that decides a bill: the zoo, torchvision's networks, this room."""
     found = hashlib.sha256()
     for room in (ZOO_FOLDER, Path(torchvision.models.__file__).parent, Path(__file__).parent):
-        for path in sorted(room.glob("*.py")):
+        for path in sorted(room.rglob("*.py")):
             found.update(path.name.encode() + path.read_bytes())
     return found.hexdigest()

@@ -28,7 +28,7 @@ def refuse_unknown_operators(names: Sequence[str]) -> None:
     """Raise UncountedOperator where there are any."""
     if names:
         raise UncountedOperator(
-            f"no rule bills {', '.join(names)}: add it to harness/measure/bill/rules.py or plain.py"
+            f"no rule bills {', '.join(names)}: add it to products.py or plain.py in harness/measure/bill/rules"
         )
 
 

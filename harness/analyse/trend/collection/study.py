@@ -7,11 +7,11 @@ import numpy as np
 
 from harness.analyse.evidence.published import table
 from harness.analyse.foreign.derived import Published
-from harness.analyse.trend.collection import at_level, cost_of
+from harness.analyse.trend.collection.levels import at_level, cost_of
+from harness.analyse.trend.collection.surface import Point, fit_surface
+from harness.analyse.trend.collection.variance import split
 from harness.analyse.trend.line import months
 from harness.analyse.trend.rows import finite
-from harness.analyse.trend.surface import Point, fit_surface
-from harness.analyse.trend.variance import split
 from harness.record.target import METRICS
 
 LEVELS = (("top1", 0.56522), ("top1", 0.56), ("top5", 0.791))

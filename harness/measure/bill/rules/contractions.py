@@ -8,7 +8,7 @@ from collections import Counter
 from math import prod
 from typing import Any
 
-from harness.measure.bill.operands import (
+from harness.measure.bill.rules.operands import (
     ELEMENTWISE_LINE,
     FORWARD,
     INPUT,

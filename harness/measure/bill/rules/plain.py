@@ -6,7 +6,7 @@ from typing import Any
 
 from fvcore.nn.jit_handles import get_shape
 
-from harness.measure.bill.operands import ELEMENTWISE_LINE, Handle, constant, shape
+from harness.measure.bill.rules.operands import ELEMENTWISE_LINE, Handle, constant, shape
 from harness.record.errors import UncountedOperator
 
 

@@ -18,9 +18,9 @@ import torch
 from fvcore.nn.jit_handles import conv_flop_count
 from torch import Tensor, nn
 
-from harness.measure.bill import contractions, recurrent
-from harness.measure.bill.operands import FORWARD, INPUT, Handle, lines, needs_gradient, real_macs, shape
-from harness.measure.bill.reached import Reached
+from harness.measure.bill.rules import contractions, recurrent
+from harness.measure.bill.rules.operands import FORWARD, INPUT, Handle, lines, needs_gradient, real_macs, shape
+from harness.measure.bill.rules.reached import Reached
 from harness.record.errors import UncountedOperator
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.measure.bill.operands import needs_gradient
+from harness.measure.bill.rules.operands import needs_gradient
 
 # Recorded below autograd: the flag of their output is wrong (Products in count.py).
 _UNFLAGGED = ("aten::_convolution",)

@@ -8,7 +8,7 @@ from collections import Counter
 from math import prod
 from typing import Any
 
-from harness.measure.bill.operands import FORWARD, INPUT, WEIGHT, constant, items, needs_gradient, shape
+from harness.measure.bill.rules.operands import FORWARD, INPUT, WEIGHT, constant, items, needs_gradient, shape
 from harness.record.errors import UncountedOperator
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.analyse.foreign.derived import Crossed, Published
-from harness.analyse.trend.collection import at_level
+from harness.analyse.trend.collection.levels import at_level
 
 LEVEL = ("top1", 0.5)
 

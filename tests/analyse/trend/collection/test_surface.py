@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.analyse.trend.surface import Point, fit_surface
+from harness.analyse.trend.collection.surface import Point, fit_surface
 
 SLOPE, GAIN = 0.35, 0.021  # logits a doubling and a month: a halving every 16.7 months
 

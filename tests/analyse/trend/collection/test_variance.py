@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from harness.analyse.trend.variance import split
+from harness.analyse.trend.collection.variance import split
 
 
 def test_a_split_worked_out_by_hand() -> None:
