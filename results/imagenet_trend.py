@@ -71,22 +71,29 @@ def pictures(document: dict[str, Any]) -> dict[str, Picture]:
     }
 
 
-def _points(rows: list[dict[str, Any]]) -> list[tuple[str, float]]:
-    return [(r["published"], r["cost"] or r["cost_above"]) for r in rows if r["in_trend"] and r["on_frontier"]]
-
-
 def _measured(words: str, found: dict[str, Any]) -> dict[str, Any]:
     """A trend of ours as a set of the figure. found: a document's group, or a view of the collection."""
     trend = found["trend"]
-    bound = trend["reference_censored"]
-    points = _points(found["rows"])
-    return {"words": words, "points": points, "halving_months": trend["halving_months"], "bound": bound}
+    points = [
+        (r["published"], r["cost"] or r["cost_above"]) for r in found["rows"] if r["in_trend"] and r["on_frontier"]
+    ]
+    return _set(words, points, trend, bound=trend["reference_censored"])
 
 
 def _study(published: dict[str, Any]) -> dict[str, Any]:
     points = [(p["published"], p["tfs_days"]) for p in published["frontier"]]
-    words = "the study (ImageNet, top-5 79.1 %)"
-    return {"words": words, "points": points, "halving_months": published["halving_months"], "bound": False}
+    return _set("the study (ImageNet, top-5 79.1 %)", points, published, bound=False)
+
+
+def _set(words: str, points: list[tuple[str, float]], trend: dict[str, Any], *, bound: bool) -> dict[str, Any]:
+    months = trend["halving_months"]
+    return {
+        "words": words,
+        "points": points,
+        "factor": trend["reduction_factor"],
+        "halving_months": months,
+        "bound": bound,
+    }
 
 
 if __name__ == "__main__":

@@ -52,12 +52,11 @@ def collected_thresholds(view: dict[str, Any], levels: list[dict[str, Any]]) -> 
 
 
 def three_trends(sets: list[dict[str, Any]]) -> Picture:
-    """Factors since each set's own AlexNet, a set is {words, points: [(date, cost)], halving_months, bound}."""
+    """Factors since each set's own AlexNet, a set is {words, points: [(date, cost)], factor, halving_months, bound}."""
     looks = ((BLUE, "o", "-"), (VERMILION, "s", "-."), (GREEN, "D", ":"))
     frontiers = []
     for found, look in zip(sets, looks, strict=True):
-        (_, first), *_, (_, last) = found["points"]
-        factor = times(first / last, at_least=found["bound"])
+        factor = times(found["factor"], at_least=found["bound"])
         months_words = halving(found["halving_months"], at_most=found["bound"])
         words = f"{found['words']}: {factor}, halves in {months_words} months"
         frontiers.append(Frontier(words, found["points"], found["halving_months"], *look))
