@@ -77,6 +77,7 @@ def headline(root: Path) -> str:
         bound=trend["reference_censored"],
         same=findings.published_factor(trend["cheapest"]) if trend["cheapest"] != "efficientnet_b0" else None,
         study_level=f"{100 * claims()['target_top5']:.1f} %",
+        factor_is=findings.factor_confidence(group),
         moore=findings.against_moore(trend),
         note=findings.reference_note(group),
         runs=sum(r["n"] for r in group["rows"] if r["in_trend"]),

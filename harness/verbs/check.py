@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from harness.analyse.evidence.check import Recount, check_paths
+from harness.analyse.show.words import several
 from harness.record.errors import EXIT_DONE, EXIT_ERROR
 
 
@@ -24,7 +25,7 @@ def main(args: argparse.Namespace) -> int:
     for defect in defects:
         print(defect)
     rest = f", {unfinished} unfinished left out" if unfinished else ""
-    print(f"{finished} records, {len(defects)} defects{rest}; {how}", file=sys.stderr)
+    print(f"{several(finished, 'record')}, {several(len(defects), 'defect')}{rest}; {how}", file=sys.stderr)
     return EXIT_ERROR if defects else EXIT_DONE
 
 

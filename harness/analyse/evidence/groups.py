@@ -91,7 +91,11 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
         for _, same in sorted(by_key.items()):
             same.sort(key=lambda t: t.source)
             own = [t for target in same for t in by_target[target]]
-            notes = [f"{len(full)} full-schedule runs without a target are judged at this one"] if full else []
+            notes = (
+                [f"{len(full)} full-schedule run{'' if len(full) == 1 else 's'} without a target, judged at this one"]
+                if full
+                else []
+            )
             groups.append(_group(own + full, same[0], protocol, notes))
     if homeless and not groups:
         raise BadInput(

@@ -9,7 +9,7 @@ from harness.analyse.evidence.ladder import REFERENCE
 from harness.analyse.evidence.published import table as published_table
 from harness.analyse.evidence.titles import short_title
 from harness.analyse.show.templates import render
-from harness.analyse.show.words import halving, interval, number, percents, times
+from harness.analyse.show.words import confidence, halving, interval, number, percents, times
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
 
@@ -33,6 +33,8 @@ def _facts(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
         "published": published,
         "rows": rows,
         "bound": trend["reference_censored"],
+        "factor_is": factor_confidence(group),
+        "drawn_is": confidence([r["n"] for r in rows if r["on_frontier"]]),
         "cheapest": titles[trend["cheapest"]],
         "reference": titles[trend["reference"]],
         "level": level_words(group["target"]),
@@ -99,7 +101,7 @@ def cards(group: dict[str, Any], published: dict[str, Any]) -> list[dict[str, st
         {
             "name": f"Less arithmetic than {titles[trend['reference']]}, with {titles[trend['cheapest']]}",
             "value": times(trend["reduction_factor"], at_least=bound),
-            "spread": f"95 %: {interval(trend['reduction_interval'])}",
+            "spread": f"{factor_confidence(group)}: {interval(trend['reduction_interval'])}",
             "published": f"published: {times(published['reduction_factor'])}{theirs}",
         },
         {
@@ -116,6 +118,12 @@ def cards(group: dict[str, Any], published: dict[str, Any]) -> list[dict[str, st
             "published": f"published: {times(published['moore_factor'])}",
         },
     ]
+
+
+def factor_confidence(group: dict[str, Any]) -> str:
+    """Return what the interval of the factor is, by the runs of the two architectures that it is made of."""
+    ends = (group["trend"]["reference"], group["trend"]["cheapest"])
+    return confidence([r["n"] for r in group["rows"] if r["in_trend"] and r["model"] in ends])
 
 
 def against_moore(trend: dict[str, Any]) -> str:

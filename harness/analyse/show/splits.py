@@ -3,7 +3,7 @@
 from typing import Any
 
 from harness.analyse.show.table import Table
-from harness.analyse.show.words import interval, number
+from harness.analyse.show.words import confidence, interval, number
 
 
 def text(splits: list[dict[str, Any]]) -> str:
@@ -28,7 +28,7 @@ def text(splits: list[dict[str, Any]]) -> str:
         if s["parts"] is None:
             blocks.append(head)
             continue
-        covers = "95 %" if max(s["n"].values()) > 1 else "grid only, n = 1"
+        covers = confidence(list(s["n"].values()))
         rows = [[names[k], _factor(p), interval(p["interval"])] for k, p in s["parts"].items()]
         blocks.append(f"{head}\n{Table.of(['gain', 'factor', covers], rows).terminal()}")
     return "\n\n".join(blocks)

@@ -70,6 +70,11 @@ def percents(ends: Sequence[float]) -> str:
     return f"[{100 * low:.0f}, {100 * high:.0f}] %"
 
 
+def confidence(runs: Sequence[int]) -> str:
+    """Return what an interval over architectures of so many runs is: 95 %, or the grid's where each was run once."""
+    return "95 %" if max(runs) > 1 else "grid only, n = 1"
+
+
 def several(count: int, noun: str) -> str:
     """Return, for instance, "1 run" or "3 runs"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -116,7 +116,7 @@ def test_without_torch_it_says_that_nothing_was_recounted(record: Path) -> None:
     absent = "import sys; sys.modules['torch'] = None; from harness.cli import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run([sys.executable, "-c", absent, "check", str(record)], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "1 records, 0 defects; MACs not counted again: torch cannot be imported here\n"
+    assert done.stderr == "1 record, 0 defects; MACs not counted again: torch cannot be imported here\n"
 
 
 def test_a_real_model_is_counted_again() -> None:
