@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.foreign.columns import Reading
 from harness.analyse.foreign.crossings import crossings_of
 from harness.analyse.foreign.curve import ForeignCurve
 from harness.analyse.foreign.macs import table_counter
 from harness.analyse.foreign.reader import Read, read_curves
 from harness.analyse.foreign.records import dataset_block
+from harness.analyse.foreign.text.columns import Reading
 from harness.paths import ROOT
 from harness.record.errors import BadInput
 from harness.record.files import write_atomic

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.analyse.foreign.macs import schedule
-from harness.analyse.foreign.tables import read_lines
+from harness.analyse.foreign.text.tables import read_lines
 from harness.measure.bill.outside import whole_bill
 from harness.paths import ROOT
 from harness.record.errors import BadInput

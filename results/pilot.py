@@ -13,7 +13,7 @@ import yaml
 from harness.analyse.show.templates import environment
 from harness.paths import ROOT
 from harness.record.files import write_atomic
-from harness.record.folder import CONFIG, PROVENANCE, Run, read_runs
+from harness.record.folders.folder import CONFIG, PROVENANCE, Run, read_runs
 
 FOLDER = ROOT / "results" / "pilots" / "tiny_imagenet"
 TEMPLATES = environment(Path(__file__).parent / "templates")

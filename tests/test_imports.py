@@ -10,7 +10,7 @@ import pytest
 
 from harness.cli import VERBS
 from harness.paths import ROOT
-from harness.record.folder import CONFIG
+from harness.record.folders.folder import CONFIG
 
 HEAVY = {"torch", "torchvision", "hydra", "omegaconf", "wandb", "fvcore"}
 
@@ -19,12 +19,22 @@ MAY_IMPORT = {
     "harness.paths": set(),
     "harness.models": set(),
     "harness.record": {"harness.paths"},
+    "harness.record.folders": {"harness.record", "harness.paths"},
     "harness.measure.config": {"harness.record", "harness.paths", "harness.models"},
-    "harness.measure.bill": {"harness.measure.config", "harness.record", "harness.paths", "harness.models"},
+    "harness.measure.bill.rules": {"harness.record"},
+    "harness.measure.bill": {
+        "harness.measure.bill.rules",
+        "harness.measure.config",
+        "harness.record",
+        "harness.paths",
+        "harness.models",
+    },
     "harness.measure.machine": {"harness.measure.config", "harness.record", "harness.paths"},
     "harness.measure.mirror": {"harness.measure.config", "harness.record", "harness.paths"},
     "harness.measure.data": {"harness.measure.config", "harness.measure.machine", "harness.record", "harness.paths"},
+    "harness.measure.training.recipe": {"harness.measure.config"},
     "harness.measure.training": {
+        "harness.measure.training.recipe",
         "harness.measure.bill",
         "harness.measure.config",
         "harness.measure.data",
@@ -56,8 +66,22 @@ MAY_IMPORT = {
         "harness.paths",
         "harness.models",
     },
-    "harness.analyse.evidence": {"harness.analyse.foreign", "harness.record", "harness.paths"},
-    "harness.analyse.foreign": {"harness.record", "harness.paths"},
+    "harness.analyse.evidence.runs": {"harness.record"},
+    "harness.analyse.evidence": {
+        "harness.analyse.evidence.runs",
+        "harness.analyse.foreign",
+        "harness.record",
+        "harness.paths",
+    },
+    "harness.analyse.foreign.text": {"harness.record"},
+    "harness.analyse.foreign": {"harness.analyse.foreign.text", "harness.record", "harness.paths"},
+    "harness.analyse.trend.collection": {
+        "harness.analyse.trend",
+        "harness.analyse.evidence",
+        "harness.analyse.foreign",
+        "harness.record",
+        "harness.paths",
+    },
     "harness.analyse.trend": {"harness.analyse.evidence", "harness.analyse.foreign", "harness.record", "harness.paths"},
     "harness.analyse.show": {"harness.analyse.evidence", "harness.analyse.trend", "harness.record", "harness.paths"},
     "harness.analyse.page": {

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.analyse.evidence.cost import Cost
-    from harness.analyse.evidence.trials import Trial
+    from harness.analyse.evidence.runs.trials import Trial
 
 __all__ = ["cost_to_target", "fit_trend", "read_runs"]
 
 
 def read_runs(folder: str | Path) -> "list[Trial]":
     """Every finished run below `folder`, hashes verified; raises RecordError where there is none or one is damaged."""
-    from harness.analyse.evidence.trials import read_trials
+    from harness.analyse.evidence.runs.trials import read_trials
 
     finished, _ = read_trials(Path(folder))
     return finished
@@ -27,7 +27,7 @@ def cost_to_target(run: "Trial", *, unit: str = "paper_pflop", level: tuple[str,
     """
     from harness.analyse.evidence.cost import UNITS, cost_at
     from harness.analyse.evidence.crossings import crossing
-    from harness.analyse.evidence.groups import Level, looks_in_a_row
+    from harness.analyse.evidence.runs.groups import Level, looks_in_a_row
     from harness.record.errors import BadInput
 
     if unit not in UNITS:
@@ -48,7 +48,7 @@ def fit_trend(
     Judged at the runs' own target, or at `level`, as ("top1", 0.56); `draws` and `seed` are of the seeds drawn
     again. Raises BadInput where the runs belong to more than one data set, target or protocol: they are never mixed.
     """
-    from harness.analyse.evidence.groups import Level, group_trials
+    from harness.analyse.evidence.runs.groups import Level, group_trials
     from harness.analyse.trend.study import Settings, study
     from harness.record.errors import BadInput
 

@@ -28,9 +28,9 @@ from harness.measure.training.state import Training
 from harness.measure.training.summary import summarise
 from harness.models import build as build_network
 from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput, HarnessError
-from harness.record.folder import is_finished, read_run
+from harness.record.folders.folder import is_finished, read_run
+from harness.record.folders.writer import RunWriter
 from harness.record.provenance import segment, source_commit
-from harness.record.writer import RunWriter
 
 _EXIT_CODES = {
     "reached": EXIT_DONE,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.record.errors import BadInput
 
 if TYPE_CHECKING:
-    from harness.analyse.evidence.groups import Level
+    from harness.analyse.evidence.runs.groups import Level
 
 
 def add_records(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def asked_level(args: argparse.Namespace) -> "Level | None":
 
     Raises BadInput where they do not belong together, or where --draws is below 1.
     """
-    from harness.analyse.evidence.groups import Level
+    from harness.analyse.evidence.runs.groups import Level
     from harness.analyse.evidence.target import read_target
 
     if args.draws < 1:

@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.analyse.foreign.columns import FACTS, Reading
 from harness.analyse.foreign.macs import Counter, table_counter
 from harness.analyse.foreign.reader import read_curves
 from harness.analyse.foreign.records import dataset_block, write_records
+from harness.analyse.foreign.text.columns import FACTS, Reading
 from harness.record.errors import BadInput
 
 DESCRIPTION = f"""\

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.record.errors import EXIT_DONE
-from harness.record.survey import survey
+from harness.record.folders.survey import survey
 from harness.verbs.view import View, table, whole
 
 

@@ -8,7 +8,7 @@ from harness.measure.mirror.journal import journal_path, merged_rows
 from harness.measure.mirror.sync import run_options, upload_run
 from harness.measure.mirror.wandb_process import credentials_present
 from harness.record.errors import BadInput
-from harness.record.folder import find_run_folders, is_finished, read_run
+from harness.record.folders.folder import find_run_folders, is_finished, read_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

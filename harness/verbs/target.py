@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.analyse.evidence.fitness import fitness
 from harness.analyse.evidence.target import ENOUGH, Calibration, calibrate, calibration_runs, target_yaml
 from harness.record.files import cannot_write, write_atomic
-from harness.record.folder import read_runs
+from harness.record.folders.folder import read_runs
 from harness.record.target import METRICS
 
 CONF = Path("conf/target")

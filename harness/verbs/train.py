@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
-from harness.record.folder import is_finished, read_summary
-from harness.record.survey import Line, line_of, outcome_of
+from harness.record.folders.folder import is_finished, read_summary
+from harness.record.folders.survey import Line, line_of, outcome_of
 from harness.verbs.words import add_overrides
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.record.survey import Line
+from harness.record.folders.survey import Line
 from harness.record.units import macs_to_pflop
 
 _ENDED = ("reached", "complete", "censored")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.analyse.evidence.groups import Group
-from harness.analyse.evidence.trials import COUNTERS, Trial
+from harness.analyse.evidence.runs.groups import Group
+from harness.analyse.evidence.runs.trials import COUNTERS, Trial
 from harness.record.target import Target
 from tests.analyse.synthetic import TARGET, Made, day, trial
 

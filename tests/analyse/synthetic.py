@@ -8,9 +8,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.evidence.trials import Trial, trial_of
-from harness.record import curve, folder
+from harness.analyse.evidence.runs.trials import Trial, trial_of
+from harness.record import curve
 from harness.record.curve import Evaluation
+from harness.record.folders import folder
 from harness.record.protocol import PROTOCOL_VERSION, digest
 
 TARGET = {"metric": "top1", "value": 0.5, "split": "validation", "evaluations_per_epoch": 1, "source": "synthetic"}

@@ -33,8 +33,8 @@ from harness.measure.config.schema import Config
 from harness.measure.machine.device import Machine, energy_counter, prepare, resolve
 from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run as harness_run
-from harness.measure.training.loss import TrainingLoss
-from harness.record.folder import read_run
+from harness.measure.training.recipe.loss import TrainingLoss
+from harness.record.folders.folder import read_run
 from harness.record.units import FLOPS_PER_MAC
 from tests.bench import core
 from tests.bench.loop import Feed

@@ -32,7 +32,7 @@ from harness.measure.machine.device import prepare, resolve
 from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run as harness_run
 from harness.record.curve import read_curve
-from harness.record.folder import CURVE
+from harness.record.folders.folder import CURVE
 from harness.record.protocol import PROTOCOL_VERSION
 from tests.bench import core, gpu
 from tests.bench.images import photograph

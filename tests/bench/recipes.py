@@ -29,7 +29,7 @@ from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run as run_once
 from harness.measure.training import loop
 from harness.paths import ROOT
-from harness.record.folder import read_run
+from harness.record.folders.folder import read_run
 from harness.record.provenance import source_commit
 
 OUT = ROOT / "results" / "recipes"

@@ -25,8 +25,8 @@ from harness.measure.machine.signals import StopFlag
 from harness.measure.training import checkpoint
 from harness.measure.training import loop as train
 from harness.measure.training.state import Training
-from harness.record import writer
 from harness.record.errors import HarnessError
+from harness.record.folders import writer
 
 TRAIN_IMAGES, EVALUATION_IMAGES, BATCH, EPOCHS = 240, 90, 32, 3
 STEPS_PER_EPOCH = 8  # seven of 32 images and one of 16

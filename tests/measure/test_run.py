@@ -18,7 +18,7 @@ from harness.measure.run import Result, run
 from harness.measure.training import loop as train
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import BadInput
-from harness.record.folder import STATE, read_run
+from harness.record.folders.folder import STATE, read_run
 
 MakeConfig = Callable[..., Config]
 

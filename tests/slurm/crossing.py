@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
 from harness.record.curve import TIMING_FIELDS  # noqa: E402
-from harness.record.folder import CURVE, find_run_folders, is_finished, read_run  # noqa: E402
+from harness.record.folders.folder import CURVE, find_run_folders, is_finished, read_run  # noqa: E402
 
 RUN = "data=fake model=squeezenet1_1 target=none device=cpu precision=fp32 threads=1 budget.epochs=2"
 SEEDS = (0, 1)

@@ -20,10 +20,10 @@ from harness.measure.config.compose import compose, compose_node
 from harness.measure.sweep.job import Job
 from harness.measure.sweep.slurm import pinned, slurm_config, submit
 from harness.record.curve import TIMING_FIELDS
-from harness.record.folder import CURVE, JOURNAL, LOCK, Run, read_run
-from harness.record.lock import read_holder
-from harness.record.survey import Line, survey
-from harness.record.sweep import Submission
+from harness.record.folders.folder import CURVE, JOURNAL, LOCK, Run, read_run
+from harness.record.folders.lock import read_holder
+from harness.record.folders.survey import Line, survey
+from harness.record.folders.sweep import Submission
 
 pytestmark = pytest.mark.slurm
 

@@ -12,8 +12,8 @@ from harness.measure.config.compose import compose, compose_node
 from harness.measure.sweep.job import Job
 from harness.measure.sweep.slurm import max_array_size, pinned, slurm_config, submit
 from harness.record.errors import BadInput
-from harness.record.survey import survey
-from harness.record.sweep import Submission, read_manifests
+from harness.record.folders.survey import survey
+from harness.record.folders.sweep import Submission, read_manifests
 
 pytestmark = pytest.mark.slurm
 

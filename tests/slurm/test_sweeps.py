@@ -15,10 +15,10 @@ from cluster import Cluster
 
 from harness.measure.config.compose import compose
 from harness.measure.sweep.expand import words_of
-from harness.record.folder import CHECKPOINT, LOCK, find_run_folders, is_finished, read_runs
-from harness.record.lock import read_holder
-from harness.record.survey import survey
-from harness.record.sweep import SUBMISSIONS, read_manifests
+from harness.record.folders.folder import CHECKPOINT, LOCK, find_run_folders, is_finished, read_runs
+from harness.record.folders.lock import read_holder
+from harness.record.folders.survey import survey
+from harness.record.folders.sweep import SUBMISSIONS, read_manifests
 
 pytestmark = pytest.mark.slurm
 

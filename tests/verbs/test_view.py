@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from harness.record.survey import Line
+from harness.record.folders.survey import Line
 from harness.verbs.view import View, accuracy, seconds_left, table, whole
 
 RUNNING = Line(

@@ -10,7 +10,15 @@ import yaml
 from harness.analyse.foreign.check import imported_defects
 from harness.record.curve import Evaluation, monotone_defects
 from harness.record.errors import BadInput, HarnessError
-from harness.record.folder import CONFIG, CURVE, PROVENANCE, find_run_folders, is_finished, read_run, read_sealed
+from harness.record.folders.folder import (
+    CONFIG,
+    CURVE,
+    PROVENANCE,
+    find_run_folders,
+    is_finished,
+    read_run,
+    read_sealed,
+)
 from harness.record.ledger import LEDGER_LINES
 from harness.record.target import Target, all_confirmed, complete, crossing_of, unconfirmed
 

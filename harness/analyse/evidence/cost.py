@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from harness.analyse.evidence.crossings import Crossing
-from harness.analyse.evidence.trials import Trial
+from harness.analyse.evidence.runs.trials import Trial
 from harness.record import units
 
 CONFIDENCE = 0.95

@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analyse.evidence.trials import Trial
+from harness.analyse.evidence.runs.trials import Trial
 from harness.record.target import crossing as confirmed
 from harness.record.target import reached
 

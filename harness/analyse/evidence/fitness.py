@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
 
-from harness.analyse.evidence.plans import Plan, recipe_settings
+from harness.analyse.evidence.runs.plans import Plan, recipe_settings
 from harness.analyse.evidence.target import MODEL, Calibration
-from harness.record.folder import CONFIG, Run
+from harness.record.folders.folder import CONFIG, Run
 from harness.record.target import crossing_of
 
 CONFIRM = 2

@@ -8,9 +8,9 @@ import numpy as np
 
 from harness.analyse.evidence.cost import UNITS, Cost, Costs, cost_at
 from harness.analyse.evidence.crossings import Crossing, crossing
-from harness.analyse.evidence.groups import Group
-from harness.analyse.evidence.plans import Plan, told_apart
-from harness.analyse.evidence.trials import Trial
+from harness.analyse.evidence.runs.groups import Group
+from harness.analyse.evidence.runs.plans import Plan, told_apart
+from harness.analyse.evidence.runs.trials import Trial
 
 REFERENCE = "alexnet"
 

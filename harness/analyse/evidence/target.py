@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from harness.analyse.evidence.groups import Level
-from harness.analyse.evidence.plans import CALIBRATION, Plan, recipe_settings, told_apart
+from harness.analyse.evidence.runs.groups import Level
+from harness.analyse.evidence.runs.plans import CALIBRATION, Plan, recipe_settings, told_apart
 from harness.record.errors import BadInput, RecordError
-from harness.record.folder import CONFIG, Run
+from harness.record.folders.folder import CONFIG, Run
 from harness.record.target import METRICS, Target
 
 MODEL = "alexnet"

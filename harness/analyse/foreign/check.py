@@ -9,7 +9,7 @@ from harness.analyse.foreign.macs import ALIKE, Stage, forward_macs_of
 from harness.record.curve import Evaluation
 from harness.record.errors import HarnessError
 from harness.record.files import sha256_of
-from harness.record.folder import CONFIG, PROVENANCE
+from harness.record.folders.folder import CONFIG, PROVENANCE
 
 Recount = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, int]]
 

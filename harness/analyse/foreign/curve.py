@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from harness.analyse.foreign.columns import Named
 from harness.analyse.foreign.macs import Counter, Stage, constructor_of, schedule, stages
-from harness.analyse.foreign.numbers import number
-from harness.analyse.foreign.tables import Line
+from harness.analyse.foreign.text.columns import Named
+from harness.analyse.foreign.text.numbers import number
+from harness.analyse.foreign.text.tables import Line
 from harness.record.checked import path_name, published_date, seed_number
 from harness.record.errors import BadInput
 from harness.record.target import BEST, METRICS

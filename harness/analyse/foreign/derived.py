@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.analyse.foreign.macs import Stage, forward_macs_of, schedule, table_counter
-from harness.analyse.foreign.tables import read_lines
+from harness.analyse.foreign.text.tables import read_lines
 from harness.record import units
 from harness.record.errors import BadInput
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from harness.analyse.foreign.numbers import number
-from harness.analyse.foreign.tables import read_lines
+from harness.analyse.foreign.text.numbers import number
+from harness.analyse.foreign.text.tables import read_lines
 from harness.record.errors import BadInput
 
 Counter = Callable[[str, int], int | None]

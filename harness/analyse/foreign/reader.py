@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.foreign.columns import Reading, named
 from harness.analyse.foreign.curve import ForeignCurve, curves_of, one_seed_once
-from harness.analyse.foreign.index import file_of, is_index, joined
 from harness.analyse.foreign.macs import Counter
-from harness.analyse.foreign.tables import read_lines
+from harness.analyse.foreign.text.columns import Reading, named
+from harness.analyse.foreign.text.index import file_of, is_index, joined
+from harness.analyse.foreign.text.tables import read_lines
 from harness.record.errors import BadInput
 from harness.record.files import sha256_of
 

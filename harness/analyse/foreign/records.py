@@ -17,7 +17,7 @@ from harness.record.checked import path_name
 from harness.record.curve import Evaluation
 from harness.record.errors import BadInput
 from harness.record.files import cannot_write, write_atomic
-from harness.record.folder import CONFIG, CURVE, PROVENANCE, is_finished, read_summary, seal
+from harness.record.folders.folder import CONFIG, CURVE, PROVENANCE, is_finished, read_summary, seal
 from harness.record.protocol import PROTOCOL_VERSION, digest
 
 RULES = (

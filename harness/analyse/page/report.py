@@ -6,7 +6,7 @@ and words, it computes nothing.
 
 from pathlib import Path
 
-from harness.analyse.evidence.groups import Level
+from harness.analyse.evidence.runs.groups import Level
 from harness.analyse.page.page import page
 from harness.analyse.page.sources import read_sources
 from harness.analyse.show.aggregate import build

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from harness.record.folder import CONFIG, PROVENANCE, find_run_folders, is_finished, read_summary
+from harness.record.folders.folder import CONFIG, PROVENANCE, find_run_folders, is_finished, read_summary
 
 
 @dataclass(frozen=True)

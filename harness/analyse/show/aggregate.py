@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.evidence.groups import Level, group_trials
-from harness.analyse.evidence.trials import read_trials
+from harness.analyse.evidence.runs.groups import Level, group_trials
+from harness.analyse.evidence.runs.trials import read_trials
 from harness.analyse.show import pages
 from harness.analyse.show.replay import replay
 from harness.analyse.show.tables import csv_table

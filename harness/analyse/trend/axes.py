@@ -7,7 +7,7 @@ import numpy as np
 from harness.analyse.evidence.cost import UNITS
 from harness.analyse.evidence.crossings import crossing
 from harness.analyse.evidence.ladder import Rung
-from harness.analyse.evidence.trials import Trial
+from harness.analyse.evidence.runs.trials import Trial
 from harness.analyse.trend.rows import finite
 from harness.record.target import Target
 

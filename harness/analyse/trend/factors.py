@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.analyse.evidence.groups import Level, group_trials
 from harness.analyse.evidence.ladder import Rung, known_cost
-from harness.analyse.evidence.trials import read_trials
+from harness.analyse.evidence.runs.groups import Level, group_trials
+from harness.analyse.evidence.runs.trials import read_trials
 from harness.analyse.trend.draws import Interval, draw_costs, percentile
 from harness.analyse.trend.rows import containing
 from harness.record.errors import BadInput

@@ -9,8 +9,8 @@ import numpy as np
 from harness.analyse.evidence.cost import Cost, Costs, share_interval
 from harness.analyse.evidence.crossings import crossing
 from harness.analyse.evidence.ladder import Rung, known_cost
+from harness.analyse.evidence.runs.trials import Trial
 from harness.analyse.evidence.spread import Spread
-from harness.analyse.evidence.trials import Trial
 from harness.analyse.trend.draws import Floats, Interval, percentile
 from harness.record.target import Target
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analyse.evidence.groups import Group
 from harness.analyse.evidence.ladder import REFERENCE, ladder, reference_of
+from harness.analyse.evidence.runs.groups import Group
 from harness.analyse.trend.axes import hardware_axis, learning_curves, searches
 from harness.analyse.trend.draws import DRAWS
 from harness.analyse.trend.headline import draw_all, with_intervals

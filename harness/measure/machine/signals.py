@@ -14,7 +14,7 @@ import time
 from types import FrameType
 from typing import Any
 
-from harness.record.sweep import job_id
+from harness.record.folders.sweep import job_id
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
 OF_A_PERSON = ("SIGINT", "SIGHUP")

@@ -23,7 +23,7 @@ from harness.paths import ROOT
 from harness.record.curve import Evaluation, read_curve
 from harness.record.errors import HarnessError
 from harness.record.files import write_atomic
-from harness.record.folder import CURVE
+from harness.record.folders.folder import CURVE
 from harness.record.target import METRICS, Target, crossing_of
 from harness.record.units import macs_to_pflop, paper_pflop
 

@@ -12,7 +12,7 @@ from harness.measure.mirror.journal import begin_journal, closing_summary, journ
 from harness.measure.mirror.wandb_process import read_head, upload
 from harness.paths import CONF
 from harness.record.errors import HarnessError
-from harness.record.folder import CONFIG, Run
+from harness.record.folders.folder import CONFIG, Run
 
 DEFAULTS = CONF / "tracking" / "wandb.yaml"
 

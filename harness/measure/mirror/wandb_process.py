@@ -26,7 +26,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.measure.config.tracking import MODES_OF_WANDB
-from harness.record.folder import CONFIG, CURVE, PROVENANCE, RUN
+from harness.record.folders.folder import CONFIG, CURVE, PROVENANCE, RUN
 
 POLL_SECONDS = 1.0
 AXES = {

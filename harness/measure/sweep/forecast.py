@@ -18,8 +18,8 @@ from harness.measure.data.sources import build
 from harness.measure.machine.device import resolve
 from harness.measure.sweep.job import Job
 from harness.record.errors import BadInput, RecordError
-from harness.record.folder import Run, find_run_folders, is_finished, read_run
-from harness.record.sweep import queue
+from harness.record.folders.folder import Run, find_run_folders, is_finished, read_run
+from harness.record.folders.sweep import queue
 from harness.record.target import crossing_of
 from harness.record.units import macs_to_flops
 

@@ -21,8 +21,8 @@ from harness.measure.sweep.here import run_one
 from harness.measure.sweep.job import Ended, Job
 from harness.measure.sweep.local import Share, shares
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED
-from harness.record.folder import is_finished
-from harness.record.sweep import LOGS, telling_line
+from harness.record.folders.folder import is_finished
+from harness.record.folders.sweep import LOGS, telling_line
 
 POLL_SECONDS = 0.2
 

@@ -14,7 +14,7 @@ from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run
 from harness.measure.sweep.bisection import Ask, Outcome, Rule, next_step
 from harness.record.errors import HarnessError
-from harness.record.folder import read_summary
+from harness.record.folders.folder import read_summary
 from harness.record.ledger import LEDGER_LINES
 
 FOLDER = "search"

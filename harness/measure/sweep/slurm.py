@@ -24,8 +24,8 @@ from harness.measure.config.schema import Config, ResourcesConfig
 from harness.measure.sweep.alone import run_alone
 from harness.measure.sweep.job import Job
 from harness.record.errors import BadInput
-from harness.record.folder import is_finished
-from harness.record.sweep import (
+from harness.record.folders.folder import is_finished
+from harness.record.folders.sweep import (
     CLIENT_SECONDS,
     SUBMISSIONS,
     Submission,

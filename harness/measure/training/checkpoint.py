@@ -15,7 +15,7 @@ from harness.measure.machine.distributed import World, agree, gather_objects, sh
 from harness.measure.training.state import Position, Training
 from harness.record.errors import BadInput, HarnessError
 from harness.record.files import write_atomic
-from harness.record.folder import CHECKPOINT
+from harness.record.folders.folder import CHECKPOINT
 from harness.record.ledger import Ledger
 
 

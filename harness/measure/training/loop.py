@@ -13,7 +13,7 @@ from harness.measure.machine import distributed
 from harness.measure.machine.device import energy_counter
 from harness.measure.training import checkpoint
 from harness.measure.training.evaluate import Counts, evaluate
-from harness.measure.training.schedule import learning_rate
+from harness.measure.training.recipe.schedule import learning_rate
 from harness.measure.training.state import Training
 from harness.measure.training.step import optimise_step
 from harness.record.curve import Evaluation

@@ -14,13 +14,13 @@ from harness.measure.machine import distributed
 from harness.measure.machine.device import Machine
 from harness.measure.machine.signals import StopFlag
 from harness.measure.mirror.journal import Tracker
-from harness.measure.training.average import build_average
-from harness.measure.training.loss import TrainingLoss
-from harness.measure.training.optimiser import build_optimizer
 from harness.measure.training.progress import Display
+from harness.measure.training.recipe.average import build_average
+from harness.measure.training.recipe.loss import TrainingLoss
+from harness.measure.training.recipe.optimiser import build_optimizer
 from harness.record.curve import Evaluation
+from harness.record.folders.writer import RunWriter
 from harness.record.ledger import Ledger
-from harness.record.writer import RunWriter
 
 
 @dataclass

@@ -7,7 +7,7 @@ from torch import nn
 from harness.measure.data.keyed import keyed_seed
 from harness.measure.data.protocol import Batch
 from harness.measure.machine.distributed import gradients_shared
-from harness.measure.training.optimiser import set_learning_rate
+from harness.measure.training.recipe.optimiser import set_learning_rate
 from harness.measure.training.state import Training
 
 

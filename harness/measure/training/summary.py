@@ -13,7 +13,7 @@ from harness.record.target import unconfirmed
 
 
 def summarise(training: Training, bill: Bill, *, outcome: str, diverged_at_step: int | None) -> dict[str, Any]:
-    """The keys of `harness.record.folder.RUN_KEYS`, without the hashes. `bill` is per image at the base resolution."""
+    """The keys of `RUN_KEYS` of the run folder, without the hashes. `bill` is per image at the base resolution."""
     config, data, position = training.config, training.data, training.position
     totals: dict[str, Any] = {"step": position.step, "images": position.images, **position.ledger.as_dict()}
     for name in ("train_seconds", "eval_seconds", "data_wait_seconds", "energy_joules"):

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from harness.record.errors import RunLocked
 from harness.record.files import cannot_write
-from harness.record.folder import LOCK
-from harness.record.sweep import job_id
+from harness.record.folders.folder import LOCK
+from harness.record.folders.sweep import job_id
 
 HEARTBEAT_SECONDS = 15.0
 STALE_SECONDS = 90.0

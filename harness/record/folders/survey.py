@@ -11,9 +11,9 @@ from typing import Any
 
 from harness.record.curve import Evaluation, parse_line
 from harness.record.errors import RecordError
-from harness.record.folder import CURVE, STATE, find_run_folders, is_finished, read_run, read_summary
-from harness.record.lock import seems_alive
-from harness.record.sweep import (
+from harness.record.folders.folder import CURVE, STATE, find_run_folders, is_finished, read_run, read_summary
+from harness.record.folders.lock import seems_alive
+from harness.record.folders.sweep import (
     SUBMISSIONS,
     Queued,
     Submission,

@@ -9,8 +9,8 @@ from typing import Any
 from harness.record import curve
 from harness.record.curve import Evaluation
 from harness.record.files import cannot_write, write_atomic
-from harness.record.folder import CONFIG, CURVE, JOURNAL, PROVENANCE, STATE, TRANSIENT, is_finished, seal
-from harness.record.lock import RunLock
+from harness.record.folders.folder import CONFIG, CURVE, JOURNAL, PROVENANCE, STATE, TRANSIENT, is_finished, seal
+from harness.record.folders.lock import RunLock
 from harness.record.provenance import utc_now
 
 _JOURNAL_BYTES = 16

@@ -8,7 +8,7 @@ import pytest
 
 from harness import cli
 from harness.analyse.evidence.check import check_record
-from harness.record import folder
+from harness.record.folders import folder
 from harness.record.protocol import digest
 from harness.verbs import check
 from tests.analyse.synthetic import Made, curve_reaching, ladder, write_run, write_runs

@@ -7,10 +7,10 @@ import pytest
 
 from harness.analyse.evidence.cost import UNITS
 from harness.analyse.evidence.crossings import Crossing, crossing, crossing_indices
-from harness.analyse.evidence.groups import Level, group_trials
 from harness.analyse.evidence.ladder import Rung, ladder
+from harness.analyse.evidence.runs.groups import Level, group_trials
+from harness.analyse.evidence.runs.trials import trial_of
 from harness.analyse.evidence.spread import pooled
-from harness.analyse.evidence.trials import trial_of
 from harness.analyse.trend.rows import row_of
 from harness.analyse.trend.thresholds import costs_at
 from harness.record.curve import FIELDS

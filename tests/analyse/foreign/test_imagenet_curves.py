@@ -7,7 +7,7 @@ import pytest
 
 from harness import cli
 from harness.paths import ROOT
-from harness.record.folder import read_runs
+from harness.record.folders.folder import read_runs
 from results import imagenet_crossings
 
 FOLDER = ROOT / "results" / "imagenet_curves"

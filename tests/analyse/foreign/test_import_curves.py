@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.analyse.evidence.groups import Level
+from harness.analyse.evidence.runs.groups import Level
 from harness.analyse.show.aggregate import build
-from harness.record.folder import read_runs, seal
+from harness.record.folders.folder import read_runs, seal
 from tests.analyse.synthetic import Made, curve_reaching, ladder, write_run, write_runs
 
 HEADER = "run,model,published,epoch,top1,top5,forward_macs\n"

@@ -16,7 +16,7 @@ from harness.analyse.show.aggregate import build
 from harness.analyse.show.tables import csv_table
 from harness.analyse.show.words import number, span
 from harness.paths import ROOT
-from harness.record.folder import PROVENANCE, RUN, seal
+from harness.record.folders.folder import PROVENANCE, RUN, seal
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run, write_runs
 from tests.browser import AXE, CHROMIUM, DRIVER, axe, chromium, complaints, requests_made, screenshot, show
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.analyse.evidence import trials
-from harness.analyse.evidence.groups import Level
+from harness.analyse.evidence.runs import trials
+from harness.analyse.evidence.runs.groups import Level
 from harness.analyse.show import aggregate, pages
 from harness.analyse.show.replay import replay
 from harness.analyse.show.tables import ledger_table, main_table

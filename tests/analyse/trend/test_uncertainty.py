@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import t as student
 
 from harness.analyse.evidence.cost import Costs, share_interval
-from harness.analyse.evidence.groups import Group
 from harness.analyse.evidence.ladder import ladder
+from harness.analyse.evidence.runs.groups import Group
 from harness.analyse.evidence.spread import pooled
 from harness.analyse.trend.draws import draw_costs, halving_percentile, odds_of_a_miss, percentile
 from harness.analyse.trend.headline import draw_all, with_intervals

@@ -19,7 +19,7 @@ from harness.measure.run import run
 from harness.measure.training import loop as train
 from harness.measure.training.state import Training
 from harness.record.curve import Evaluation
-from harness.record.folder import read_run
+from harness.record.folders.folder import read_run
 from tests.measure.bill.second_counter import count
 
 TRAIN_IMAGES, BASE, LARGE = 240, 16, 24

@@ -13,7 +13,7 @@ from harness import cli
 from harness.measure.data.store import files as store
 from harness.measure.data.store.manifest import open_manifest
 from harness.record.errors import BadInput
-from harness.record.folder import find_run_folders, read_run
+from harness.record.folders.folder import find_run_folders, read_run
 from tests.measure.data.conftest import WNIDS
 from tests.measure.data.loading import SIDE, digest, evaluation, load, train
 from tests.measure.data.made import IN_PLACE, LAYOUTS, STREAMED, make_images, snapshot

@@ -20,7 +20,7 @@ from harness.measure.data.store import files as store
 from harness.measure.data.store import pack
 from harness.measure.data.store.manifest import open_manifest
 from harness.record.errors import BadInput, HarnessError
-from harness.record.folder import LOCK
+from harness.record.folders.folder import LOCK
 from tests.measure.data.conftest import WNIDS, encoded, picture
 from tests.measure.data.loading import SIDE, digest, evaluation, load
 

@@ -14,7 +14,7 @@ from harness.measure.data.kept import Kept
 from harness.measure.data.sources import build
 from harness.measure.data.store.manifest import Split, open_manifest
 from harness.record.errors import BadInput
-from harness.record.folder import find_run_folders, read_run
+from harness.record.folders.folder import find_run_folders, read_run
 from tests.measure.data.conftest import WNIDS, encoded, picture
 from tests.measure.data.loading import digest, evaluation, load, train
 

@@ -18,7 +18,7 @@ from harness.measure.machine.rendezvous import meeting_name
 from harness.measure.machine.signals import StopFlag
 from harness.record import files
 from harness.record.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, BadInput
-from harness.record.folder import read_runs
+from harness.record.folders.folder import read_runs
 from tests.measure import faults
 
 

@@ -11,7 +11,7 @@ from faults import EVALUATION_IMAGES, SMALL, STATEFUL, Fault, Order
 
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import EXIT_BAD_INPUT, EXIT_ERROR, EXIT_INTERRUPTED
-from harness.record.folder import STATE, Run, read_run, read_runs
+from harness.record.folders.folder import STATE, Run, read_run, read_runs
 from tests.measure import faults
 
 LEDGER = ("train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs")

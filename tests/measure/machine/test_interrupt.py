@@ -11,7 +11,7 @@ import pytest
 
 from harness.measure.machine import signals
 from harness.measure.machine.signals import STOP_SIGNALS, StopFlag
-from harness.record.sweep import job_id
+from harness.record.folders.sweep import job_id
 
 
 @pytest.fixture

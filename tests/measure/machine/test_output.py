@@ -14,7 +14,7 @@ from faults import SMALL, Fault, Order
 
 from harness.paths import ROOT
 from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED
-from harness.record.folder import CHECKPOINT, STATE, find_run_folders, read_runs
+from harness.record.folders.folder import CHECKPOINT, STATE, find_run_folders, read_runs
 from tests.measure import faults
 
 RUN = ["data=fake", "model=squeezenet1_1", "target=none", "device=cpu", "precision=fp32", "threads=1"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.measure.mirror import journal as tracking
 from harness.record.curve import Evaluation, append, keep_until
-from harness.record.folder import seal
+from harness.record.folders.folder import seal
 
 BATCH, EVALUATE_EVERY, LOG_EVERY, RUN_ID = 10, 20, 5, "0123456789ab"
 

@@ -12,7 +12,7 @@ from harness.measure.sweep.expand import jobs_of, words_of
 from harness.measure.sweep.slurm import slurm_config, time_limit
 from harness.paths import ROOT
 from harness.record.errors import BadInput
-from harness.record.folder import read_runs
+from harness.record.folders.folder import read_runs
 
 FAKE = ["data=fake", "model=squeezenet1_1", "target=none", "device=cpu", "precision=fp32", "threads=1"]
 ODD = ["a b", "Übung", "it's", "k=v", "#1", "a(b)", "[x]", "{y}", "tail\\", "1e5", "%s", "a;b", "null", "~x", "$HOME"]

@@ -17,8 +17,8 @@ from harness.measure.sweep.expand import expand, words_of
 from harness.measure.sweep.job import Job
 from harness.measure.sweep.slurm import SlurmConfig, parameters, pinned, refusal, slurm_config, submit
 from harness.record.errors import EXIT_INTERRUPTED, BadInput
-from harness.record.folder import read_runs
-from harness.record.sweep import Queued, Submission
+from harness.record.folders.folder import read_runs
+from harness.record.folders.sweep import Queued, Submission
 
 FAKE = ["data=fake", "model=squeezenet1_1", "target=none"]
 

@@ -19,9 +19,9 @@ from harness.measure.sweep.local import LocalConfig, processes_at_once, shares
 from harness.paths import ROOT
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
-from harness.record.folder import CHECKPOINT, CURVE, LOCK, STATE, is_finished, read_run
-from harness.record.lock import read_holder
-from harness.record.sweep import LOGS
+from harness.record.folders.folder import CHECKPOINT, CURVE, LOCK, STATE, is_finished, read_run
+from harness.record.folders.lock import read_holder
+from harness.record.folders.sweep import LOGS
 
 RUN = ["data=fake", "model=squeezenet1_1", "target=none", "device=cpu", "precision=fp32"]
 PATIENCE_SECONDS = 240

@@ -11,7 +11,7 @@ from harness.measure.config.compose import compose
 from harness.measure.sweep import forecast as plan
 from harness.measure.sweep.forecast import PEAK_FLOPS_PER_SECOND, Forecast, forecast, missing
 from harness.record.errors import BadInput
-from harness.record.folder import find_run_folders, is_finished, read_run, read_summary, seal
+from harness.record.folders.folder import find_run_folders, is_finished, read_run, read_summary, seal
 from harness.record.units import macs_to_flops
 
 WORDS = ["data=fake", "model=squeezenet1_1", "threads=1", "device=cpu"]

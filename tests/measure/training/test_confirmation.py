@@ -16,7 +16,7 @@ from harness.measure.machine.signals import StopFlag
 from harness.measure.run import Result, run
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import BadInput
-from harness.record.folder import read_run
+from harness.record.folders.folder import read_run
 from harness.record.target import crossing_of
 from tests.measure import faults
 

@@ -16,7 +16,7 @@ from faults import EVALUATION_IMAGES, STATEFUL, STEPS_PER_EPOCH, TRAIN_IMAGES, F
 from harness.measure.bill.count import bill
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import EXIT_ERROR, EXIT_INTERRUPTED
-from harness.record.folder import LOCK, STATE, read_run
+from harness.record.folders.folder import LOCK, STATE, read_run
 from tests.measure import faults
 
 KILLS = 20

@@ -8,10 +8,10 @@ import pytest
 from harness.record import files
 from harness.record.curve import Evaluation, append, keep_until, monotone_defects, read_curve
 from harness.record.errors import HarnessError, RecordError
-from harness.record.folder import CONFIG, CURVE, PROVENANCE, RUN, is_finished, read_run, read_runs, seal
+from harness.record.folders.folder import CONFIG, CURVE, PROVENANCE, RUN, is_finished, read_run, read_runs, seal
+from harness.record.folders.writer import RunWriter
 from harness.record.ledger import Ledger
 from harness.record.protocol import PROTOCOL_VERSION, digest
-from harness.record.writer import RunWriter
 
 
 def row(step: int, correct: int = 5) -> Evaluation:

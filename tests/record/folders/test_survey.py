@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.record import survey as survey_module
 from harness.record.errors import RecordError
-from harness.record.folder import CONFIG, STATE
-from harness.record.lock import RunLock
-from harness.record.survey import survey
-from harness.record.sweep import SUBMISSIONS, Queued, Submission, logs_of, telling_line, write_manifest
+from harness.record.folders import survey as survey_module
+from harness.record.folders.folder import CONFIG, STATE
+from harness.record.folders.lock import RunLock
+from harness.record.folders.survey import survey
+from harness.record.folders.sweep import SUBMISSIONS, Queued, Submission, logs_of, telling_line, write_manifest
 from tests.analyse.synthetic import Made, write_run
 
 FACTS = {"model": "net", "seed": 3, "epoch": 1.5, "planned_epochs": 4, "top1": 0.25, "train_macs": 10**15}

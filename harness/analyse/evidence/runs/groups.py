@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from harness.analyse.evidence.plans import CALIBRATION, Plan
-from harness.analyse.evidence.trials import Dataset, Trial
+from harness.analyse.evidence.runs.plans import CALIBRATION, Plan
+from harness.analyse.evidence.runs.trials import Dataset, Trial
 from harness.record.errors import BadInput
 from harness.record.protocol import comparability_key
 from harness.record.target import Target

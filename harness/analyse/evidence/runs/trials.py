@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analyse.evidence.plans import Plan, recipe_settings
+from harness.analyse.evidence.runs.plans import Plan, recipe_settings
 from harness.record.curve import parse_columns
 from harness.record.errors import RecordError
-from harness.record.folder import CONFIG, CURVE, find_run_folders, is_finished, read_sealed, read_summary
+from harness.record.folders.folder import CONFIG, CURVE, find_run_folders, is_finished, read_sealed, read_summary
 from harness.record.target import Target
 
 READERS = 4

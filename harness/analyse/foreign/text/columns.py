@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
-from harness.analyse.foreign.exports import reshaped
-from harness.analyse.foreign.numbers import number
-from harness.analyse.foreign.tables import Line, Lines
+from harness.analyse.foreign.text.exports import reshaped
+from harness.analyse.foreign.text.numbers import number
+from harness.analyse.foreign.text.tables import Line, Lines
 from harness.record.errors import BadInput
 from harness.record.target import METRICS
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from harness.analyse.foreign.tables import Line, Lines
+from harness.analyse.foreign.text.tables import Line, Lines
 from harness.record.errors import BadInput
 
 _WANDB = re.compile(r"(?P<run>.+) - (?P<quantity>.+?)(?P<bound>__MIN|__MAX)?")

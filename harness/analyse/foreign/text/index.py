@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.analyse.foreign.tables import Line, Lines, read_lines
+from harness.analyse.foreign.text.tables import Line, Lines, read_lines
 from harness.record.errors import BadInput
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.foreign.numbers import decimal_mark
+from harness.analyse.foreign.text.numbers import decimal_mark
 from harness.record.errors import BadInput
 
 DELIMITERS = ",;\t|"

@@ -21,8 +21,8 @@ from harness.measure.data.store.manifest import forget
 from harness.measure.data.store.shards import Source, merge_index, write_shards
 from harness.record.errors import BadInput, RunLocked
 from harness.record.files import write_atomic
-from harness.record.folder import LOCK
-from harness.record.lock import RunLock, read_holder
+from harness.record.folders.folder import LOCK
+from harness.record.folders.lock import RunLock, read_holder
 
 PLAN = "prepare.json"  # what an unfinished store is to become
 JPEG_BYTES_PER_PIXEL = 0.30  # quality 90, 4:2:0: 26 KB for 341 x 256 pixels; to judge whether the disk is large enough

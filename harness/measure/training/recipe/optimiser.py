@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from harness.measure.config.schema import RecipeConfig
-from harness.measure.training.rmsprop import TensorFlowRMSprop
+from harness.measure.training.recipe.rmsprop import TensorFlowRMSprop
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _OWN_NAMES = ("relative_position_bias_table", "layer_scale")

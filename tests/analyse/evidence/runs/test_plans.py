@@ -1,8 +1,8 @@
 """When two runs are repetitions of one another, and when they are two plans."""
 
-from harness.analyse.evidence.groups import group_trials
-from harness.analyse.evidence.plans import told_apart
-from harness.analyse.evidence.trials import Trial
+from harness.analyse.evidence.runs.groups import group_trials
+from harness.analyse.evidence.runs.plans import told_apart
+from harness.analyse.evidence.runs.trials import Trial
 from tests.analyse.synthetic import Made, curve_reaching, trial
 
 

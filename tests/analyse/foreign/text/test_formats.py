@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.record.folder import Run, read_runs, seal
+from harness.record.folders.folder import Run, read_runs, seal
 
 FACTS = ["--set", "model=net", "--set", "published=2016-01-31", "--set", "forward_macs=2000000"]
 

@@ -15,9 +15,9 @@ from harness.measure.config.schema import Config
 from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run
 from harness.measure.training import loop
-from harness.measure.training.average import average_decay, build_average
+from harness.measure.training.recipe.average import average_decay, build_average
 from harness.paths import ROOT
-from harness.record.folder import read_run
+from harness.record.folders.folder import read_run
 
 
 def by_hand(history: list[np.ndarray[Any, Any]], cap: float | None) -> np.ndarray[Any, Any]:

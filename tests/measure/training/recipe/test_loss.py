@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from harness.measure.training.loss import TrainingLoss
+from harness.measure.training.recipe.loss import TrainingLoss
 
 
 def test_auxiliary_heads_add_their_weighted_loss() -> None:

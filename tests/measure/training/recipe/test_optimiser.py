@@ -8,7 +8,7 @@ from torch import nn
 
 from harness.measure.config.compose import compose
 from harness.measure.config.schema import RecipeConfig
-from harness.measure.training.optimiser import build_optimizer, set_learning_rate
+from harness.measure.training.recipe.optimiser import build_optimizer, set_learning_rate
 
 
 def recipe(*overrides: str) -> RecipeConfig:

@@ -5,7 +5,7 @@ import pytest
 
 from harness.measure.config.compose import compose
 from harness.measure.config.schema import RecipeConfig
-from harness.measure.training.schedule import learning_rate
+from harness.measure.training.recipe.schedule import learning_rate
 
 
 def recipe(*overrides: str) -> RecipeConfig:
