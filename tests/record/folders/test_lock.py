@@ -15,7 +15,7 @@ from harness.record.folders import lock as lock_module
 from harness.record.folders.folder import LOCK
 from harness.record.folders.lock import STALE_SECONDS, Holder, RunLock, seems_alive
 
-HOLD = "import sys; from pathlib import Path; from harness.record.lock import RunLock\n"
+HOLD = "import sys; from pathlib import Path; from harness.record.folders.lock import RunLock\n"
 HOLD += "with RunLock(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
 
 
