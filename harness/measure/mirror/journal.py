@@ -34,7 +34,7 @@ JOURNALS = "journals"
 class Tracker:
     """What the training loop sees. The base class is `tracking=none`: it does nothing."""
 
-    def log(self, evaluation: Evaluation, derived: dict[str, float] | None = None) -> None:
+    def log(self, evaluation: Evaluation) -> None:
         """Mirror one evaluation. Call it once the checkpoint at this evaluation is on disk: it is never taken back."""
 
     def log_step(self, images: int, metrics: dict[str, float]) -> None:
@@ -87,8 +87,8 @@ class JournalTracker(Tracker):
         self.states: int | None
         self.mirror, self.states = _spawn_mirror(path, self._mode)
 
-    def log(self, evaluation: Evaluation, derived: dict[str, float] | None = None) -> None:
-        self._append({"images": evaluation.images, "row": {**evaluation_row(evaluation), **(derived or {})}})
+    def log(self, evaluation: Evaluation) -> None:
+        self._append({"images": evaluation.images, "row": evaluation_row(evaluation)})
 
     def log_step(self, images: int, metrics: dict[str, float]) -> None:
         self._append({"images": images, "row": {"images": images, **{f"step/{k}": v for k, v in metrics.items()}}})

@@ -18,7 +18,6 @@ from harness.measure.training.state import Training
 from harness.measure.training.step import optimise_step
 from harness.record.curve import Evaluation
 from harness.record.target import all_confirmed, complete
-from harness.record.units import macs_to_pflop, paper_pflop
 
 EVALUATION_BATCH = 256  # images, at 224 pixels or on a CPU
 
@@ -96,7 +95,7 @@ class Loop:
                 saved = config.checkpoint_at_evaluations
                 if saved:
                     self._save()
-                training.tracker.log(row, _derived(row))  # after the checkpoint: what is mirrored is not taken back
+                training.tracker.log(row)  # after the checkpoint: what is mirrored is not taken back
                 if self._complete():
                     return True
             stopping, saving = self._agree()
@@ -252,14 +251,3 @@ class Loop:
         """Write a checkpoint; every rank calls it at the same step."""
         self._saved_at = time.monotonic()
         checkpoint.save(self._training)
-
-
-def _derived(row: Evaluation) -> dict[str, float]:
-    return {
-        "top1": row.correct_top1 / row.total,
-        "top5": row.correct("top5") / row.total,
-        "spent_pflop": macs_to_pflop(row.train_macs),
-        "paper_pflop": paper_pflop(row.train_forward_macs),
-        "images_per_second": row.images / max(row.train_seconds, 1e-9),
-        "data_wait_share": row.data_wait_seconds / max(row.train_seconds, 1e-9),
-    }

@@ -57,7 +57,7 @@ def main() -> None:
             tracker.log_step(step * BATCH, {"loss": 1 / step})
         if step % EVALUATE_EVERY == 0:
             append(folder / "curve.jsonl", evaluation(step))
-            tracker.log(evaluation(step), {})
+            tracker.log(evaluation(step))
     if ending == "interrupt":
         tracker.interrupted()
     elif ending == "finish":
