@@ -52,6 +52,19 @@ def test_analysis_starts_without_torch_hydra_and_wandb(tmp_path: Path) -> None:
     assert "no finished run" in done.stderr
 
 
+def test_no_analysis_imports_scipy_stats() -> None:
+    """It takes longer to import than all else that `aggregate` and `report` need, and three functions were used."""
+    code = (
+        "import sys\n"
+        "import harness.cli, harness.verbs.aggregate, harness.verbs.report, harness.verbs.status\n"
+        "import harness.analyse.show.aggregate, harness.analyse.show.pages, harness.analyse.page.report\n"
+        "import harness.analyse.show.collected, harness.analyse.show.figures.gallery, harness.analyse.trend.factors\n"
+        "print(sorted(name for name in sys.modules if name in ('scipy.stats', 'scipy.optimize', 'scipy.special')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "['scipy.special']\n"
+
+
 def test_the_help_of_no_verb_waits_for_a_heavy_library() -> None:
     """Completion builds the arguments of every verb, so that it imports all that any `harness VERB --help` does."""
     code = (

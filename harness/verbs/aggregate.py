@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from harness.verbs.arguments import add_recipe, add_records, asked_level
+from harness.verbs.arguments import add_recipe, add_records, asked_level, say_what_is_read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,17 +19,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Read, analyse, write; return 0. Raises BadInput in one line for anything that cannot be read."""
-    # Not at the top: the help answers without the second that numpy, scipy and matplotlib take.
+    level = asked_level(args)
+    if not args.json:
+        say_what_is_read(args.runs)
+    # Not at the top: the help and the first line come without the second that these take.
     from harness.analyse.show.aggregate import build, write
     from harness.analyse.show.pages import terminal
 
-    document = build(args.runs, asked_level(args), draws=args.draws, seed=args.seed, recipe=args.recipe)
-    out = args.out or (None if args.json else args.runs)
-    paths = [] if out is None else write(document, out, figures=not args.no_figures)
+    document = build(args.runs, level, draws=args.draws, seed=args.seed, recipe=args.recipe)
     if args.json:
         json.dump(document, sys.stdout, indent=1, allow_nan=False)
         print()
     else:
-        print(terminal(document))
-        print("\n" + "\n".join(f"wrote {path}" for path in paths))
+        print(f"\n{terminal(document)}\n", flush=True)  # figures take longer than all else
+    out = args.out or (None if args.json else args.runs)
+    for path in [] if out is None else write(document, out, figures=not args.no_figures):
+        if not args.json:
+            print(f"wrote {path}")
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.record.errors import BadInput
+from harness.record.folders.folder import find_run_folders
 
 if TYPE_CHECKING:
     from harness.analyse.evidence.runs.groups import Level
@@ -23,6 +24,12 @@ def add_records(parser: argparse.ArgumentParser) -> None:
 def add_recipe(parser: argparse.ArgumentParser) -> None:
     """Which runs the trend takes."""
     parser.add_argument("--recipe", metavar="NAME", help="only runs of this recipe")
+
+
+def say_what_is_read(root: Path) -> None:
+    """Print a line at once: the libraries of an analysis and its draws take seconds. Nothing where there is no run."""
+    if found := len(find_run_folders(root)):
+        print(f"reading {found} run{'' if found == 1 else 's'} in {root}", flush=True)
 
 
 def asked_level(args: argparse.Namespace) -> "Level | None":

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from harness.verbs.arguments import add_recipe, add_records, asked_level
+from harness.verbs.arguments import add_recipe, add_records, asked_level, say_what_is_read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,8 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the page; return 0. Raises BadInput in one line for anything that cannot be read."""
+    level = asked_level(args)
+    say_what_is_read(args.runs)
     from harness.analyse.page.report import write  # not at the top: see aggregate.py
 
-    size = write(args.runs, args.out, asked_level(args), draws=args.draws, seed=args.seed, recipe=args.recipe)
+    size = write(args.runs, args.out, level, draws=args.draws, seed=args.seed, recipe=args.recipe)
     print(f"wrote {args.out} ({size / 1e6:.1f} MB, opens without a network)")
     return 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.special import betaincinv
 
 from harness.analyse.evidence.crossings import Crossing
 from harness.analyse.evidence.runs.trials import Trial
@@ -111,5 +111,7 @@ def cost_at(spent: NDArray[np.float64], found: Crossing | None) -> Cost:
 
 def share_interval(successes: int, runs: int) -> tuple[float, float]:
     """The 95 % interval of the share of runs that reach (Clopper & Pearson 1934, Biometrika 26): never too narrow."""
-    found = binomtest(successes, runs).proportion_ci(CONFIDENCE, method="exact")
-    return float(found.low), float(found.high)
+    tail, missed = (1 - CONFIDENCE) / 2, runs - successes
+    low = 0.0 if not successes else float(betaincinv(successes, missed + 1, tail))
+    high = 1.0 if not missed else float(betaincinv(successes + 1, missed, 1 - tail))
+    return low, high

@@ -1,9 +1,11 @@
 """What a measured ladder found, in sentences: every number in them is computed, and stands beside the published one."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from scipy.stats import rankdata, spearmanr
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.analyse.evidence.ladder import REFERENCE
 from harness.analyse.evidence.published import table as published_table
@@ -169,7 +171,7 @@ def order_against_published(rows: list[dict[str, Any]]) -> list[str]:
     if len(both) < 3:
         return []
     cost, printed = [r["cost"] for r in both], [theirs[r["model"]] for r in both]
-    here, there = rankdata(cost), rankdata(printed)
+    here, there = ranks(cost), ranks(printed)
     widest = sorted(range(len(both)), key=lambda i: (-abs(here[i] - there[i]), both[i]["model"]))[:4]
     moves = [
         f"{short_title(both[i]['title'])} is {here[i]:.0f} of {len(both)} here and {there[i]:.0f} there"
@@ -194,5 +196,12 @@ def _printed(column: str) -> dict[str, float]:
 
 
 def _correlation(a: list[float], b: list[float]) -> float:
-    """Spearman's rank correlation."""
-    return float(spearmanr(a, b).statistic)
+    """Spearman's rank correlation; NaN where all of one are equal."""
+    with np.errstate(invalid="ignore"):
+        return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
+def ranks(values: Sequence[float]) -> NDArray[np.float64]:
+    """Return the rank of each value from 1 up; equal ones share the middle of theirs."""
+    column = np.asarray(values)[:, None]
+    return np.asarray((column > column.T).sum(axis=1) + ((column == column.T).sum(axis=1) + 1) / 2)

@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest, levene
 from scipy.stats import t as student
 
 from harness.analyse.evidence.cost import Costs, share_interval
 from harness.analyse.evidence.ladder import ladder
 from harness.analyse.evidence.runs.groups import Group
-from harness.analyse.evidence.spread import pooled
+from harness.analyse.evidence.spread import levene_statistic, pooled
 from harness.analyse.trend.draws import draw_costs, halving_percentile, odds_of_a_miss, percentile
 from harness.analyse.trend.headline import draw_all, with_intervals
 from harness.record.target import Target
@@ -59,6 +60,10 @@ def test_the_share_of_runs_is_that_of_clopper_and_pearson() -> None:
     assert share_interval(3, 8) == pytest.approx((0.0852, 0.7551), abs=1e-4)  # any table of the binomial
     assert share_interval(0, 3) == pytest.approx((0, 1 - 0.025 ** (1 / 3)))
     assert share_interval(3, 3) == pytest.approx((0.025 ** (1 / 3), 1))
+    for runs in (1, 2, 7, 40):
+        for reached in range(runs + 1):
+            theirs = binomtest(reached, runs).proportion_ci(0.95, method="exact")
+            assert share_interval(reached, runs) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
 def test_the_spread_is_the_residual_of_a_one_way_analysis() -> None:
@@ -73,6 +78,15 @@ def test_the_spread_is_the_residual_of_a_one_way_analysis() -> None:
 
 def test_seeds_that_cross_at_one_look_have_the_grids_own_spread() -> None:
     assert pooled([several((9, 10), (9, 10), (9, 10))]).sd == pytest.approx(0.1 / math.sqrt(12))
+
+
+def test_levenes_statistic_is_scipys() -> None:
+    rng = np.random.default_rng(3)
+    groups = [rng.standard_normal((20, size)) * (1 + size) for size in (3, 5, 8)]
+    theirs = levene(*groups, center="mean", axis=1).statistic
+    assert levene_statistic(groups) == pytest.approx(theirs, rel=1e-12)
+    assert levene_statistic([g[0] for g in groups]) == pytest.approx(theirs[0], rel=1e-12)
+    assert np.isnan(levene_statistic([np.ones(3), np.full(4, 2.0)]))
 
 
 def test_levenes_test_refuses_a_true_case_once_in_twenty_and_finds_an_untrue_one() -> None:

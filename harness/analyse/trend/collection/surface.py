@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import lsq_linear
 from scipy.special import logit
 
 from harness.analyse.trend.line import halving, halving_interval
@@ -46,7 +45,7 @@ def fit_surface(points: Sequence[Point], draws: int = DRAWS, seed: int = 0) -> d
     y = logit(np.array([p.accuracy for p in points]))
     weight = _weights(points)
     column = np.array([networks.index(p.network) for p in points])
-    solution = lsq_linear(x * np.sqrt(weight)[:, None], y * np.sqrt(weight)).x
+    solution = np.linalg.lstsq(x * np.sqrt(weight)[:, None], y * np.sqrt(weight), rcond=-1)[0]
     squares = np.zeros((len(networks), 3, 3))
     products = np.zeros((len(networks), 3))
     np.add.at(squares, column, weight[:, None, None] * x[:, :, None] * x[:, None, :])
