@@ -37,13 +37,14 @@ def curves() -> list[tuple[str, float, int, list[float]]]:
     return sorted(rows)
 
 
-def rates() -> list[tuple[str, str, str]]:
-    """Model, correct images of the last two looks at each rate, and what the rule says of them."""
-    found: dict[str, dict[float, int]] = defaultdict(dict)
-    for run in read_runs(FOLDER / "range"):
-        found[run.model][rate_of(run)] = sum(e.correct_top1 for e in run.curve[-2:])
-    images = 2 * max(e.total for run in read_runs(FOLDER / "range") for e in run.curve)
-    return [(model, told(counts), verdict(counts, images)) for model, counts in sorted(found.items())]
+def rates() -> list[tuple[str, int, str, str]]:
+    """Model, epochs, correct images of the last two looks at each rate, and what the rule says of them."""
+    found: dict[tuple[str, int], dict[float, int]] = defaultdict(dict)
+    runs = read_runs(FOLDER / "range")
+    for run in runs:
+        found[run.model, round(run.curve[-1].epoch)][rate_of(run)] = sum(e.correct_top1 for e in run.curve[-2:])
+    images = 2 * max(e.total for run in runs for e in run.curve)
+    return [(model, epochs, told(counts), verdict(counts, images)) for (model, epochs), counts in sorted(found.items())]
 
 
 def verdict(counts: dict[float, int], images: int) -> str:
