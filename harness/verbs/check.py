@@ -21,12 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """One line per defect on stdout; exit code 1 with any, 0 with none."""
     recount, how = (None, "MACs not counted again (--no-recount)") if args.no_recount else find_recount()
-    defects, finished, unfinished = check_paths(args.paths, recount, args.curves)
-    for defect in defects:
+    audit = check_paths(args.paths, recount, args.curves)
+    for defect in audit.defects:
         print(defect)
-    rest = f", {unfinished} unfinished left out" if unfinished else ""
-    print(f"{several(finished, 'record')}, {several(len(defects), 'defect')}{rest}; {how}", file=sys.stderr)
-    return EXIT_ERROR if defects else EXIT_DONE
+    rest = f", {audit.unfinished} unfinished left out" if audit.unfinished else ""
+    print(f"{several(audit.finished, 'record')}, {several(len(audit.defects), 'defect')}{rest}; {how}", file=sys.stderr)
+    if audit.recomputing:
+        print(
+            f"{several(audit.recomputing, 'record')} with gradient checkpoints: what they compute again stands in "
+            "bill.recomputed_macs of run.json and is no part of training's MACs",
+            file=sys.stderr,
+        )
+    return EXIT_ERROR if audit.defects else EXIT_DONE
 
 
 def find_recount() -> tuple[Recount | None, str]:

@@ -82,4 +82,9 @@ def _print_table(rows: list[dict[str, Any]], *, resolution: int, batch: int) -> 
         "study: forward as Hernandez & Brown (2020) used it, who count 3 x that as spent.",
         soft_wrap=False,
     )
+    for r in rows:
+        if "recomputed_macs" in r:
+            again = r["recomputed_macs"]
+            amount = "an unknown amount" if again is None else f"{again / 1e9:.4f} GMAC an image"
+            console.print(f"{r['model']}: its gradient checkpoints compute {amount} again, in no column above.")
     console.print(f"flags: {legend()}.")

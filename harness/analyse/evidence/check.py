@@ -1,6 +1,7 @@
 """Auditing records offline: schema, hashes, monotone ledger, target, protocol, and the MACs counted again."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from harness.record.folders.folder import (
     is_finished,
     read_run,
     read_sealed,
+    read_summary,
 )
 from harness.record.ledger import LEDGER_LINES
 from harness.record.target import Target, all_confirmed, complete, crossing_of, unconfirmed
 
-Recount = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, int]]
+Recount = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, int | None]]
 """(config, summary) -> the bill per image, counted again; from the room that has torch."""
 
 DATASET_KEYS = {
@@ -33,8 +35,18 @@ PROVENANCE_KEYS = {"overrides", "segments", "finished_utc", "imported_from"}
 KINDS = ("measured", "calibration", "search", "imported")
 
 
-def check_paths(paths: list[Path], recount: Recount | None, curves: Path | None = None) -> tuple[list[str], int, int]:
-    """Defects (one line each), finished records and unfinished folders below the paths.
+@dataclass(frozen=True)
+class Audit:
+    """What was found below some paths: defects, one line each, and numbers of folders."""
+
+    defects: list[str]
+    finished: int
+    unfinished: int
+    recomputing: int  # sound records of networks with gradient checkpoints
+
+
+def check_paths(paths: list[Path], recount: Recount | None, curves: Path | None = None) -> Audit:
+    """Audit of every finished record below the paths.
 
     curves: a folder with the files that records were imported from, to be compared with their hashes.
 
@@ -44,8 +56,14 @@ def check_paths(paths: list[Path], recount: Recount | None, curves: Path | None 
     finished = [folder for folder in folders if is_finished(folder)]
     if not finished:
         raise BadInput(f"no finished record below {', '.join(map(str, paths))}: give a folder that holds runs")
-    defects = [f"{folder}: {defect}" for folder in finished for defect in check_record(folder, recount, curves)]
-    return defects, len(finished), len(folders) - len(finished)
+    found = {folder: check_record(folder, recount, curves) for folder in finished}
+    sound = [folder for folder, defects in found.items() if not defects]
+    return Audit(
+        defects=[f"{folder}: {defect}" for folder, defects in found.items() for defect in defects],
+        finished=len(finished),
+        unfinished=len(folders) - len(finished),
+        recomputing=sum("recomputed_macs" in read_summary(folder)["bill"] for folder in sound),
+    )
 
 
 def check_record(folder: Path, recount: Recount | None, curves: Path | None = None) -> list[str]:
@@ -157,4 +175,5 @@ def _recount(s: dict[str, Any], config: dict[str, Any], recount: Recount) -> lis
         again = recount(config, s)
     except HarnessError as error:
         return [f"cannot be counted again: {error}"]
-    return [f"bill.{name} is {s['bill'][name]}, counted again {v}" for name, v in again.items() if s["bill"][name] != v]
+    said = {"recomputed_macs": 0, **s["bill"]}  # a record without that line has no gradient checkpoint
+    return [f"bill.{name} is {said[name]}, counted again {v}" for name, v in again.items() if said[name] != v]

@@ -11,7 +11,7 @@ from harness.record.errors import HarnessError
 from harness.record.files import sha256_of
 from harness.record.folders.folder import CONFIG, PROVENANCE
 
-Recount = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, int]]
+Recount = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, int | None]]
 
 
 def imported_defects(

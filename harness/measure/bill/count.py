@@ -25,6 +25,7 @@ with warnings.catch_warnings():
     from fvcore.nn import FlopCountAnalysis
 
 from harness.measure.bill.probe import Look, look, seeded
+from harness.measure.bill.recomputed import in_checkpoint, recomputed_macs
 from harness.measure.bill.refusals import refuse_reentrant, refuse_unknown_kinds, refuse_unknown_operators
 from harness.measure.bill.rules import operands, plain, products
 from harness.record.errors import UncountedOperator
@@ -47,6 +48,8 @@ class Bill:
     once_weight_gradient_macs: int = 0
     once_input_gradient_macs: int = 0
     once_evaluation_macs: int = 0
+    # what gradient checkpoints compute again: no training arithmetic, in none of the above; None = unknown
+    recomputed_macs: int | None = 0
 
     @property
     def backward_macs(self) -> int:
@@ -73,11 +76,13 @@ class _Products(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.results: list[Tensor] = []
+        self.checkpointed = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func not in products.functions:
             return func(*args, **kwargs)
+        self.checkpointed = self.checkpointed or in_checkpoint()
         if func.__name__.endswith("_") and not func.__name__.endswith("__"):  # in place: the graph follows the tensor
             out = func(args[0], *(_view(a) for a in args[1:]), **{k: _view(v) for k, v in kwargs.items()})
             self.results.append(out.detach())
@@ -125,15 +130,32 @@ def bill(model: nn.Module, *, resolution: int, channels: int = 3) -> Bill:
         once_weight_gradient_macs=trained.once[operands.WEIGHT],
         once_input_gradient_macs=trained.once[operands.INPUT],
         once_evaluation_macs=evaluated.once[operands.FORWARD],
+        recomputed_macs=_recomputed(shadow, images, trained) if trained.image.checkpointed else 0,
     )
+
+
+def _recomputed(shadow: nn.Module, images: Callable[..., Tensor], cost: "_Cost") -> int | None:
+    """An image's share of what checkpoints repeat: what a third one adds to two, as BatchNorm wants more than one."""
+    found = [
+        recomputed_macs(
+            shadow,
+            images(number),
+            forward_macs=number * cost.image.forward_macs + cost.once[operands.FORWARD],
+        )
+        for number in (2, 3)
+    ]
+    two, three = found
+    return None if two is None or three is None else three - two
 
 
 @dataclass(frozen=True)
 class _Trace:
-    """One pass: line of the bill -> operator -> number, and the names of modules that took no part."""
+    """One pass: line of the bill -> operator -> number, the names of modules that took no part, and whether a product
+    stood in a checkpoint."""
 
     lines: dict[str, dict[str, int]]
     uncalled: set[str]
+    checkpointed: bool = False
 
     @property
     def forward_macs(self) -> int:
@@ -201,7 +223,7 @@ def _counted(
     lines = {line: {name: n for (kind, name), n in image.items() if kind == line} for line in _MACS}
     lines[operands.ELEMENTWISE_LINE] = one.lines[operands.ELEMENTWISE_LINE]
     apart = {line: sum(n for (kind, _), n in once.items() if kind == line) for line in _MACS}
-    return _Cost(_Trace(lines, one.uncalled) if any(apart.values()) else one, apart), seen
+    return _Cost(_Trace(lines, one.uncalled, one.checkpointed) if any(apart.values()) else one, apart), seen
 
 
 def _trace(shadow: nn.Module, images: Tensor, *, training: bool, seed: int = 0) -> _Trace:
@@ -230,7 +252,7 @@ def _trace(shadow: nn.Module, images: Tensor, *, training: bool, seed: int = 0) 
     for key, number in counts.items():
         line, operator = key.split(" ")
         lines[line][operator] = int(number)
-    return _Trace(lines, analysis.uncalled_modules())
+    return _Trace(lines, analysis.uncalled_modules(), watched.checkpointed)
 
 
 def _shadow(model: nn.Module) -> nn.Module:

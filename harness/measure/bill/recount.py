@@ -11,7 +11,7 @@ from harness.models import build as build_network
 from harness.record.errors import BadInput
 
 
-def recount(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, int]:
+def recount(config: Mapping[str, Any], summary: Mapping[str, Any]) -> Mapping[str, int | None]:
     """MACs per image at the base resolution, by the names run.json uses; raises HarnessError where it cannot.
 
     Of an imported record, config is {imported, constructor, resolution}; empty where nothing here constructs it.
@@ -24,11 +24,11 @@ def recount(config: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, 
 
 
 @cache
-def _count(name: str, kwargs_json: str, classes: int, resolution: int) -> dict[str, int]:
+def _count(name: str, kwargs_json: str, classes: int, resolution: int) -> dict[str, int | None]:
     try:
         network = build_network(name, classes=classes, **json.loads(kwargs_json))
     except KeyError as error:
         raise BadInput(f"{name} is not in the zoo of this version") from error
     found = bill(network, resolution=resolution)
     names = ("params", "forward_macs", "weight_gradient_macs", "input_gradient_macs", "evaluation_macs")
-    return {name: getattr(found, name) for name in names}
+    return {name: getattr(found, name) for name in (*names, "recomputed_macs")}

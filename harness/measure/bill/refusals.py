@@ -11,6 +11,11 @@ from torch.nn.parameter import is_lazy
 from harness.measure.bill.probe import look
 from harness.record.errors import BadInput, UncountedOperator
 
+_REENTRANT = "prim::PythonOp.CheckpointFunction"
+_WITHOUT_REENTRANT = (
+    "a reentrant checkpoint hides what it computes: call torch.utils.checkpoint with use_reentrant=False"
+)
+
 
 def refuse_unknown_kinds(model: nn.Module) -> None:
     """Raise UncountedOperator for lazy, scripted and compiled modules, whose inside is not there or not shown."""
@@ -26,6 +31,8 @@ def refuse_unknown_kinds(model: nn.Module) -> None:
 
 def refuse_unknown_operators(names: Sequence[str]) -> None:
     """Raise UncountedOperator where there are any."""
+    if _REENTRANT in names:  # one without a product inside does not break the trace
+        raise UncountedOperator(_WITHOUT_REENTRANT)
     if names:
         raise UncountedOperator(
             f"no rule bills {', '.join(names)}: add it to products.py or plain.py in harness/measure/bill/rules"
@@ -36,9 +43,7 @@ def refuse_reentrant(error: Exception) -> None:
     """Raise UncountedOperator where the trace broke in a reentrant checkpoint."""
     files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
     if torch.utils.checkpoint.__file__ in files:
-        raise UncountedOperator(
-            "a reentrant checkpoint hides what it computes: call torch.utils.checkpoint with use_reentrant=False"
-        ) from error
+        raise UncountedOperator(_WITHOUT_REENTRANT) from error
 
 
 def refuse_untrainable(model: nn.Module, resolution: int) -> None:

@@ -72,6 +72,7 @@ def row(name: str, *, resolution: int = 224, batch: int = 1, fresh: bool = True)
         "step_forward_macs": batch * bill.forward_macs + bill.once_forward_macs,
         "step_spent_macs": batch * bill.spent_macs + bill.once_macs,
         **_once(bill),
+        **({} if bill.recomputed_macs == 0 else {"recomputed_macs": bill.recomputed_macs}),
         "by_operator": dict(sorted(bill.by_operator.items())),
         "elementwise_ops": dict(sorted(bill.elementwise_ops.items())),
         "fidelity": card["fidelity"],

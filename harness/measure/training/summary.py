@@ -53,6 +53,7 @@ def summarise(training: Training, bill: Bill, *, outcome: str, diverged_at_step:
             "weight_gradient_macs": bill.weight_gradient_macs,
             "input_gradient_macs": bill.input_gradient_macs,
             "evaluation_macs": bill.evaluation_macs,
+            **({} if bill.recomputed_macs == 0 else {"recomputed_macs": bill.recomputed_macs}),
         },
         "totals": totals,
         "hardware": {
