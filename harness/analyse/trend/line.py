@@ -6,6 +6,7 @@ from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
@@ -40,14 +41,9 @@ class Line:
 
     slope: float
     intercept: float
-    points: int
     halving_months: float
     halving_low: float | None
     halving_high: float | None
-
-    def cost_at(self, month: float) -> float:
-        """Fitted cost at `month` (see `months`)."""
-        return float(2 ** (self.intercept + self.slope * month))
 
 
 def halving(slope: float) -> float:
@@ -67,9 +63,9 @@ def fit(x_months: list[float], costs: list[float], confidence: float = 0.95) -> 
     if (freedom := len(x) - 2) > 0:
         residual = y - intercept - slope * x
         error = math.sqrt(float((residual**2).sum()) / freedom / float((dx * dx).sum()))
-        margin = student_t_quantile((1 + confidence) / 2, freedom) * error
+        margin = float(stdtrit(freedom, (1 + confidence) / 2)) * error
         low, high = halving_interval(slope - margin, slope + margin)
-    return Line(slope, intercept, len(x), halving(slope), low, high)
+    return Line(slope, intercept, halving(slope), low, high)
 
 
 def halving_interval(slope_low: float, slope_high: float) -> tuple[float, float]:
@@ -82,30 +78,6 @@ def halving_interval(slope_low: float, slope_high: float) -> tuple[float, float]
 def moore_factor(span_months: float) -> float:
     """What hardware gained over the same span by Moore's law (one doubling in two years)."""
     return float(2 ** (span_months / MOORE_DOUBLING_MONTHS))
-
-
-def student_t_quantile(p: float, freedom: int) -> float:
-    """Quantile of Student's t for p in (0.5, 1), by bisection of the closed form for whole degrees of freedom."""
-    low, high = 0.0, 1e9
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_t_cdf(middle, freedom) < p else (low, middle)
-    return (low + high) / 2
-
-
-def _student_t_cdf(t: float, freedom: int) -> float:
-    """P(T <= t), t >= 0: Abramowitz & Stegun 26.7.3 and 26.7.4."""
-    theta = math.atan(t / math.sqrt(freedom))
-    cosine, term, total = math.cos(theta), 1.0, 1.0
-    first = 1 if freedom % 2 else 0
-    for k in range(first + 1, freedom - 2 + 1, 2):
-        term *= cosine**2 * k / (k + 1)
-        total += term
-    if freedom % 2:
-        both_sides = 2 / math.pi * (theta + (math.sin(theta) * cosine * total if freedom > 1 else 0.0))
-    else:
-        both_sides = math.sin(theta) * total
-    return (1 + both_sides) / 2
 
 
 def frontier_slopes(

@@ -2,15 +2,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import linregress
 
-from harness.analyse.trend.line import (
-    fit,
-    frontier,
-    frontier_slopes,
-    halving_interval,
-    moore_factor,
-    student_t_quantile,
-)
+from harness.analyse.trend.line import fit, frontier, frontier_slopes, halving_interval, moore_factor
 
 TABLE = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 10: 2.228, 30: 2.042}  # any statistics textbook
 
@@ -27,8 +21,14 @@ def test_fit_needs_two_distinct_dates() -> None:
 
 
 @pytest.mark.parametrize(("freedom", "expected"), TABLE.items())
-def test_student_t(freedom: int, expected: float) -> None:
-    assert student_t_quantile(0.975, freedom) == pytest.approx(expected, abs=5e-4)
+def test_the_interval_is_a_textbooks(freedom: int, expected: float) -> None:
+    x = np.arange(freedom + 2.0)
+    y = 0.01 * np.random.default_rng(freedom).standard_normal(len(x)) - x
+    theirs, ours = linregress(x, y), fit(x.tolist(), (2**y).tolist())
+    margin = expected * theirs.stderr
+    assert (ours.slope, ours.intercept) == pytest.approx((theirs.slope, theirs.intercept))
+    ends = -1 / (theirs.slope - margin), -1 / (theirs.slope + margin)
+    assert (ours.halving_low, ours.halving_high) == pytest.approx(ends, rel=1e-5)
 
 
 def test_an_interval_of_slopes_across_zero_is_open() -> None:
