@@ -47,6 +47,7 @@ MEANINGS = {
     "lost MACs": "done, lost to an interruption, and done again",
     "change": "what was judged otherwise",
     "halving months": "months in which the cost halves",
+    "95 %, the line": "how well the line is known: the interval of least squares",
     "note": "what the change leaves out",
     "hardware": "devices, threads and precision",
     "training seconds": "seconds of training until the target, evaluations not counted",
@@ -145,7 +146,7 @@ def _section(group: dict[str, Any], document: dict[str, Any], sources: list[Sour
         }
         for name, picture in wide.items()
     ]
-    section["tables"] = _tables(group)
+    section["tables"] = _tables(group, published)
     section["contents"] += [(f["name"], f["title"]) for f in section["figures"]] + list(PARTS.items())
     if section["has_trend"]:
         section["cards"] = findings.cards(group, published)
@@ -155,10 +156,11 @@ def _section(group: dict[str, Any], document: dict[str, Any], sources: list[Sour
     return section
 
 
-def _tables(group: dict[str, Any]) -> dict[str, Any]:
+def _tables(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
     """The tables as HTML, each under its caption."""
     main = tables.main_table(tables.rows_by_date(group)).only(*COSTS_FIRST)
     made = {
+        "headline": (tables.headline_table(group, published), "The trend, and the same costs read otherwise."),
         "main": (main, "● cheapest so far when published; ↑ not reached, the cost lies above."),
         "seeds": (seeds_table(group), "Every run behind the table."),
         "ledger": (

@@ -230,9 +230,37 @@ def headline_table(document: dict[str, Any], published: dict[str, Any]) -> Table
             interval(trend["halving_interval"]),
             theirs,
         ],
+        *_bound_lines(trend["bounds"]),
+        *_study_lines(trend["study_rule"], published),
         ["Moore's law", times(trend["moore_factor"]), MISSING, MISSING, times(published["moore_factor"])],
     ]
     return Table.of(header, lines)
+
+
+def _bound_lines(bounds: dict[str, Any] | None) -> list[list[str]]:
+    """The line with the misses at their lower bounds, and what both lines together leave open."""
+    if bounds is None:
+        return []
+    months, ends = number(bounds["halving_months"]), interval(bounds["halving_interval_ols"])
+    return [
+        ["halving, misses at bounds", months, ends, MISSING, MISSING],
+        ["hull of both", interval(bounds["hull"]), interval(bounds["hull_interval_ols"]), MISSING, MISSING],
+    ]
+
+
+def _study_lines(rule: dict[str, Any], published: dict[str, Any]) -> list[list[str]]:
+    """Factor and halving time by the study's rule: the reference's whole plan over the median first crossing."""
+    theirs = [times(published["reduction_factor"]), number(published["halving_months"])]
+    return [
+        ["factor, the study's rule", times(rule["reduction_factor"]), MISSING, MISSING, theirs[0]],
+        [
+            "halving, the study's rule",
+            number(rule["halving_months"]),
+            interval(rule["halving_interval_ols"]),
+            MISSING,
+            theirs[1],
+        ],
+    ]
 
 
 def sensitivity_table(document: dict[str, Any]) -> Table:
@@ -242,11 +270,12 @@ def sensitivity_table(document: dict[str, Any]) -> Table:
             i["change"],
             times(i["reduction_factor"], at_least=i["at_least"]),
             halving(i["halving_months"], at_most=i["at_least"]),
+            interval(i["halving_interval_ols"]),
             i["note"] or MISSING,
         ]
         for i in document["sensitivity"]
     ]
-    return Table.of(["change", "factor", "halving months", "note"], lines, words=(0, 3))
+    return Table.of(["change", "factor", "halving months", "95 %, the line", "note"], lines, words=(0, 4))
 
 
 def hardware_table(document: dict[str, Any]) -> Table:

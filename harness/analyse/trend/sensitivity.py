@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.analyse.evidence.cost import UNIT_WORDS
+from harness.analyse.evidence.cost import UNIT_WORDS, Cost
 from harness.analyse.evidence.ladder import REFERENCE, Rung, reference_of
 from harness.analyse.evidence.titles import short_title
 from harness.analyse.trend.headline import expected_costs, point
+from harness.analyse.trend.line import fit, months
+from harness.analyse.trend.rows import finite
 from harness.record.target import Target
 
 STEP = 0.005
@@ -33,6 +35,7 @@ def sensitivity(rungs: list[Rung], target: Target, unit: str) -> list[dict[str, 
             judged = expected_costs(rungs, target.metric, target.value, unit, confirm=confirm)
             note = _unanswered(rungs, target.metric, target.value, unit, confirm=confirm)
             items.append(_item(words, point(rungs, judged), rungs, note))
+    items.append(_all_architectures(rungs, base))
     for name in headline["frontier"]:
         kept = [(r, c) for r, c in zip(rungs, base, strict=True) if r.model != name]
         if kept:
@@ -41,6 +44,28 @@ def sensitivity(rungs: list[Rung], target: Target, unit: str) -> list[dict[str, 
                 changed["reduction_factor"] = None  # a factor against AlexNet without AlexNet is no factor
             items.append(_item(f"without {name}", changed, [r for r, _ in kept]))
     return items
+
+
+def _all_architectures(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
+    """Least squares over every architecture that reached, in place of the cheapest so far; it has no factor.
+
+    It says how the typical network went, not the best. Assumes that all lie about one line, as no frontier has to.
+    """
+    reached = [(months(r.published), c.high) for r, c in zip(rungs, costs, strict=True) if not c.censored]
+    line = fit([x for x, _ in reached], [cost for _, cost in reached])
+    missing = len(rungs) - len(reached)
+    notes = [f"{missing} of {len(rungs)} architectures do not reach it and are left out"] if missing else []
+    notes += ["too few left for a trend"] if line is None else []
+    known = line is not None and line.halving_low is not None
+    return {
+        "change": "all architectures, not the frontier",
+        "reduction_factor": None,
+        "halving_months": None if line is None else finite(line.halving_months),
+        "halving_interval_ols": [finite(line.halving_low), finite(line.halving_high)] if line and known else None,
+        "frontier": [],
+        "at_least": False,
+        "note": "; ".join(notes),
+    }
 
 
 def _unanswered(rungs: list[Rung], metric: str, value: float, unit: str, *, confirm: int | None = None) -> str:
@@ -66,9 +91,14 @@ def _item(words: str, found: dict[str, Any], rungs: list[Rung], unanswered: str 
     """One line. Where runs stopped before the question was answered there is no figure, only the note that says so."""
     if unanswered:
         return {
-            "change": words, "reduction_factor": None, "halving_months": None, "frontier": [], "at_least": False,
+            "change": words,
+            "reduction_factor": None,
+            "halving_months": None,
+            "halving_interval_ols": None,
+            "frontier": [],
+            "at_least": False,
             "note": unanswered,
-        }  # fmt: skip
+        }
     missing = len(rungs) - found["reached"]
     notes = [f"{missing} of {len(rungs)} architectures do not reach it"] if missing else []
     notes += ["too few left for a trend"] if found["reason"] else []
@@ -76,6 +106,7 @@ def _item(words: str, found: dict[str, Any], rungs: list[Rung], unanswered: str 
         "change": words,
         "reduction_factor": found["reduction_factor"],
         "halving_months": found["halving_months"],
+        "halving_interval_ols": found["halving_interval_ols"],
         "frontier": found["frontier"],
         "at_least": found["reference_censored"],
         "note": "; ".join(notes),

@@ -7,7 +7,8 @@ from harness.analyse.evidence.ladder import REFERENCE, ladder, reference_of
 from harness.analyse.evidence.runs.groups import Group
 from harness.analyse.trend.axes import hardware_axis, learning_curves, searches
 from harness.analyse.trend.draws import DRAWS
-from harness.analyse.trend.headline import draw_all, with_intervals
+from harness.analyse.trend.headline import draw_all, expected_costs, with_intervals
+from harness.analyse.trend.readings import by_study_rule, with_bounds
 from harness.analyse.trend.rows import row_of
 from harness.analyse.trend.sensitivity import sensitivity
 from harness.analyse.trend.thresholds import thresholds
@@ -64,7 +65,13 @@ def study(group: Group, settings: Settings) -> dict[str, Any]:
             )
         )
     document["reference"] = reference.model
-    document["trend"] = with_intervals(rungs, target, unit, drawn) | {"draws": settings.draws, "seed": settings.seed}
+    trend = with_intervals(rungs, target, unit, drawn)
+    document["trend"] = trend | {
+        "study_rule": by_study_rule(rungs, target, unit),
+        "bounds": with_bounds(rungs, expected_costs(rungs, target.metric, target.value, unit), trend),
+        "draws": settings.draws,
+        "seed": settings.seed,
+    }
     for row in document["rows"]:
         row["on_frontier"] = row["in_trend"] and row["model"] in document["trend"]["frontier"]
     document["sensitivity"] = sensitivity(rungs, target, unit)
