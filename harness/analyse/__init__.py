@@ -15,8 +15,7 @@ def read_runs(folder: str | Path) -> "list[Trial]":
     """Every finished run below `folder`, hashes verified; raises RecordError where there is none or one is damaged."""
     from harness.analyse.evidence.runs.trials import read_trials
 
-    finished, _ = read_trials(Path(folder))
-    return finished
+    return read_trials(Path(folder)).trials
 
 
 def cost_to_target(run: "Trial", *, unit: str = "paper_pflop", level: tuple[str, float] | None = None) -> "Cost":

@@ -5,13 +5,13 @@ import json
 import sys
 from pathlib import Path
 
-from harness.verbs.arguments import add_recipe, add_records, asked_level, say_what_is_read
+from harness.verbs.arguments import add_choice, add_records, asked_level, say_what_is_read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     add_records(parser)
-    add_recipe(parser)
+    add_choice(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: DIR; with --json: nowhere)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
     parser.add_argument("--no-figures", action="store_true", help="tables only")
@@ -26,7 +26,9 @@ def main(args: argparse.Namespace) -> int:
     from harness.analyse.show.aggregate import build, write
     from harness.analyse.show.pages import terminal
 
-    document = build(args.runs, level, draws=args.draws, seed=args.seed, recipe=args.recipe)
+    document = build(
+        args.runs, level, draws=args.draws, seed=args.seed, recipe=args.recipe, skip_broken=args.skip_broken
+    )
     if args.json:
         json.dump(document, sys.stdout, indent=1, allow_nan=False)
         print()

@@ -21,9 +21,10 @@ def add_records(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draws (default 0)")
 
 
-def add_recipe(parser: argparse.ArgumentParser) -> None:
+def add_choice(parser: argparse.ArgumentParser) -> None:
     """Which runs the trend takes."""
     parser.add_argument("--recipe", metavar="NAME", help="only runs of this recipe")
+    parser.add_argument("--skip-broken", action="store_true", help="leave broken records out, and list them")
 
 
 def say_what_is_read(root: Path) -> None:

@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from harness.verbs.arguments import add_recipe, add_records, asked_level, say_what_is_read
+from harness.verbs.arguments import add_choice, add_records, asked_level, say_what_is_read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     add_records(parser)
-    add_recipe(parser)
+    add_choice(parser)
     parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
 
 
@@ -19,6 +19,8 @@ def main(args: argparse.Namespace) -> int:
     say_what_is_read(args.runs)
     from harness.analyse.page.report import write  # not at the top: see aggregate.py
 
-    size = write(args.runs, args.out, level, draws=args.draws, seed=args.seed, recipe=args.recipe)
+    size = write(
+        args.runs, args.out, level, draws=args.draws, seed=args.seed, recipe=args.recipe, skip_broken=args.skip_broken
+    )
     print(f"wrote {args.out} ({size / 1e6:.1f} MB, opens without a network)")
     return 0

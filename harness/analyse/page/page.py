@@ -108,7 +108,7 @@ def page(document: dict[str, Any], sources: list[Source]) -> str:
         sections=[_section(g, document, sources, alone=len(groups) == 1) for g in groups],
         downloads=[
             ("trend.json", _data("application/json", json.dumps(document, separators=(",", ":"), allow_nan=False))),
-            ("table.csv", _data("text/csv", tables.csv_table(groups).csv())),
+            ("table.csv", _data("text/csv", tables.csv_table(document).csv())),
         ],
     )
 

@@ -16,9 +16,13 @@ SIZE_LIMIT_BYTES = 1_000_000
 """What the page of a ladder of some sixty runs stays below: it can be attached to a mail or a submission."""
 
 
-def write(runs: Path, out: Path, asked: Level | None, *, draws: int, seed: int, recipe: str | None) -> int:
+def write(
+    runs: Path, out: Path, asked: Level | None, *, draws: int, seed: int, recipe: str | None, skip_broken: bool = False
+) -> int:
     """Write the page of the records below `runs`; return its size in bytes. Raises BadInput, RecordError."""
-    html = page(build(runs, asked, draws=draws, seed=seed, recipe=recipe), read_sources(runs))
+    document = build(runs, asked, draws=draws, seed=seed, recipe=recipe, skip_broken=skip_broken)
+    left_out = {each["record"] for each in document.get("left_out", ())}
+    html = page(document, read_sources(runs, left_out))
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, html)
     return len(html.encode())

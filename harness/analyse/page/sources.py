@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,17 @@ class Source:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def read_sources(root: Path) -> list[Source]:
-    """Return every finished run below `root`. Their hashes were verified when the document was built.
+def read_sources(root: Path, left_out: Collection[str] = ()) -> list[Source]:
+    """Return every finished run below `root`, without the folders `left_out`, as `Source.folder` names them.
+
+    Their hashes were verified when the document was built.
 
     Raises RecordError where a run.json cannot be read.
     """
     sources = []
     for folder in find_run_folders(root):
-        if not is_finished(folder):
+        name = folder.relative_to(root).as_posix()
+        if not is_finished(folder) or name in left_out:
             continue
         summary = read_summary(folder)
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
@@ -39,7 +43,7 @@ def read_sources(root: Path) -> list[Source]:
             Source(
                 run_id=str(summary["run_id"]),
                 seed=int(summary["seed"]),
-                folder=folder.relative_to(root).as_posix(),
+                folder=name,
                 overrides=tuple(provenance.get("overrides", ())),
                 target=summary["target"],
                 segments=tuple(provenance.get("segments", ())),

@@ -16,13 +16,21 @@ from harness.record.files import cannot_write, write_atomic
 
 
 def build(
-    root: Path, asked: Level | None = None, *, draws: int = 10_000, seed: int = 0, recipe: str | None = None
+    root: Path,
+    asked: Level | None = None,
+    *,
+    draws: int = 10_000,
+    seed: int = 0,
+    recipe: str | None = None,
+    skip_broken: bool = False,
 ) -> dict[str, Any]:
     """Return all groups below `root` as one plain document: what --json prints and trend.json holds.
 
+    With `skip_broken` a record that cannot be read is left out and named under `left_out`, a key that is absent else.
     Raises RecordError where a record cannot be read, BadInput where no run has the recipe or no level is known.
     """
-    trials, unfinished = read_trials(root)
+    records = read_trials(root, skip_broken=skip_broken)
+    trials = records.trials
     groups = group_trials(trials, asked)
     if recipe is not None and not any(t.plan.recipe == recipe for t in trials):
         names = ", ".join(sorted({t.plan.recipe for t in trials}))
@@ -32,12 +40,19 @@ def build(
     compared = ("reduction_factor", "halving_months", "halving_interval_ols", "moore_factor", "frontier")
     document: dict[str, Any] = {
         "runs_finished": len(trials),
-        "runs_unfinished": len(unfinished),
+        "runs_unfinished": len(records.unfinished),
+        **({"left_out": _left_out(root, records.broken)} if records.broken else {}),
         "published": {name: published[name] for name in compared},
         "groups": [study(group, settings) for group in groups],
     }
     plain: dict[str, Any] = rounded(document)
     return plain
+
+
+def _left_out(root: Path, broken: dict[Path, str]) -> list[dict[str, str]]:
+    """Each broken record by its place below `root`, and what is wrong with it."""
+    named = {folder.relative_to(root).as_posix(): defect for folder, defect in broken.items()}
+    return [{"record": name, "defect": defect.replace(f"{root}/", "")} for name, defect in named.items()]
 
 
 def write(document: dict[str, Any], out: Path, *, figures: bool) -> list[Path]:
@@ -52,7 +67,7 @@ def write(document: dict[str, Any], out: Path, *, figures: bool) -> list[Path]:
     groups = document["groups"]
     files = {
         "TABLE.md": pages.markdown(document),
-        "table.csv": csv_table(groups).csv(),
+        "table.csv": csv_table(document).csv(),
         "trend.json": json.dumps(document, indent=1, allow_nan=False) + "\n",
     }
     paths = []

@@ -61,14 +61,20 @@ def rows_by_date(document: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(document["rows"], key=lambda r: (not r["in_trend"], r["published"], r["model"]))
 
 
-def csv_table(documents: list[dict[str, Any]]) -> Table:
-    """Return all rows of all groups, every number as it was computed; a missing one is None."""
+def csv_table(document: dict[str, Any]) -> Table:
+    """Return all rows of all groups, every number as it was computed; a missing one is None.
+
+    Where records were left out, each row ends in their names, so that the file says it wherever it goes.
+    """
+    left_out = "; ".join(each["record"] for each in document.get("left_out", []))
+    columns = [*CSV_COLUMNS, *(["records_left_out"] if left_out else [])]
     lines = []
-    for d in documents:
+    for d in document["groups"]:
         for r in rows_by_date(d):
             cost_low, cost_high = r["cost_interval"]
             factor_low, factor_high = r.get("factor_interval") or (None, None)
             values = r | {
+                "records_left_out": left_out,
                 "key": d["key"],
                 "dataset": d["dataset"]["name"],
                 "unit": d["unit"],
@@ -84,8 +90,8 @@ def csv_table(documents: list[dict[str, Any]]) -> Table:
                 "factor_low": factor_low,
                 "factor_high": factor_high,
             }
-            lines.append([values.get(name) for name in CSV_COLUMNS])
-    return Table.of(CSV_COLUMNS, lines)
+            lines.append([values.get(name) for name in columns])
+    return Table.of(columns, lines)
 
 
 def legend(document: dict[str, Any]) -> dict[str, str]:

@@ -24,9 +24,8 @@ def splits(
 
     Raises BadInput where no two architectures were both run under two recipes, RecordError for an unreadable record.
     """
-    trials, _ = read_trials(root)
     results = []
-    for group in group_trials(trials, asked):
+    for group in group_trials(read_trials(root).trials, asked):
         cells = cells_of(group.measured, group.target.confirm)
         target = group.target
         about = {"dataset": group.dataset.name, "key": group.key, "target": target.as_dict()}

@@ -161,7 +161,7 @@ def find_run_folders(root: Path) -> list[Path]:
     """All folders below `root` (itself included) that hold a run, finished or not, in a stable order."""
     if not root.is_dir():
         raise RecordError(f"{root}: no such folder")
-    return sorted(Path(folder) for folder, _, files in os.walk(root) if CONFIG in files)
+    return sorted(Path(folder) for folder, _, files in os.walk(root) if CONFIG in files or RUN in files)
 
 
 def read_runs(root: Path) -> list[Run]:

@@ -174,8 +174,17 @@ def _readers(records: int) -> Executor:
     return ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
 
 
-def read_trials(root: Path) -> tuple[list[Trial], list[Path]]:
-    """Every finished run below `root`, and the folders of those that have not finished.
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What lies below a folder: finished runs, unfinished folders, and folder -> defect of records left out."""
+
+    trials: list[Trial]
+    unfinished: list[Path]
+    broken: dict[Path, str]
+
+
+def read_trials(root: Path, *, skip_broken: bool = False) -> Records:
+    """Every finished run below `root`; with `skip_broken` damaged ones are left out and named.
 
     Raises RecordError (one line) where `root` is no folder, holds no finished run, or one is damaged.
     """
@@ -184,9 +193,25 @@ def read_trials(root: Path) -> tuple[list[Trial], list[Path]]:
     for folder in find_run_folders(root):
         (finished if is_finished(folder) else unfinished).append(folder)
     with _readers(len(finished)) as pool:
-        # in order, and the first damaged record is what is raised
-        trials = list(pool.map(read_trial, finished, chunksize=250))
+        read = list(pool.map(_read_or_defect, finished, chunksize=250))
+    trials = [each for each in read if isinstance(each, Trial)]
+    broken = {folder: each for folder, each in zip(finished, read, strict=True) if isinstance(each, str)}
+    if broken and not skip_broken:
+        first, *others = broken.values()
+        more = f" ({len(others)} more broken)" if others else ""
+        raise RecordError(f"{first}{more}; aggregate and report leave out what is broken under --skip-broken")
+    if not trials and broken:
+        first = next(iter(broken.values()))
+        raise RecordError(f"{root}: no finished run that can be read, {len(broken)} broken: {first}")
     if not trials:
         more = f" ({len(unfinished)} unfinished; start them again to resume)" if unfinished else ""
         raise RecordError(f"{root}: no finished run in it{more}; start one with `harness train`")
-    return trials, unfinished
+    return Records(trials, unfinished, broken)
+
+
+def _read_or_defect(folder: Path) -> Trial | str:
+    """The run, or the line that says what is wrong with its record."""
+    try:
+        return read_trial(folder)
+    except RecordError as error:
+        return str(error)
