@@ -65,6 +65,7 @@ def study(group: Group, settings: Settings) -> dict[str, Any]:
             )
         )
     document["reference"] = reference.model
+    document["notes"] += _about_reference(document["rows"], reference.model)
     trend = with_intervals(rungs, target, unit, drawn)
     document["trend"] = trend | {
         "study_rule": by_study_rule(rungs, target, unit),
@@ -79,3 +80,16 @@ def study(group: Group, settings: Settings) -> dict[str, Any]:
     document["hardware"] = hardware_axis(rungs, target)
     document["curves"] = learning_curves(rungs, target)
     return document
+
+
+def _about_reference(rows: list[dict[str, Any]], reference: str) -> list[str]:
+    """Notes on a reference that nothing is younger, or nothing cheaper than: factors then say something else."""
+    chosen = {row["model"]: row for row in rows if row["in_trend"]}
+    own = chosen.pop(reference)
+    notes = []
+    if chosen and all(row["published"] <= own["published"] for row in chosen.values()):
+        notes.append(f"{reference}, the reference, is the newest architecture here: factors compare it with older ones")
+    costs = [row["cost"] for row in chosen.values() if row["cost"] is not None]
+    if chosen and own["cost"] is not None and all(cost >= own["cost"] for cost in costs):
+        notes.append(f"{reference}, the reference, is the cheapest architecture here: no factor is above 1")
+    return notes
