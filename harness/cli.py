@@ -40,6 +40,11 @@ VERBS = {
         "harness report results/runs/digits",
     ),
     "sync": Verb("harness.verbs.sync", "upload finished runs to W&B from their records", "harness sync results/runs"),
+    "dashboard": Verb(
+        "harness.verbs.dashboard",
+        "the sweep's workspace on W&B, made by a command",
+        "harness dashboard --group digits-small",
+    ),
     "prepare": Verb(
         "harness.verbs.prepare",
         "pack an image folder once for fast reading",

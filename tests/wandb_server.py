@@ -1,4 +1,4 @@
-"""A stand-in for the W&B server, as far as one run needs it: history by line, as the real one keeps it."""
+"""A stand-in for the W&B server, as far as one run and its project's views need it; history by line, as there."""
 
 import contextlib
 import gzip
@@ -11,7 +11,10 @@ from typing import Any
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """What was uploaded, over all connections. history: one JSON object a line, at the offset it was sent for."""
+    """What was uploaded, over all connections. history: one JSON object a line, at the offset it was sent for.
+
+    views: what was sent of each, by name; upserts: how often one was; projects: those that there are.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -22,6 +25,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.run: dict[str, Any] = {}
         self.artifacts: list[dict[str, Any]] = []
         self.overwritten = 0
+        self.views: dict[str, dict[str, Any]] = {}
+        self.upserts = 0
+        self.projects = {"ai-efficiency"}
 
     @property
     def url(self) -> str:
@@ -58,6 +64,17 @@ class Server(http.server.ThreadingHTTPServer):
             return {
                 "viewer": {"id": "V", "username": "user", "entity": "entity", "flags": "{}", "teams": {"edges": []}}
             }
+        if name == "GetDefaultEntity":
+            return {"viewer": {"id": "V", "entity": "entity"}}
+        if name == "View":
+            return {"project": self._views(variables["viewName"]) if variables["name"] in self.projects else None}
+        if name == "UpsertView2":
+            self.upserts += 1
+            view = {"id": f"view {variables['name']}", **variables}
+            inserted = variables["name"] not in self.views
+            assert inserted == ("id" not in variables), "a view is changed under its id"
+            self.views[variables["name"]] = view
+            return {"upsertView": {"view": {"id": view["id"], "name": view["name"]}, "inserted": inserted}}
         if name == "CreateArtifact":
             self.artifacts.append(variables)
             made = {"id": "A", "state": "COMMITTED", "artifactSequence": {"id": "S", "latestArtifact": None}}
@@ -68,6 +85,11 @@ class Server(http.server.ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A mirror that is killed drops its connections; that is what these tests do."""
+
+    def _views(self, name: str) -> dict[str, Any]:
+        """The project's views of that name, as the query `View` asks for them."""
+        found = [self.views[name]] if name in self.views else []
+        return {"allViews": {"edges": [{"node": {k: v[k] for k in ("id", "displayName", "spec")}} for v in found]}}
 
     def _bucket(self) -> dict[str, Any]:
         return {

@@ -1,7 +1,7 @@
 """The mirror's near side: rows appended to a journal file, and a process of its own that carries them to W&B.
 
 Training never calls wandb. It appends a line to the journal (some ten microseconds) and a detached child
-(`harness.measure.mirror`, the only module that imports wandb) follows the file. So a dashboard that fails, hangs or is
+(`harness.measure.mirror.wandb_process`) follows the file. So a dashboard that fails, hangs or is
 absent costs the run nothing, and what could not be uploaded is still in the journal and in the record, from where
 `harness sync` uploads it later.
 """
@@ -23,7 +23,7 @@ from harness.paths import ROOT
 from harness.record.curve import Evaluation, read_curve
 from harness.record.errors import HarnessError
 from harness.record.files import write_atomic
-from harness.record.folders.folder import CURVE
+from harness.record.folders.folder import CURVE, OUTCOMES
 from harness.record.target import METRICS, Target, crossing_of
 from harness.record.units import macs_to_pflop, paper_pflop
 
@@ -271,6 +271,7 @@ def closing_summary(summary: dict[str, Any], evaluations: list[Evaluation]) -> d
     published = date.fromisoformat(summary["published"])
     flat: dict[str, Any] = {
         "outcome": summary["outcome"],
+        **{f"outcome/{name}": int(name == summary["outcome"]) for name in OUTCOMES},  # a dashboard adds them up
         "hardware": summary["hardware"],
         "published_year": published.year + (published.timetuple().tm_yday - 1) / 365.25,  # the x of the trend
     }

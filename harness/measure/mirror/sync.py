@@ -17,6 +17,12 @@ from harness.record.folders.folder import CONFIG, Run
 DEFAULTS = CONF / "tracking" / "wandb.yaml"
 
 
+def default_options() -> dict[str, Any]:
+    """The options of conf/tracking/wandb.yaml as they stand there, what depends on a run not filled in."""
+    options: dict[str, Any] = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
+    return options
+
+
 def run_options(run: Run, root: Path, given: dict[str, Any]) -> dict[str, Any]:
     """The tracking options of a run: its journal's below `root`, or the defaults; what is `given` wins over both.
 
@@ -26,8 +32,10 @@ def run_options(run: Run, root: Path, given: dict[str, Any]) -> dict[str, Any]:
     if journal.exists():
         own = read_head(journal)["options"]
     else:
-        own = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-        own["group"] = f"{run.summary['dataset']['name']}-{run.summary['recipe']}"
+        own = default_options()
+        data, recipe = run.summary["dataset"]["name"], run.summary["recipe"]
+        own["group"] = f"{data}-{recipe}"
+        own["tags"] = [data, recipe, run.model]
         own["run_name"] = f"{run.model}-seed{run.seed}"
         own |= from_environment()
     options = {**own, **given, "dir": str(root)}

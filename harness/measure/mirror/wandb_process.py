@@ -1,4 +1,4 @@
-"""The mirror's far side: follows a journal and repeats it to W&B. The only module that imports wandb.
+"""The mirror's far side: follows a journal and repeats it to W&B. Only this and `dashboard.py` import wandb.
 
 Runs as a process of its own, started by `harness.measure.mirror.journal`. Standard input is a pipe from the trainer
 whose end means that the trainer has ended; a second pipe tells the trainer the state in single words.
@@ -35,6 +35,7 @@ AXES = {
     "top5": "images",
     "train_loss": "images",
     "images_per_second": "images",
+    "data_wait_share": "images",
     "step/*": "images",
 }
 """Which metric is drawn against which; the step itself is images seen."""

@@ -19,8 +19,10 @@ import yaml
 
 from harness.measure.mirror import journal as tracking
 from harness.measure.mirror import wandb_process as mirror
+from harness.measure.mirror.sync import run_options
 from harness.paths import ROOT
 from harness.record.curve import read_curve
+from harness.record.folders.folder import read_run
 from tests.measure.mirror.tracked_run import EVALUATE_EVERY, LOG_EVERY, RUN_ID, evaluation
 from tests.wandb_file import Segment, read_segment
 from tests.wandb_server import wandb_server
@@ -274,6 +276,11 @@ def test_record_is_the_same_with_and_without_tracking(tmp_path: Path) -> None:
     assert len(curves[0]) == 2
     journal = tracking.merged_rows(tracking.journal_path(tmp_path, watched.name))
     assert [row["images"] for row in journal] == sorted({row["images"] for row in journal})
+    said = mirror.read_head(tracking.journal_path(tmp_path, watched.name))["options"]
+    assert (said["group"], said["tags"]) == ("fake-small", ["fake", "small", "squeezenet1_1"])
+    # a record without a journal goes up under the same words
+    from_record = run_options(read_run(watched), tmp_path / "elsewhere", {})
+    assert [from_record[k] for k in ("group", "tags", "run_name")] == [said[k] for k in ("group", "tags", "run_name")]
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 10
     for secret in secrets.values():
