@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from harness.record.errors import BadInput
+from harness.record.fidelity import FLAGS, flags_of
 from harness.record.units import macs_to_flops
 
 TABLE_COLUMNS = 100
@@ -50,8 +51,6 @@ def _print_table(rows: list[dict[str, Any]], *, resolution: int, batch: int) -> 
     from rich.console import Console
     from rich.table import Table
 
-    from harness.measure.bill.report import flags, legend
-
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("model", "published"):
         table.add_column(heading, no_wrap=True)
@@ -71,7 +70,7 @@ def _print_table(rows: list[dict[str, Any]], *, resolution: int, batch: int) -> 
             f"{r['spent_per_forward']:.4f}",
             f"{macs_to_flops(r['step_spent_macs']) / 1e9:.3f}",
             "-" if study is None else f"{study / 1e9:.2f}",
-            flags(r["fidelity"]) or "-",
+            " ".join(flags_of(r["fidelity"])) or "-",
         )
     console = Console(width=TABLE_COLUMNS, highlight=False)
     console.print(table)
@@ -87,4 +86,5 @@ def _print_table(rows: list[dict[str, Any]], *, resolution: int, batch: int) -> 
             again = r["recomputed_macs"]
             amount = "an unknown amount" if again is None else f"{again / 1e9:.4f} GMAC an image"
             console.print(f"{r['model']}: its gradient checkpoints compute {amount} again, in no column above.")
-    console.print(f"flags: {legend()}.")
+    meanings = "; ".join(f"{code} {meaning}" for code, (_, _, meaning) in FLAGS.items())
+    console.print(f"flags: {meanings}.")

@@ -4,7 +4,7 @@ import csv
 import datetime
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,10 @@ from harness import models
 from harness.measure.bill.report import STUDY
 from harness.measure.config import cards
 from harness.measure.config.compose import compose
+from harness.measure.config.schema import FidelityConfig
 from harness.measure.config.validate import remarks
 from harness.paths import CONF
+from harness.record.fidelity import FLAGS, UNKNOWN, flags_of
 
 GOLDEN_FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN = {r["model"]: r for r in json.loads((GOLDEN_FOLDER / "complexity.json").read_text())}
@@ -132,6 +134,13 @@ def test_a_card_says_only_what_differs(name: str) -> None:
             for key, value in re.findall(rf"\{{oc\.select:model\.recipes\.{recipe}\.(\w+),(.*?)\}}(?:\s|$)", text)
         }
         assert [key for key, value in own.items() if key in defaults and defaults[key] == value] == []
+
+
+def test_the_flags_ask_what_the_cards_answer() -> None:
+    assert [*UNKNOWN, "note"] == [field.name for field in fields(FidelityConfig)]
+    assert flags_of(UNKNOWN) == []
+    raised = {name: bad for name, bad, _ in FLAGS.values()}
+    assert flags_of(raised) == list(FLAGS)
 
 
 def test_flags_of_the_known_traps() -> None:

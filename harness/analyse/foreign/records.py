@@ -16,6 +16,7 @@ from harness.analyse.foreign.reader import Read, Source
 from harness.record.checked import path_name
 from harness.record.curve import Evaluation
 from harness.record.errors import BadInput
+from harness.record.fidelity import UNKNOWN
 from harness.record.files import cannot_write, write_atomic
 from harness.record.folders.folder import CONFIG, CURVE, PROVENANCE, is_finished, read_summary, seal
 from harness.record.protocol import PROTOCOL_VERSION, digest
@@ -24,7 +25,6 @@ RULES = (
     "backward = 2 x forward; evaluation = split x forward; accuracies that are no whole image rounded down; loss, lr "
     "and clocks unknown, written 0"
 )
-FLAGS = ("era_operators", "batchnorm_before_2015", "changed_kernels", "ema_as_published", "dropout_as_published")
 
 
 def dataset_block(name: str, sizes: dict[str, int], like: Path | None) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def summary_of(curve: ForeignCurve, dataset: dict[str, Any], evaluations_per_epo
         "model": curve.model,
         "title": curve.title,
         "published": curve.published,
-        "fidelity": {**dict.fromkeys((*FLAGS, "stochastic_depth_as_published")), "note": "imported"},
+        "fidelity": {**UNKNOWN, "note": "imported"},
         "recipe": curve.recipe,
         "seed": curve.seed,
         "dataset": dataset,

@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.analyse.show.table import Column, Row, Table
 from harness.analyse.show.words import MISSING, halving, interval, number, percents, times
-from harness.analyse.trend.rows import FLAGS
+from harness.record.fidelity import FLAGS
 
 MEANINGS = {code: meaning for code, (_, _, meaning) in FLAGS.items()}
 """What each fidelity flag says."""

@@ -12,23 +12,8 @@ from harness.analyse.evidence.ladder import Rung, known_cost
 from harness.analyse.evidence.runs.trials import Trial
 from harness.analyse.evidence.spread import Spread
 from harness.analyse.trend.draws import Floats, Interval, percentile
+from harness.record.fidelity import flags_of
 from harness.record.target import Target
-
-FLAGS = {
-    "op": ("era_operators", False, "uses operators later than its publication"),
-    "bn": ("batchnorm_before_2015", True, "batch normalisation in an architecture older than it"),
-    "k": ("changed_kernels", True, "kernel sizes differ from the paper's"),
-    "ema": ("ema_as_published", False, "weight averaging not as published"),
-    "do": ("dropout_as_published", False, "dropout not as published"),
-    "sd": ("stochastic_depth_as_published", False, "stochastic depth not as published"),
-}
-"""Short code: (key of the card's `fidelity`, the value that raises the flag, meaning)."""
-
-
-def flags_of(fidelity: tuple[tuple[str, Any], ...]) -> list[str]:
-    """Short codes of what keeps the measured network from being the published one; an unknown (null) raises none."""
-    known = dict(fidelity)
-    return [code for code, (name, bad, _) in FLAGS.items() if known.get(name) is bad]
 
 
 def row_of(
@@ -86,7 +71,7 @@ def row_of(
         **_intervals(costs, cost, draws, spread),
         **_ledger(middle, target),
         "paper_pflop": finite(rung.costs(target.metric, target.value, "paper_pflop").expected().high),
-        "flags": flags_of(trials[0].fidelity),
+        "flags": flags_of(dict(trials[0].fidelity)),
         "hardware": sorted({t.hardware for t in trials}),
     }
     ref_costs = reference.costs(target.metric, target.value, unit)

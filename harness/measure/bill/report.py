@@ -13,16 +13,6 @@ if TYPE_CHECKING:
 
 STUDY = PUBLISHED / "hernandez2020_table3.csv"
 
-# fidelity flag of the cards -> letter in the tables, and the value that earns it
-FLAGS = {
-    "era_operators": ("E", False, "operators younger than the paper"),
-    "batchnorm_before_2015": ("B", True, "BatchNorm in a net from before 2015"),
-    "changed_kernels": ("K", True, "kernels, widths, groups or strides changed"),
-    "ema_as_published": ("A", False, "weight averaging not as published"),
-    "dropout_as_published": ("D", False, "dropout not as published"),
-    "stochastic_depth_as_published": ("S", False, "stochastic depth not as published"),
-}
-
 
 def counted(name: str, *, resolution: int = 224, fresh: bool = True) -> "Bill":
     """The bill of an architecture at 1000 classes; raises BadInput where the name is unknown or the side too small.
@@ -84,16 +74,6 @@ def _once(bill: "Bill") -> dict[str, int]:
     names = ("forward", "weight_gradient", "input_gradient", "evaluation")
     found = {name: getattr(bill, name) for name in (f"once_{name}_macs" for name in names)}
     return found if any(found.values()) else {}
-
-
-def flags(fidelity: dict[str, Any]) -> str:
-    """The letters of FLAGS that a card earns."""
-    return "".join(letter for key, (letter, value, _) in FLAGS.items() if fidelity[key] is value)
-
-
-def legend() -> str:
-    """What the letters mean."""
-    return "; ".join(f"{letter} {text}" for letter, _, text in FLAGS.values())
 
 
 def study_gmacs() -> dict[str, float]:
