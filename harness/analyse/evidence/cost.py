@@ -55,10 +55,16 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Costs:
-    """Costs of several runs: `low` and `high` as in `Cost`, (runs,) float64."""
+    """Costs of several runs: `low` and `high` as in `Cost`, (runs,) float64.
+
+    raised, lowered: the same where a run was read off a plot and all its accuracies are higher, or lower, by their
+    error; None where every run was logged.
+    """
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    raised: "Costs | None" = None
+    lowered: "Costs | None" = None
 
     def __len__(self) -> int:
         return len(self.low)
@@ -87,6 +93,15 @@ class Costs:
             return Cost(spent_before, math.inf)
         spent = float(np.where(self.censored, self.low, self.high).sum())
         return Cost(spent_before / reached, spent / reached)
+
+    def within(self) -> Cost | None:
+        """What the expected cost lies in when the errors of plots are allowed for; None where there are none.
+
+        high is inf where they leave open whether any run reached.
+        """
+        if self.raised is None or self.lowered is None:
+            return None
+        return Cost(self.raised.expected().low, self.lowered.expected().high)
 
     def order(self) -> NDArray[np.intp]:
         """Runs from the cheapest to the dearest, censored ones last, by what they spent."""

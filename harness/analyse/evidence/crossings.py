@@ -22,12 +22,14 @@ class Crossing:
     previous: int | None
 
 
-def crossing(trial: Trial, metric: str, value: float, *, confirm: int = 1) -> Crossing | None:
+def crossing(trial: Trial, metric: str, value: float, *, confirm: int = 1, errors: int = 0) -> Crossing | None:
     """The look at which a run is at `value` (a fraction) and stays for `confirm` looks, itself one; None for a miss.
 
-    The rule is the record's own, `harness.record.target.crossing`, which the training loop follows, too.
+    The rule is the record's own, `harness.record.target.crossing`, which the training loop follows, too. errors: how
+    often the error of a curve that was read off a plot is added to its counts, 1 and -1 give the ends.
     """
-    above: Any = reached(cast(Any, trial.count(f"correct_{metric}")), cast(Any, trial.count("total")), value)
+    counts = trial.count(f"correct_{metric}") + errors * trial.error(metric)
+    above: Any = reached(cast(Any, counts), cast(Any, trial.count("total")), value)
     judged = np.flatnonzero(trial.judged(metric))
     at = confirmed(np.asarray(above, dtype=bool)[judged].tolist(), confirm)
     return None if at is None else Crossing(int(judged[at]), int(judged[at - 1]) if at else None)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class Rung:
     trials: list[Trial]
     apart: str = ""
     confirm: int = 1
-    _crossings: dict[tuple[str, float, int], list[Crossing | None]] = field(default_factory=dict, repr=False)
+    _crossings: dict[tuple[str, float, int, int], list[Crossing | None]] = field(default_factory=dict, repr=False)
     _costs: dict[tuple[str, float, str, int], Costs] = field(default_factory=dict, repr=False)
 
     @property
@@ -45,12 +45,20 @@ class Rung:
         confirm = self.confirm if confirm is None else confirm
         key = (metric, value, unit, confirm)
         if key not in self._costs:
-            level = (metric, value, confirm)
-            if level not in self._crossings:
-                self._crossings[level] = [crossing(t, metric, value, confirm=confirm) for t in self.trials]
-            found = [cost_at(UNITS[unit](t), c) for t, c in zip(self.trials, self._crossings[level], strict=True)]
-            self._costs[key] = Costs(np.array([c.low for c in found]), np.array([c.high for c in found]))
+            found = self._costs_at(key, 0)
+            if any(t.error(metric).any() for t in self.trials):
+                found = replace(found, raised=self._costs_at(key, 1), lowered=self._costs_at(key, -1))
+            self._costs[key] = found
         return self._costs[key]
+
+    def _costs_at(self, key: tuple[str, float, str, int], errors: int) -> Costs:
+        """With so many errors of a plot added to each curve."""
+        metric, value, unit, confirm = key
+        level = (metric, value, confirm, errors)
+        if level not in self._crossings:
+            self._crossings[level] = [crossing(t, metric, value, confirm=confirm, errors=errors) for t in self.trials]
+        found = [cost_at(UNITS[unit](t), c) for t, c in zip(self.trials, self._crossings[level], strict=True)]
+        return Costs(np.array([c.low for c in found]), np.array([c.high for c in found]))
 
     def plan_cost(self, unit: str) -> float:
         """What the whole plan costs, the median over the runs; a run that stopped early is taken on at its own rate."""

@@ -24,7 +24,7 @@ MEANINGS = {
     "PFLOP": "expected training arithmetic until the target, what all runs spent over the number that reached: "
     "3 x forward MACs x images / 10^15, the study's unit",
     "95 %, or as said": "[ ] 95 % interval over seeds; ( ] n = 1, the two evaluations between which it crossed; "
-    "{ } the cheapest and the dearest run",
+    "{ } the cheapest and the dearest run; ~ read off a plot, with its error",
     "share, 95 %": "share of runs that reach the target, by Clopper and Pearson",
     "median": "the median run, where at least half of the runs reached the target",
     "factor": "how many times cheaper than AlexNet",

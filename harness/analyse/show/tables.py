@@ -158,11 +158,14 @@ _BRACKETS = {"resolution": "(", "range": "{"}
 
 
 def cost_interval(row: dict[str, Any], digits: int = 3) -> str:
-    """Return [95 % interval], (look before, look at], or {cheapest run to dearest}; see `interval_kind`."""
+    """Return [95 % interval], (look before, look at], {cheapest run to dearest}, or ~ and an interval with the error
+    of a plot; see `interval_kind`."""
     kind = row["interval_kind"]
     if kind == "bound":
         return MISSING
     words = interval(row["cost_interval"], digits, _BRACKETS.get(kind, "["))
+    if kind == "digitised":
+        return f"~ {words}"
     return words.replace("]", "}") if kind == "range" else words
 
 

@@ -10,7 +10,8 @@ over the architectures (`evidence/spread.py`). p: the share that reaches, Beta(s
 the share of all runs that reached: together they weigh as much as two runs of this architecture. So where no run of
 any architecture missed, p is 1, and the intervals hold for runs that reach. Where the spreads are not alike, each
 architecture has its own. One run alone has no seeds to draw again: its cost lies anywhere between the look that crossed
-and the one before. The architectures are not drawn again: they are the history, not a sample from it.
+and the one before, or, where the curve was read off a plot, anywhere that the plot's error allows; the mean of several
+such runs is moved as far. The architectures are not drawn again: they are the history, not a sample from it.
 """
 
 import hashlib
@@ -68,9 +69,10 @@ def _draw(
     n, s, missed = len(costs), costs.successes, costs.censored
     if not s:
         return np.full(draws, np.inf)
-    low, high = costs.low[~missed], costs.high[~missed]
+    high = costs.high[~missed]
     if n == 1:
-        return float(low[0]) + float(high[0] - low[0]) * (1 - rng.random(draws))
+        first, last = _ends(costs)
+        return first + (last - first) * (1 - rng.random(draws))
     sd, scale = spread.sd, shared
     if not spread.holds and s > 1:
         own = pooled([costs])
@@ -79,7 +81,18 @@ def _draw(
     error = np.clip(error, -LARGEST, LARGEST)
     in_vain = float(costs.low[missed].mean()) if s < n else plan_cost
     drawn: Floats = float(high.mean()) * np.exp(error) + odds_of_a_miss(s, n, reached, draws, rng) * in_vain
+    if costs.within() is not None:
+        first, last = _ends(costs)
+        drawn *= (first + (last - first) * rng.random(draws)) / costs.expected().high
     return drawn
+
+
+def _ends(costs: Costs) -> tuple[float, float]:
+    """What the expected cost lies in by the looks and the error of plots; at most what the whole curves spent."""
+    within = costs.within() or costs.expected()
+    if costs.lowered is None or not math.isinf(within.high):
+        return within.low, within.high
+    return within.low, max(costs.expected().high, float(costs.lowered.low.mean()))
 
 
 def odds_of_a_miss(s: int, n: int, reached: float, draws: int, rng: np.random.Generator) -> Floats:

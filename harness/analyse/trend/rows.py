@@ -77,6 +77,7 @@ def row_of(
     ref_costs = reference.costs(target.metric, target.value, unit)
     ref_epochs = reference.costs(target.metric, target.value, "epochs").expected()
     row |= _factors(cost, ref_costs.expected(), draws, ref_draws, single=len(costs) == len(ref_costs) == 1)
+    row |= _with_plot_errors(row, costs, ref_costs, rung.costs(target.metric, target.value, "epochs"))
     if row["factor"] is not None:
         row["epochs_factor"] = known_cost(ref_epochs) / epochs.high
         row["macs_per_epoch_factor"] = row["factor"] / row["epochs_factor"]
@@ -108,7 +109,8 @@ def _intervals(costs: Costs, cost: Cost, draws: Floats, spread: Spread) -> dict[
 
     pooled: 95 %, the spread of seeds pooled over architectures and, where runs of the group missed, the share that
     reaches (`draws.py`); range: the cheapest run and the dearest, where the spreads are not alike; resolution: one
-    run, the look that crossed and the one before; bound: no run reached.
+    run, the look that crossed and the one before; bound: no run reached; digitised: any of these, widened by the error
+    with which a curve was read off a plot.
     """
     if cost.censored:
         return {"cost_interval": [cost.low, None], "interval_kind": "bound"}
@@ -120,6 +122,33 @@ def _intervals(costs: Costs, cost: Cost, draws: Floats, spread: Spread) -> dict[
     found = percentile(draws)
     assert found is not None
     return {"cost_interval": containing(found, cost.high), "interval_kind": "pooled"}
+
+
+def _with_plot_errors(row: dict[str, Any], costs: Costs, ref_costs: Costs, epochs: Costs) -> dict[str, Any]:
+    """The intervals of the row, widened by all that the errors of curves read off a plot allow."""
+    found: dict[str, Any] = {}
+    within, ref_within = costs.within(), ref_costs.within()
+    if within is not None:
+        in_epochs = epochs.within()
+        assert in_epochs is not None
+        found |= {"cost_interval": _widened(row["cost_interval"], within), "interval_kind": "digitised"}
+        found |= {"epochs_interval": _widened(row["epochs_interval"], in_epochs)}
+    if row["factor"] is not None and (within or ref_within):
+        own, reference = within or costs.expected(), ref_within or ref_costs.expected()
+        low, high = row["factor_interval"]
+        least = None if own.censored else reference.low / own.high
+        most = reference.high / own.low if own.low else math.inf
+        found["factor_interval"] = [
+            None if low is None or least is None else min(low, least),
+            None if high is None else finite(max(high, most)),
+        ]
+    return found
+
+
+def _widened(ends: list[float | None], within: Cost) -> list[float | None]:
+    """An interval that holds `within` too; None is an open end."""
+    low, high = ends
+    return [None if low is None else min(low, within.low), None if high is None else finite(max(high, within.high))]
 
 
 def _ledger(trial: Trial, target: Target) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from harness.analyse.evidence.runs.plans import Plan, recipe_settings
 from harness.record.curve import parse_columns
 from harness.record.errors import RecordError
 from harness.record.folders.folder import CONFIG, CURVE, find_run_folders, is_finished, read_sealed, read_summary
-from harness.record.target import Target
+from harness.record.target import METRICS, Target
 
 READERS = 4
 """Threads that read records: small files wait for the disk, and waiting overlaps (half the time on a cold cache)."""
@@ -67,6 +67,7 @@ class Trial:
     needed: int | None
     counters: NDArray[Any]
     clocks: NDArray[np.float64]
+    errors: NDArray[Any] | None = None  # (2, evaluations): images by which top-1, top-5 may be wrong, read off a plot
 
     def count(self, name: str) -> NDArray[Any]:
         """Exact integers of one counter, one per evaluation."""
@@ -85,6 +86,13 @@ class Trial:
         """
         fraction = (self.count(f"correct_{metric}") / self.count("total")).astype(np.float64)
         return np.where(self.judged(metric), fraction, np.nan)
+
+    def error(self, metric: str) -> NDArray[Any]:
+        """(evaluations,) images by which the count may be wrong: 0 where it was logged."""
+        if self.errors is None:
+            return np.zeros(self.counters.shape[1], dtype=np.int64)
+        row: NDArray[Any] = self.errors[METRICS.index(metric)]
+        return row
 
     def judged(self, metric: str) -> NDArray[np.bool_]:
         """(evaluations,) True where the metric was counted."""
@@ -122,6 +130,14 @@ def hardware_label(hardware: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _errors(columns: dict[str, list[Any]]) -> NDArray[Any] | None:
+    """Of a curve that was read off a plot; None of one that was logged, which is nearly every one."""
+    told = [columns[f"error_{metric}"] for metric in METRICS]
+    if all(value is None for column in told for value in column):
+        return None
+    return np.array([[value or 0 for value in column] for column in told], dtype=np.int64)
+
+
 def _counted(column: list[int | None]) -> list[int]:
     return [NOT_COUNTED if value is None else value for value in column]
 
@@ -153,6 +169,7 @@ def trial_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]],
             forward_macs=int(s["bill"]["forward_macs"]),
             needed=s["search"]["needed"] if s["kind"] == "search" else None,
             counters=exact([_counted(columns[name]) for name in COUNTERS]),
+            errors=_errors(columns),
             clocks=np.array([*(columns[name] for name in CLOCKS[:-1]), energy], dtype=np.float64),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -26,7 +26,13 @@ from harness.analyse.show.words import interval, number, times
 from harness.analyse.trend.line import months
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
-KINDS = {"pooled": "95 %", "range": "cheapest and dearest run", "resolution": "resolution", "bound": "known from below"}
+KINDS = {
+    "pooled": "95 %",
+    "range": "cheapest and dearest run",
+    "resolution": "resolution",
+    "bound": "known from below",
+    "digitised": "with the error of the plot",
+}
 """What each kind of interval is."""
 
 TAIL_POINTS = 20
