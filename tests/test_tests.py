@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from harness.paths import ROOT
 
-DOCUMENTED = ("_saved_", "_input_metadata", "_forward_hooks", "_BatchNorm", "_NormBase", "_exit")
+DOCUMENTED = ("_saved_", "_input_metadata", "_forward_hooks", "_BatchNorm", "_NormBase", "_exit", "_dynamo")
 """What autograd's nodes, torch's modules and os say in no other way; the second counter is built on it."""
 
 TREES = {

@@ -27,7 +27,15 @@ from harness.measure.training.loop import Diverged, Loop, Stopped
 from harness.measure.training.state import Training
 from harness.measure.training.summary import summarise
 from harness.models import build as build_network
-from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput, HarnessError
+from harness.record.errors import (
+    EXIT_DIVERGED,
+    EXIT_DONE,
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    BadInput,
+    HarnessError,
+    OutOfMemory,
+)
 from harness.record.folders.folder import is_finished, read_run
 from harness.record.folders.writer import RunWriter
 from harness.record.provenance import segment, source_commit
@@ -36,13 +44,19 @@ _EXIT_CODES = {
     "reached": EXIT_DONE,
     "budget_exhausted": EXIT_DONE,
     "diverged": EXIT_DIVERGED,
-    "out_of_memory": EXIT_ERROR,
+    "out_of_memory": EXIT_ERROR,  # in records of before it left runs open
     "interrupted": EXIT_INTERRUPTED,
 }
 
 
 SMALL_BATCHNORM_IMAGES = 16
 """Below so many images BatchNorm's statistics are too noisy to train the same network (Wu and He 2018, figure 1)."""
+
+OUT_OF_MEMORY = (
+    "out of memory; start it again and it resumes, where another program had taken the memory; else lower "
+    "recipe.batch_size, raise recipe.accumulation_steps or take more GPUs"
+)
+"""It says nothing of the plan, so it is no outcome: nothing is sealed, and no later start skips the run."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ def run(
 
     `stop` hears the signals that end it; without one (a notebook, a thread) the run takes them for itself where it can,
     and gives them back. `search` is the success rule of the search that this run belongs to, if any: it marks the
-    record. Raises BadInput before anything is written, HarnessError when the disk fails (the run resumes).
+    record. Raises BadInput before anything is written; HarnessError when the disk fails, OutOfMemory (the run resumes).
     """
     if stop is None:
         with StopFlag() as own:
@@ -102,6 +116,7 @@ def run(
         writer, open_to_us = _claim(folder, world, cleanup)
         if not open_to_us:
             return _already_finished(folder, data.fingerprint)
+        cleanup.push(_open_where_memory_ends(config, folder, writer))
         begun = checkpoint.load(folder, world)
         data.start(world_size=world.size)  # before progress, mirror and heartbeat start threads
         if writer is not None:
@@ -180,12 +195,14 @@ def train(training: Training) -> tuple[str, int | None, str]:
             writer.state("interrupted", **checkpoint.facts(training))
         return "interrupted", None, ""
     except Exception as error:
-        if _out_of_memory(error):
-            return "out_of_memory", None, "out of memory; lower recipe.batch_size or raise recipe.accumulation_steps"
+        short = _short_of_memory(error)
+        last_line = f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error) else ''}"
         if writer is not None:
-            last_line = f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error) else ''}"
             with suppress(HarnessError):  # the disk may be what failed; the error itself is on its way up
-                writer.state("failed", **{**checkpoint.facts(training), "error": last_line})
+                why = OUT_OF_MEMORY if short else last_line
+                writer.state("failed", **{**checkpoint.facts(training), "error": why})
+        if short:
+            raise OutOfMemory(f"{training.folder}: {OUT_OF_MEMORY}") from error
         raise
 
 
@@ -209,8 +226,29 @@ def _leave_interrupted(training: Training) -> None:
     distributed.barrier(training.world)
 
 
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+def _open_where_memory_ends(
+    config: Config, folder: Path, writer: RunWriter | None
+) -> Callable[[object, object, object], None]:
+    """An exit for what ends before its first step, as where another program has the GPU's memory."""
+
+    def leave_open(_kind: object, error: object, _trace: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, HarnessError) or not _short_of_memory(error):
+            return
+        if writer is not None:
+            known = {"model": config.model.name, "seed": config.seed, "planned_epochs": config.budget.epochs}
+            with suppress(HarnessError):
+                writer.state("failed", **known, error=OUT_OF_MEMORY)
+        raise OutOfMemory(f"{folder}: {OUT_OF_MEMORY}") from error
+
+    return leave_open
+
+
+def _short_of_memory(error: Exception) -> bool:
+    """Whether memory is what this process lacks, or another of this run, to which the connection broke; tells them."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error):
+        distributed.tell(OUT_OF_MEMORY)
+        return True
+    return distributed.told() == OUT_OF_MEMORY
 
 
 def _already_finished(folder: Path, fingerprint: str) -> Result:

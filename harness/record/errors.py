@@ -29,6 +29,10 @@ class Interrupted(HarnessError):
     exit_code = EXIT_INTERRUPTED
 
 
+class OutOfMemory(HarnessError):
+    """A device or the host had no memory left; the run stays open."""
+
+
 class RunLocked(HarnessError):
     """Another live process is writing the same run."""
 

@@ -17,8 +17,9 @@ from harness.measure.machine.signals import StopFlag
 from harness.measure.run import Result, run
 from harness.measure.training import loop as train
 from harness.record.curve import TIMING_FIELDS
-from harness.record.errors import BadInput
+from harness.record.errors import BadInput, OutOfMemory
 from harness.record.folders.folder import STATE, read_run
+from harness.record.folders.survey import survey
 
 MakeConfig = Callable[..., Config]
 
@@ -213,14 +214,40 @@ def test_bad_input_leaves_nothing_behind(tiny_config: MakeConfig, override: str,
     assert not (tmp_path / "runs").exists()
 
 
-def test_out_of_memory_is_an_outcome(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_leaves_the_run_open(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It may be a neighbour's doing: nothing is sealed, `status` says what to do, and the next start trains on."""
+
     def exhausted(*arguments: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("no more")
 
-    monkeypatch.setattr(train, "optimise_step", exhausted)
-    result = measure(tiny_config())
-    assert (result.outcome, result.exit_code) == ("out_of_memory", 1)
-    assert read_run(result.folder).curve == []
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "optimise_step", exhausted)
+        with pytest.raises(OutOfMemory, match="start it again and it resumes") as raised:
+            measure(tiny_config())
+    assert raised.value.exit_code == 1
+    (line,) = survey(tmp_path / "runs")
+    assert line.state == "failed"
+    assert line.note.startswith("out of memory; start it again")
+    assert measure(tiny_config()).outcome == "budget_exhausted"
+
+
+def test_out_of_memory_before_the_first_step_leaves_the_run_open(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another program has the GPU's memory: the network itself does not go in."""
+
+    def exhausted(*arguments: object, **words: object) -> torch.nn.Module:
+        raise torch.OutOfMemoryError("no more")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.Module, "to", exhausted)
+        with pytest.raises(OutOfMemory, match="start it again and it resumes"):
+            measure(tiny_config())
+    (line,) = survey(tmp_path / "runs")
+    assert (line.state, line.note.partition(";")[0], line.seed) == ("failed", "out of memory", 0)
+    assert measure(tiny_config()).outcome == "budget_exhausted"
 
 
 def test_a_last_batch_of_fewer_images_than_micro_batches_still_trains(tiny_config: MakeConfig) -> None:

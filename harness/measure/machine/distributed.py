@@ -7,8 +7,8 @@ import atexit
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, MutableMapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -20,6 +20,8 @@ from harness.record.errors import BadInput, HarnessError
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from torch.distributed import Store
+    from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 
@@ -46,7 +48,10 @@ class World:
 
 
 _MET: list[World] = []
+_STORES: list["Store"] = []
 _LOST: list[World] = []
+_TOGETHER: list[str] = []
+"""What this process is at that others take part in: there it may wait for them, deaf to signals."""
 
 
 def join(
@@ -65,6 +70,7 @@ def join(
     from torch import distributed
 
     if distributed.is_initialized():
+        _listen(stop, device_kind)
         return world
     if _LOST:
         raise HarnessError("the other processes were lost in an earlier run of this sweep; start it again, it resumes")
@@ -75,7 +81,24 @@ def join(
     limit = timedelta(seconds=collective_seconds)
     distributed.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=limit)
     _MET.append(world)
+    _STORES.append(store)
+    _listen(stop, device_kind)
     return world
+
+
+def _listen(stop: StopFlag | None, device_kind: str) -> None:
+    if stop is not None:
+        stop.watch(lambda: bool(_TOGETHER), may_spin=device_kind == "cuda")
+
+
+@contextmanager
+def _together(what: str) -> Iterator[None]:
+    """Around everything in which this process may wait for others."""
+    _TOGETHER.append(what)
+    try:
+        yield
+    finally:
+        _TOGETHER.pop()
 
 
 def end_process(code: int) -> None:
@@ -101,6 +124,22 @@ def lose(world: World) -> None:
             _LOST.append(world)
 
 
+def tell(reason: str) -> None:
+    """Leave word for the others why this process is about to end, where they look when their connection breaks."""
+    for store in _STORES:
+        with suppress(RuntimeError):  # the process that keeps the word may have ended itself
+            store.set("reason", reason)
+
+
+def told() -> str | None:
+    """The word that another process left, None where there is none or nobody keeps it any more."""
+    for store in _STORES:
+        with suppress(RuntimeError):
+            if store.check(["reason"]):
+                return str(store.get("reason").decode())
+    return None
+
+
 def sum_integers(values: list[int], world: World) -> list[int]:
     """The element-wise sum over all ranks, exact (int64; a sum above 2^63 - 1 is not supported)."""
     if world.size == 1:
@@ -109,7 +148,8 @@ def sum_integers(values: list[int], world: World) -> list[int]:
     from torch import distributed
 
     total = torch.tensor(values, dtype=torch.int64)
-    distributed.all_reduce(total)
+    with _together("a sum"):
+        distributed.all_reduce(total)
     return [int(value) for value in total.tolist()]
 
 
@@ -130,7 +170,8 @@ def gather_objects(value: T, world: World) -> list[T]:
     from torch import distributed
 
     everybody: list[T] = [value] * world.size
-    distributed.all_gather_object(everybody, value)
+    with _together("an exchange"):
+        distributed.all_gather_object(everybody, value)
     return everybody
 
 
@@ -157,7 +198,8 @@ def mean(values: "torch.Tensor", world: World) -> "torch.Tensor":
     if world.size > 1:
         from torch import distributed
 
-        distributed.all_reduce(values)
+        with _together("a mean"):
+            distributed.all_reduce(values)
     return values / world.size
 
 
@@ -167,14 +209,21 @@ def parallel(network: "nn.Module", world: World) -> "nn.Module":
         return network
     from torch.nn.parallel import DistributedDataParallel
 
-    return DistributedDataParallel(network)
+    with _together("the first exchange of weights"):
+        return DistributedDataParallel(network)
 
 
-def gradients_shared(network: "nn.Module", now: bool) -> AbstractContextManager[object]:
+def gradients_shared(network: "nn.Module", now: bool) -> AbstractContextManager[None]:
     """The context of a backward pass: without `now`, gradients pile up here until a later pass shares them all."""
     from torch.nn.parallel import DistributedDataParallel
 
-    return network.no_sync() if isinstance(network, DistributedDataParallel) and not now else nullcontext()
+    return _sharing(network, now) if isinstance(network, DistributedDataParallel) else nullcontext()
+
+
+@contextmanager
+def _sharing(network: "DistributedDataParallel", now: bool) -> Iterator[None]:
+    with _together("a step"), nullcontext() if now else network.no_sync():
+        yield
 
 
 def share_buffers(network: "nn.Module", world: World) -> None:
@@ -182,8 +231,9 @@ def share_buffers(network: "nn.Module", world: World) -> None:
     if world.size > 1:
         from torch import distributed
 
-        for buffer in network.buffers():
-            distributed.broadcast(buffer, 0)
+        with _together("an exchange of buffers"):
+            for buffer in network.buffers():
+                distributed.broadcast(buffer, 0)
 
 
 def find_world(environment: Mapping[str, str]) -> World:

@@ -11,9 +11,11 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from harness.record.errors import EXIT_INTERRUPTED
 from harness.record.folders.sweep import job_id
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
@@ -22,6 +24,9 @@ OF_A_PERSON = ("SIGINT", "SIGHUP")
 
 MOMENT_SECONDS = 3.0
 """A second Ctrl-C so soon after the first is impatience, or the same one by way of torchrun; a later one is meant."""
+
+IDLE_SHARE = 0.02
+"""Who waits for others uses less of a processor than this; who works uses more, also where many share it."""
 
 SLURM_PATIENCE_SECONDS = 20
 """How long a Slurm client may take: within a preempted job's grace, whose usual shortest is 30 s."""
@@ -36,6 +41,8 @@ class StopFlag:
         self.signal_name: str | None = None
         self._noticed_at = 0.0
         self._before: dict[int, Any] = {}
+        self._pipe: int | None = None
+        self._wakeup_before = -1
 
     def install(self) -> "StopFlag":
         """Take the signals over; returns itself. In a thread that is not the main one there are none to take.
@@ -55,11 +62,65 @@ class StopFlag:
     def __exit__(self, *_: object) -> None:
         self.restore()
 
+    def watch(self, may_wait: Callable[[], bool], *, may_spin: bool = False) -> None:
+        """From here on a second signal, a moment after the first, ends a process that waits for others.
+
+        There Python's handlers never run: the kernel's part of one writes to a pipe, which a thread reads. A process
+        that still takes the second signal notice, as between two steps, goes on to save. So does one in a long single
+        operation: `may_wait` says whether the main thread is at something that others take part in, and its clock
+        whether it works (`may_spin`: who waits for a GPU may use the processor all the while). What ends here resumes.
+        """
+        if not self._before or self._pipe is not None:
+            return
+        reading, self._pipe = os.pipe()
+        os.set_blocking(self._pipe, False)
+        self._wakeup_before = signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
+        os.register_at_fork(after_in_child=self._leave_pipe)  # a loader worker's signals are its own
+        clock = None if may_spin else main_thread_clock()
+        watcher = threading.Thread(
+            target=self._end_where_deaf, args=(reading, may_wait, clock), name="signals", daemon=True
+        )
+        watcher.start()
+
+    def _end_where_deaf(self, reading: int, may_wait: Callable[[], bool], clock: int | None) -> None:
+        first: float | None = None
+        with open(reading, "rb", buffering=0) as pipe:
+            while number := pipe.read(1):
+                if number[0] not in STOP_SIGNALS:
+                    continue
+                came = time.monotonic()
+                if first is None:
+                    first = came
+                if came - first > MOMENT_SECONDS and self._is_deaf(came, may_wait, clock):
+                    name = signal.Signals(number[0]).name
+                    words = (
+                        f"harness: {name} again while waiting for other processes: ended; start it again, it resumes"
+                    )
+                    with contextlib.suppress(OSError):
+                        os.write(2, f"{words}\n".encode())
+                    os._exit(EXIT_INTERRUPTED)
+
+    def _is_deaf(self, came: float, may_wait: Callable[[], bool], clock: int | None) -> bool:
+        """Whether the main thread does nothing but wait for others for a moment, and takes no notice of a signal."""
+        worked = 0.0 if clock is None else time.clock_gettime(clock)
+        for _ in range(10):
+            time.sleep(MOMENT_SECONDS / 10)
+            if not may_wait() or not self._before or self._noticed_at > came - MOMENT_SECONDS / 10:
+                return False
+        return clock is None or time.clock_gettime(clock) - worked < IDLE_SHARE * MOMENT_SECONDS
+
     def restore(self) -> None:
         """Give the signals back to whoever had them."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
+        self._leave_pipe()
+
+    def _leave_pipe(self) -> None:
+        if self._pipe is not None:
+            signal.set_wakeup_fd(self._wakeup_before)
+            os.close(self._pipe)  # which ends the thread that reads it
+            self._pipe = None
 
     def requeue_if_running(self) -> bool:
         """Ask Slurm to start this job again; True when it was asked. Call on rank 0, after saving.
@@ -84,6 +145,13 @@ class StopFlag:
         self.signal_name, self._noticed_at = name, time.monotonic()
         if name == "SIGINT":
             _acknowledge()
+
+
+def main_thread_clock() -> int | None:
+    """The processor time of the main thread, None where the system does not tell it (macOS)."""
+    main = threading.main_thread().ident
+    find = getattr(time, "pthread_getcpuclockid", None)
+    return None if find is None or main is None else int(find(main))
 
 
 def _acknowledge() -> None:

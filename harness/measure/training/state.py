@@ -66,8 +66,7 @@ class Training:
         self.model = _placed(model, config, machine, world)
         self.network = self.model
         if config.compile:
-            torch.compiler.reset()  # a sweep in one process: networks that share a forward() share its recompile limit
-            self.network = torch.compile(self.model, dynamic=False)  # type: ignore[assignment]  # the partial last batch apart
+            self.network = _compiled(self.model, config)
         self.parallel = self.network
         self.average = build_average(self.model, config.recipe)
         self.optimizer = build_optimizer(self.model, config.recipe, fused=machine.fused_optimizer)
@@ -88,6 +87,20 @@ class Training:
         self.tracker = Tracker()
         self.position = Position()
         self.curve: list[Evaluation] = []
+
+
+SHAPES_PER_RESOLUTION = 8
+"""Full and last batch, each in micro-batches of two sizes, in training; two of evaluation; and room for two."""
+
+
+def _compiled(model: nn.Module, config: Config) -> nn.Module:
+    """`model` compiled anew for each shape that the plan has; a shape too many is an error, never silently eager."""
+    torch.compiler.reset()  # a sweep in one process: networks that share a forward() share its recompile limit
+    phases = config.recipe.resolution_schedule
+    resolutions = {config.data.resolution, *(phase.resolution for phase in phases)}
+    torch._dynamo.config.recompile_limit = SHAPES_PER_RESOLUTION * len(resolutions)
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
+    return torch.compile(model, dynamic=False)  # type: ignore[return-value]
 
 
 def _batchnorm_images(config: Config, world: distributed.World) -> int:

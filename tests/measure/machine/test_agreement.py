@@ -17,8 +17,9 @@ from harness.measure.machine.device import own_device
 from harness.measure.machine.rendezvous import meeting_name
 from harness.measure.machine.signals import StopFlag
 from harness.record import files
-from harness.record.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, BadInput
+from harness.record.errors import EXIT_BAD_INPUT, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
 from harness.record.folders.folder import read_runs
+from harness.record.folders.survey import survey
 from tests.measure import faults
 
 
@@ -186,3 +187,46 @@ def test_a_batchnorm_of_few_images_is_recorded_and_warned_of(tmp_path: Path, fre
     assert "note: BatchNorm sees 8 images at a time, fewer than 16" in said[0]
     (run,) = read_runs(tmp_path / "runs")
     assert (run.summary["hardware"]["world_size"], run.summary["hardware"]["batchnorm_images"]) == (2, 8)
+
+
+@pytest.mark.parametrize("short", [0, 1])
+def test_out_of_memory_on_one_rank_is_so_for_the_run(tmp_path: Path, free_port: int, short: int) -> None:
+    """Which rank met it decides nothing: the run stays open, says why, and trains on when started again."""
+    words = [*SMALL, f"out={tmp_path / 'runs'}"]
+    fault = Fault(40, faults.exhaust_memory)
+    orders = [rank_of(rank, free_port, words, tmp_path, fault if rank == short else None) for rank in (0, 1)]
+    codes = [faults.finish(process) for process in [faults.start(order) for order in orders]]
+    assert codes == [EXIT_ERROR] * 2
+    (line,) = survey(tmp_path / "runs")
+    assert (line.state, line.note.partition(";")[0]) == ("failed", "out of memory")
+    assert together(free_port, tmp_path / "again", words, words)[0] == [0, 0]
+
+
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_a_second_sigterm_ends_one_that_waits_in_a_collective(tmp_path: Path, free_port: int, waiting: int) -> None:
+    """The other is stopped by SIGSTOP, so that the sum over both never ends; the first signal alone waits for it."""
+    words = [*SMALL, f"out={tmp_path / 'runs'}"]
+    fault = Fault(40, faults.sigstop)
+    orders = [rank_of(rank, free_port, words, tmp_path, fault if rank != waiting else None) for rank in (0, 1)]
+    both = [faults.start(order) for order in orders]
+    mine, other = both[waiting], both[1 - waiting]
+    assert mine.pid is not None
+    assert other.pid is not None
+    try:
+        until = time.monotonic() + 120
+        while time.monotonic() < until and not stopped(other.pid):
+            time.sleep(0.1)
+        assert stopped(other.pid)
+        while time.monotonic() < until and mine.is_alive():
+            faults.os.kill(mine.pid, signal.SIGTERM)
+            mine.join(1)
+        assert faults.finish(mine, 1) == EXIT_INTERRUPTED
+    finally:
+        other.kill()
+        other.join()
+    assert "SIGTERM again while waiting for other processes" in (tmp_path / f"stderr{waiting}").read_text()
+
+
+def stopped(pid: int) -> bool:
+    """Whether SIGSTOP holds a process."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

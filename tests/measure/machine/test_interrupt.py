@@ -1,5 +1,6 @@
 """Signals become a flag, and Slurm is asked to requeue exactly when nobody else would."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from harness.measure.machine import signals
 from harness.measure.machine.signals import STOP_SIGNALS, StopFlag
+from harness.record.errors import EXIT_INTERRUPTED
 from harness.record.folders.sweep import job_id
 
 
@@ -115,3 +117,65 @@ def test_outside_slurm_nothing_is_asked(slurm: Path, monkeypatch: pytest.MonkeyP
     flag.signal_name = "SIGTERM"
     assert not flag.requeue_if_running()
     assert not slurm.exists()
+
+
+HELD = """
+import ctypes, hashlib, sys, threading
+from harness.measure.machine import signals
+
+together, at = sys.argv[1] == "together", sys.argv[2]
+signals.MOMENT_SECONDS = 1.0
+stop = signals.StopFlag().install()
+stop.watch(lambda: together)
+lock, library = ctypes.create_string_buffer(128), ctypes.CDLL(None)
+library.pthread_mutex_lock(lock)
+
+def let_go():
+    sys.stdin.read()
+    library.pthread_mutex_unlock(lock)
+
+threading.Thread(target=let_go, daemon=True).start()
+print("ready", flush=True)
+if at == "wait":
+    library.pthread_mutex_lock(lock)  # as in a collective: deaf to signals, and idle
+else:
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10_000_000)  # one long operation of a processor
+print(stop.signal_name)
+"""
+
+
+def held(together: str, at: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", HELD, together, at]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def ask_often(process: "subprocess.Popen[str]", times: int) -> None:
+    """SIGTERM every half second until the process is gone, so many times at most."""
+    for _ in range(times):
+        if process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+
+
+def test_who_waits_for_others_ends_at_a_second_sigterm() -> None:
+    process = held("together", "wait")
+    ask_often(process, 200)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == EXIT_INTERRUPTED
+    assert said == "harness: SIGTERM again while waiting for other processes: ended; start it again, it resumes\n"
+
+
+@pytest.mark.parametrize(("together", "at"), [("alone", "wait"), ("together", "work")])
+def test_a_long_single_operation_is_no_waiting_for_others(together: str, at: str) -> None:
+    """A slow disk, or a step of many seconds: it is finished, and the signal noticed then."""
+    process = held(together, at)
+    ask_often(process, 8)
+    said, complaint = process.communicate(timeout=300)
+    assert (process.returncode, said, complaint) == (0, "SIGTERM\n", "")
