@@ -1,5 +1,6 @@
 """What a cost is made of, and what it takes on a clock: bars by architecture, oldest on top."""
 
+import textwrap
 from typing import Any
 
 from harness.analyse.evidence.titles import short_title
@@ -7,6 +8,9 @@ from harness.analyse.show.figures.canvas import BLUE, GREEN, OCHRE, VERMILION, W
 from harness.analyse.show.words import number
 
 ROW_INCHES = 0.27
+
+NAME_CHARACTERS = 28
+"""A longer name of an architecture goes on in a second line and ends there: bars need their room."""
 
 
 def split(document: dict[str, Any], width: float = WIDE) -> Picture:
@@ -74,7 +78,8 @@ def _bars(axes: Any, names: list[str], values: list[tuple[float, bool]], colour:
         axes.barh(place, value, height=0.62, facecolor="none" if bound else colour, edgecolor=edge, linewidth=1.0)
         words = f"{'> ' if bound else ''}{number(value)}" if value else "not measured"
         axes.annotate(words, (value or 1.0, place), (3, 0), textcoords="offset points", va="center", fontsize=7.5)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    shown = ["\n".join(textwrap.wrap(name, NAME_CHARACTERS, max_lines=2, placeholder="…")) for name in names]
+    axes.set_yticks(range(len(names)), shown, fontsize=8)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.2)

@@ -63,6 +63,9 @@ def trend(document: dict[str, Any], published: dict[str, Any], width: float = WI
         axes.set_xlabel("first publication")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
         axes.margins(x=0.1, y=0.12)  # room for labels and triangles
+        if labels and max(label.high for label in labels) < 2 * (lowest := min(label.low for label in labels)):
+            axes.autoscale(enable=False, axis="y")  # it warns of one cost alone, which spans no axis
+            axes.set_ylim(lowest / 4, 4 * lowest)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         place(figure, axes, labels, marks=marks, lines=lines)
     return picture

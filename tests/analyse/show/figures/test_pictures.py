@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.analyse.show import aggregate
-from harness.analyse.show.figures.canvas import NARROW
+from harness.analyse.show.figures.canvas import NARROW, WIDE
 from harness.analyse.show.figures.curves import held
 from harness.analyse.show.figures.gallery import pictures
 from harness.analyse.show.figures.thresholds import levels_of, thresholds
@@ -103,7 +103,22 @@ def test_a_level_is_held_only_once_the_next_evaluation_confirms_it() -> None:
     assert held([0.1, 0.6, 0.2, 0.5, 0.55, 0.7]) == [0.1, 0.2, 0.2, 0.5, 0.55, 0.55]
 
 
-def test_an_architecture_of_long_name_and_one_run_draws(tmp_path: Path) -> None:
-    runs = write_runs(tmp_path, [Made("a_network_of_a_very_long_name_indeed", curve_reaching(5))])
-    made = aggregate.build(runs, draws=50)
-    assert "trend" in pictures(made["groups"][0], made["published"], NARROW)
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize(
+    "made",
+    [
+        Made("a_network_of_a_very_long_name_indeed", curve_reaching(5)),
+        Made("net", curve_reaching(5), title="W" * 70),
+        Made("net", [0.5]),  # one cost alone
+        Made("net", [0.3], outcome="budget_exhausted"),
+    ],
+    ids=["long name", "wide name", "one look", "one look, missed"],
+)
+def test_a_ladder_of_one_row_draws_without_a_warning(made: Made, width: float, tmp_path: Path) -> None:
+    document = aggregate.build(write_runs(tmp_path, [made]), draws=50)
+    drawn = pictures(document["groups"][0], document["published"], width)
+    assert {"trend", "split", "curves", "clock"} <= set(drawn)
+    assert all(picture.png() for picture in drawn.values())
+    low, high = drawn["trend"].figure.axes[0].get_ylim()
+    assert high > 2 * low
