@@ -16,7 +16,7 @@ from harness.analyse.evidence.titles import named, short_title
 from harness.analyse.show import collected, findings
 from harness.analyse.show.figures.collected import level_words
 from harness.analyse.show.table import Table
-from harness.analyse.show.tables import main_table, rows_by_date
+from harness.analyse.show.tables import main_table, rows_by_date, unfit
 from harness.analyse.show.templates import environment
 from harness.analyse.show.words import halving, number, span, times
 from harness.analyse.trend.collection.study import LEVELS
@@ -78,6 +78,7 @@ def headline(root: Path) -> str:
         same=findings.published_factor(trend["cheapest"]) if trend["cheapest"] != "efficientnet_b0" else None,
         study_level=f"{100 * claims()['target_top5']:.1f} %",
         factor_is=findings.factor_confidence(group),
+        unfit=unfit(group),
         moore=findings.against_moore(trend),
         note=findings.reference_note(group),
         runs=sum(r["n"] for r in group["rows"] if r["in_trend"]),
@@ -90,7 +91,7 @@ def results_table(root: Path) -> str:
     if shown is None:
         return NOTHING
     folder, group, _ = shown
-    table = main_table([row for row in rows_by_date(group) if row["in_trend"]]).only(*COLUMNS)
+    table = main_table([row for row in rows_by_date(group) if row["in_trend"]], unfit(group)).only(*COLUMNS)
     return TEMPLATES.get_template("table.md.j2").render(folder=folder, table=table.markdown())
 
 

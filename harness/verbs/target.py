@@ -4,13 +4,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.analyse.evidence.fitness import fitness
+from harness.analyse.evidence.fitness import LevelSpread, fitness, rungs_of
+from harness.analyse.evidence.runs.trials import trial_of_run
 from harness.analyse.evidence.target import ENOUGH, Calibration, calibrate, calibration_runs, target_yaml
 from harness.record.files import cannot_write, write_atomic
-from harness.record.folders.folder import read_runs
+from harness.record.folders.folder import Run, read_runs
 from harness.record.target import METRICS
 
 CONF = Path("conf/target")
+CONFIRM = 2
+"""Looks in a row that make a crossing where a level is judged for fitness: protocol 2's rule."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
     records = [run for root in args.runs for run in read_runs(root)]
     runs = calibration_runs(records)
     calibrations = [calibrate(runs, metric) for metric in (METRICS if args.metric == "both" else (args.metric,))]
-    content = target_yaml(calibrations, [f"{c.metric}: {fitness(c, records)}" for c in calibrations])
+    content = target_yaml(calibrations, [f"{c.metric}: {fitness_words(c, records)}" for c in calibrations])
     out = args.out or CONF / f"{runs[0].summary['dataset']['name']}.yaml"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +44,15 @@ def main(args: argparse.Namespace) -> int:
     if note := advice(calibrations[0]):
         print(f"note: {note}", file=sys.stderr)
     return 0
+
+
+def fitness_words(c: Calibration, records: list[Run]) -> str:
+    """How far the level is fit to measure costs at, by the measured runs of other networks on the same data."""
+    if c.sd is None:
+        return "fitness is not known: one run shows no spread"
+    same = {run.summary["run_id"]: run for run in records if run.fingerprint == c.runs[0].fingerprint}
+    rungs = rungs_of([trial_of_run(run) for run in same.values()], CONFIRM)
+    return str(fitness(rungs, c.metric, c.level, LevelSpread(c.sd, len(c.runs), c.calibrated)))
 
 
 def advice(c: Calibration) -> str:

@@ -1,98 +1,130 @@
 """Whether a level is fit to measure costs at: how much the costs move when the level moves by its own spread."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from statistics import median
+from statistics import median, stdev
 
-from harness.analyse.evidence.runs.plans import Plan, recipe_settings
-from harness.analyse.evidence.target import MODEL, Calibration
-from harness.record.folders.folder import CONFIG, Run
-from harness.record.target import crossing_of
+from harness.analyse.evidence.ladder import REFERENCE, Rung
+from harness.analyse.evidence.runs.groups import Group
+from harness.analyse.evidence.runs.plans import Plan
+from harness.analyse.evidence.runs.trials import Trial
 
-CONFIRM = 2
+UNIT = "spent_macs"
 LIMIT = 0.15
 """Relative change of the median network's cost above which the reference is unfit."""
+
+
+@dataclass(frozen=True)
+class LevelSpread:
+    """Standard deviation of the final accuracies of `runs` runs of the reference, a fraction.
+
+    calibrated: they are calibration runs, which set the level and are used for nothing else; else full schedules that
+    also give costs, protocol 1's.
+    """
+
+    sd: float
+    runs: int
+    calibrated: bool
+
+    def __str__(self) -> str:
+        return f"{self.runs} {'calibration runs' if self.calibrated else 'full schedules'}"
 
 
 @dataclass(frozen=True)
 class Fitness:
     """Change of the median network's expected cost, as a fraction, with the level one standard deviation down and up.
 
-    networks: those whose curves answer all three levels; silent: the others, which do not reach the level or stop too
-    early to say.
+    Said in cost, since a point of accuracy is worth much on a flat curve and little on a steep one. `down` and `up` are
+    None where no network's curves answer, inf where the median network does not reach the moved level at all;
+    `answered`: networks behind each, of `networks` that reach the level itself. A network whose runs stop before the
+    moved level says nothing of it.
     """
 
+    spread: LevelSpread
     down: float | None
     up: float | None
+    answered: tuple[int, int]
     networks: int
-    silent: int
 
     @property
     def fit(self) -> bool | None:
-        """True within `LIMIT` both ways; None where nothing can be said."""
-        if self.down is None or self.up is None:
-            return None
-        return max(abs(self.down), abs(self.up)) <= LIMIT
+        """False where either change is above `LIMIT`, True where both are known to be within, None otherwise."""
+        changes = (self.down, self.up)
+        if any(change is not None and abs(change) > LIMIT for change in changes):
+            return False
+        return None if None in changes else True
 
     def __str__(self) -> str:
-        if self.fit is None:
+        if self.down is None and self.up is None:
             return (
-                f"fitness is not known: no other network's curves answer the level moved by its spread "
-                f"({self.silent} do not reach the levels or stop too early; target.past_evaluations makes runs go on)"
+                "fitness is not known: no other network's curves answer the level moved by its spread; "
+                "target.past_evaluations makes runs go on"
             )
-        assert self.down is not None
-        assert self.up is not None
-        verdict = "the reference is fit" if self.fit else "REFERENCE UNFIT"
+        verdict = {
+            True: "the reference is fit",
+            False: "REFERENCE UNFIT",
+            None: "not known whether the reference is fit",
+        }
+        changes = zip(("down", "up"), (self.down, self.up), self.answered, strict=True)
+        said = ", ".join(f"{way} {_change(change)} ({count} answer)" for way, change, count in changes)
         return (
-            f"fitness: with the level moved by its standard deviation, down and up, the cost of the median of "
-            f"{self.networks} networks changes by {100 * self.down:+.0f} and {100 * self.up:+.0f} % "
-            f"(at most {100 * LIMIT:.0f}): {verdict}"
+            f"fitness: with the level moved by its standard deviation, the cost of the median of {self.networks} "
+            f"networks changes by: {said}; at most {100 * LIMIT:.0f} %: {verdict[self.fit]}"
         )
 
 
-def expected_cost(spent: Sequence[int], reached: Sequence[bool]) -> float:
-    """Return the sum of what all runs spent over the number that reached; infinite where none did.
+def _change(change: float | None) -> str:
+    if change is None:
+        return "not known"
+    return "without end" if math.isinf(change) else f"{100 * change:+.0f} %"
 
-    What somebody pays who restarts until it works (expected running time; Hansen et al. 2016, arXiv 1605.03560).
-    Assumes that restarts are independent and like the runs measured.
+
+def spread_of(group: Group) -> LevelSpread | None:
+    """The spread of the reference's finals by the group's metric; None where fewer than two runs of one plan tell it.
+
+    Only runs that had no level to stop at have a final accuracy of the whole plan.
     """
-    successes = sum(reached)
-    return sum(spent) / successes if successes else float("inf")
+    full = [t for t in group.measured if t.target is None and t.outcome == "budget_exhausted"]
+    for runs, calibrated in ((group.calibration, True), (full, False)):
+        finals = _finals([t for t in runs if t.plan.model == REFERENCE], group.target.metric)
+        if len(finals) > 1:
+            return LevelSpread(stdev(finals), len(finals), calibrated)
+    return None
 
 
-def fitness(c: Calibration, runs: Sequence[Run]) -> Fitness:
-    """Judge the calibration's level by the measured runs of every other architecture on its data, plan by plan."""
-    others = [
-        (Plan.of(run.summary, recipe_settings((run.path / CONFIG).read_text(encoding="utf-8"))), run)
-        for run in {run.summary["run_id"]: run for run in runs}.values()
-        if run.model != MODEL and run.summary["kind"] == "measured" and run.fingerprint == c.runs[0].fingerprint
-    ]
-    others.sort(key=lambda pair: repr(pair[0]))
-    downs, ups, silent = [], [], 0
-    for _, members in groupby(others, key=lambda pair: pair[0]):
-        same = [run for _, run in members]
-        costs = [_cost(same, c.metric, c.level + sign * (c.sd or 0.0)) for sign in (-1, 0, 1)]
-        low, at, high = costs
-        if low is None or at is None or high is None or at == float("inf"):
-            silent += 1
-            continue
-        downs.append(low / at - 1)
-        ups.append(high / at - 1)
-    if not downs or c.sd is None:
-        return Fitness(None, None, 0, silent)
-    return Fitness(median(downs), median(ups), len(downs), silent)
+def _finals(trials: Sequence[Trial], metric: str) -> list[float]:
+    """Last accuracies of the runs that were judged by the metric; none where they follow several plans."""
+    if len({t.plan for t in trials}) > 1:
+        return []
+    return [float(t.accuracy(metric)[-1]) for t in trials if t.counters.shape[1] and t.judged(metric)[-1]]
 
 
-def _cost(runs: Sequence[Run], metric: str, level: float) -> float | None:
-    """Expected cost in training MACs; None where a run stopped at its own level before it could answer this one."""
-    spent, reached = [], []
-    for run in runs:
-        if not run.curve:
+def fitness(rungs: Sequence[Rung], metric: str, level: float, spread: LevelSpread) -> Fitness:
+    """Judge a level by the measured networks other than the reference, a rung each."""
+    others = [r for r in rungs if r.model != REFERENCE and r.plan.kind == "measured"]
+    base = [(r, cost) for r in others if (cost := _cost(r, metric, level)) is not None and math.isfinite(cost)]
+
+    def changes(moved: float) -> list[float]:
+        return [cost / at - 1 for r, at in base if (cost := _cost(r, metric, moved)) is not None]
+
+    down, up = changes(level - spread.sd), changes(level + spread.sd)
+    return Fitness(spread, median(down) if down else None, median(up) if up else None, (len(down), len(up)), len(base))
+
+
+def rungs_of(trials: Sequence[Trial], confirm: int) -> list[Rung]:
+    """One rung a plan, of every architecture; `confirm`: looks in a row that make a crossing."""
+    plans: dict[Plan, list[Trial]] = {}
+    for t in trials:
+        plans.setdefault(t.plan, []).append(t)
+    return [Rung(plan, members, confirm=confirm) for plan, members in sorted(plans.items(), key=lambda p: repr(p[0]))]
+
+
+def _cost(rung: Rung, metric: str, level: float) -> float | None:
+    """Expected cost in training MACs; inf where no run reaches; None where a run stopped before it could answer."""
+    costs = rung.costs(metric, level, UNIT)
+    for trial, missed in zip(rung.trials, costs.censored, strict=True):
+        looks = trial.clock("epoch")
+        if not len(looks) or (missed and trial.outcome == "reached" and looks[-1] < rung.plan.planned_epochs):
             return None
-        index = crossing_of(run.curve, metric, level, CONFIRM)
-        if index is None and run.outcome == "reached" and run.curve[-1].epoch < run.summary["planned_epochs"]:
-            return None
-        spent.append(run.curve[-1 if index is None else index].train_macs)
-        reached.append(index is not None)
-    return expected_cost(spent, reached)
+    return costs.expected().high

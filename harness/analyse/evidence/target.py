@@ -155,7 +155,10 @@ def words(c: Calibration) -> str:
 
 
 def read_target(path: Path) -> Level:
-    """The first level of a target file; raises BadInput in one line."""
+    """The level of a target file, its rule of the crossing and the further levels; raises BadInput in one line.
+
+    How far runs go on past it is the training's business.
+    """
     try:
         data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -165,6 +168,10 @@ def read_target(path: Path) -> Level:
     optional = {"also", "confirm", "past_evaluations"}
     if not isinstance(data, dict) or not set(KEYS) <= set(data) <= set(KEYS) | optional:
         raise BadInput(f"{path}: not a target file, it needs {', '.join(KEYS)} and nothing unknown")
-    level = Level(**{k: data[k] for k in KEYS})
+    also = data.get("also") or {}
+    if not isinstance(also, dict):
+        raise BadInput(f"{path}: also is {also!r}: name a level for each metric, as in top5: 0.791")
+    levels = tuple(sorted((metric, value) for metric, value in also.items() if value is not None))
+    level = Level(**{k: data[k] for k in KEYS}, confirm=data.get("confirm"), also=levels)
     level.at(1)
     return level

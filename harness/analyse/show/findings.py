@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analyse.evidence.fitness import LIMIT
 from harness.analyse.evidence.ladder import REFERENCE
 from harness.analyse.evidence.published import table as published_table
 from harness.analyse.evidence.titles import short_title
+from harness.analyse.show.tables import unfit
 from harness.analyse.show.templates import render
 from harness.analyse.show.words import confidence, halving, interval, number, percents, times
 from harness.record.units import MOORE_DOUBLING_MONTHS
@@ -44,6 +46,7 @@ def _facts(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
         "same": published_factor(trend["cheapest"]) if trend["cheapest"] != "efficientnet_b0" else None,
         "moore": against_moore(trend),
         "note": reference_note(group),
+        "fitness": fitness_words(group),
         "reached_level": level_reached(group),
         "reaching": sum(r["cost"] is not None for r in rows),
         "always": sum(r["reached"] == r["n"] for r in rows),
@@ -75,6 +78,28 @@ def reference_note(document: dict[str, Any]) -> str:
     return ""
 
 
+def fitness_words(group: dict[str, Any]) -> str:
+    """Return how far the reference is fit to measure costs at, in sentences; empty where nothing tells."""
+    found = group["trend"]["fitness"]
+    if found is None or not any(found["answered"]):
+        return ""
+    runs = f"{found['level_runs']} {'calibration runs' if found['calibrated'] else 'full schedules'}"
+    verdict = {True: "the reference is fit", False: "reference unfit", None: "it is not known whether it is fit"}
+    down, up = (_moved(found[way], count) for way, count in zip(("down", "up"), found["answered"], strict=True))
+    return (
+        f"The level is known to {100 * found['level_sd']:.1f} points, one standard deviation of {runs}. So far down, "
+        f"the cost of the median network {down}; so far up, it {up}. At most {100 * LIMIT:.0f} % are allowed: "
+        f"{verdict[found['fit']]}."
+    )
+
+
+def _moved(change: float | None, answered: int) -> str:
+    """What a moved level does to the median network's cost."""
+    if not answered:
+        return "is not known, for the runs end before"
+    return "has no end, for no run gets there" if change is None else f"changes by {100 * change:+.0f} %"
+
+
 def spread_words(group: dict[str, Any]) -> str:
     """Return how much the cost of an architecture varies between seeds, and whether all vary alike."""
     spread = group["trend"]["spread"]
@@ -99,9 +124,10 @@ def cards(group: dict[str, Any], published: dict[str, Any]) -> list[dict[str, st
     titles = {r["model"]: short_title(r["title"]) for r in group["rows"]}
     same, bound = published_factor(trend["cheapest"]), trend["reference_censored"]
     theirs = "" if same is None else f", {times(same)} with this network"
+    warning = f" ({unfit(group)})" if unfit(group) else ""
     return [
         {
-            "name": f"Less arithmetic than {titles[trend['reference']]}, with {titles[trend['cheapest']]}",
+            "name": f"Less arithmetic than {titles[trend['reference']]}, with {titles[trend['cheapest']]}{warning}",
             "value": times(trend["reduction_factor"], at_least=bound),
             "spread": f"{factor_confidence(group)}: {interval(trend['reduction_interval'])}",
             "published": f"published: {times(published['reduction_factor'])}{theirs}",

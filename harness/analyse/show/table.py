@@ -23,13 +23,20 @@ TERMINAL_COLUMNS = 100
 class Column:
     """One column. `words`: text, set to the left; else numbers. `meaning`: what the page tells of its heading.
 
-    `legend`: codes that may stand in its cells, and what each means.
+    `legend`: codes that may stand in its cells, and what each means. `warning`: stands beside the name for people, not
+    in CSV.
     """
 
     name: str
     words: bool = False
     meaning: str = ""
     legend: Mapping[str, str] = field(default_factory=dict)
+    warning: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The name as it is printed."""
+        return f"{self.name}, {self.warning}" if self.warning else self.name
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,11 @@ class Table:
         rows = [replace(row, cells=[row.cells[i] for i in places]) for row in self.rows]
         return replace(self, columns=[self.columns[i] for i in places], rows=rows)
 
+    def warned(self, name: str, warning: str) -> "Table":
+        """Return the table with a warning in the heading of the column `name`; as it is where the warning is empty."""
+        columns = [replace(c, warning=warning) if c.name == name else c for c in self.columns]
+        return replace(self, columns=columns)
+
     def without_empty_columns(self) -> "Table":
         """Return the table without the columns in which every cell is missing."""
         kept = [c.name for i, c in enumerate(self.columns) if any(row.cells[i] != MISSING for row in self.rows)]
@@ -69,7 +81,7 @@ class Table:
         lines = [[str(cell) for cell in row.cells] for row in self.rows]
         for line, row in zip(lines, self.rows, strict=True):
             line[0] = f"**{line[0]}**" if row.kind == "frontier" else line[0]
-        header = [column.name for column in self.columns]
+        header = [column.heading for column in self.columns]
         widths = [max(3, *(len(line[i]) for line in [header, *lines])) for i in range(len(header))]
         dashes = ["-" * w if c.words else "-" * (w - 1) + ":" for c, w in zip(self.columns, widths, strict=True)]
 
@@ -92,10 +104,10 @@ class Table:
             cells = [line[place] for line in lines]
             if column.words:
                 widest = max((len(word) for cell in cells for word in cell.split()), default=1)
-                table.add_column(column.name, overflow="fold", min_width=widest)
+                table.add_column(column.heading, overflow="fold", min_width=widest)
             else:
-                longest = max(map(len, [*cells, *column.name.split(), " "]))
-                heading = "\n".join(textwrap.wrap(column.name, longest))
+                longest = max(map(len, [*cells, *column.heading.split(), " "]))
+                heading = "\n".join(textwrap.wrap(column.heading, longest))
                 table.add_column(heading, justify="right", no_wrap=True)
         for line in lines:
             table.add_row(*line)

@@ -50,6 +50,7 @@ CSV_COLUMNS = [
     "factor_high",
     "epochs_factor",
     "macs_per_epoch_factor",
+    "reference_fit",
     "flags",
     "middle_run",
     "runs",
@@ -78,6 +79,7 @@ def csv_table(document: dict[str, Any]) -> Table:
                 "key": d["key"],
                 "dataset": d["dataset"]["name"],
                 "unit": d["unit"],
+                "reference_fit": (d["trend"]["fitness"] or {}).get("fit"),
                 "outcomes": counts(r["outcomes"]),
                 "missed": counts(r["missed"]),
                 "flags": " ".join(r["flags"]),
@@ -123,9 +125,15 @@ MAIN_COLUMNS = (
 )
 
 
-def main_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Return one line an architecture under one plan."""
-    return Table(MAIN_COLUMNS, [Row(_cells(row), _kind(row)) for row in rows])
+def main_table(rows: Sequence[dict[str, Any]], warning: str = "") -> Table:
+    """Return one line an architecture under one plan; `warning` stands beside the factor."""
+    return Table(MAIN_COLUMNS, [Row(_cells(row), _kind(row)) for row in rows]).warned("factor", warning)
+
+
+def unfit(document: dict[str, Any]) -> str:
+    """Return what must stand beside every factor where the reference is not fit for one; empty where it is."""
+    found = document["trend"] and document["trend"]["fitness"]
+    return "reference unfit" if found and found["fit"] is False else ""
 
 
 def _kind(row: dict[str, Any]) -> str:
@@ -193,7 +201,7 @@ def terminal_table(document: dict[str, Any]) -> Table:
         )
         for row in rows_by_date(document)
     ]
-    return Table(columns, lines)
+    return Table(columns, lines).warned("factor", unfit(document))
 
 
 def with_plan(name: str, row: dict[str, Any]) -> str:
@@ -221,12 +229,12 @@ def ledger_table(document: dict[str, Any]) -> Table:
 def headline_table(document: dict[str, Any], published: dict[str, Any]) -> Table:
     """Return the trend beside the published one; `document` has a trend."""
     trend = document["trend"]
-    bound = trend["reference_censored"]
+    bound, warning = trend["reference_censored"], unfit(document)
     header = ["", "here", "95 %, the line", "95 %, seeds drawn again", "the study (ImageNet, top-5)"]
     theirs = f"{number(published['halving_months'])} {interval(published['halving_interval_ols'])}"
     lines = [
         [
-            "reduction factor",
+            f"reduction factor, {warning}" if warning else "reduction factor",
             times(trend["reduction_factor"], at_least=bound),
             MISSING,
             interval(trend["reduction_interval"]),
@@ -284,7 +292,8 @@ def sensitivity_table(document: dict[str, Any]) -> Table:
         ]
         for i in document["sensitivity"]
     ]
-    return Table.of(["change", "factor", "halving months", "95 %, the line", "note"], lines, words=(0, 4))
+    header = ["change", "factor", "halving months", "95 %, the line", "note"]
+    return Table.of(header, lines, words=(0, 4)).warned("factor", unfit(document))
 
 
 def hardware_table(document: dict[str, Any]) -> Table:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from harness.analyse.evidence.cost import UNIT_WORDS, Cost
+from harness.analyse.evidence.fitness import LevelSpread
 from harness.analyse.evidence.ladder import REFERENCE, Rung, reference_of
 from harness.analyse.evidence.titles import short_title
 from harness.analyse.trend.headline import expected_costs, point
@@ -13,19 +14,23 @@ from harness.analyse.trend.rows import finite
 from harness.record.target import Target
 
 STEP = 0.005
-"""Half a percentage point: the level's own uncertainty between reports of AlexNet."""
+"""Half a percentage point: what reports of AlexNet differ by. For a level whose own spread nothing tells."""
 
 
-def sensitivity(rungs: list[Rung], target: Target, unit: str) -> list[dict[str, Any]]:
-    """One item a change: its words, factor, halving months, and `note`."""
+def sensitivity(rungs: list[Rung], target: Target, unit: str, spread: LevelSpread | None) -> list[dict[str, Any]]:
+    """One item a change: its words, factor, halving months, and `note`.
+
+    spread: of the reference's finals. The level moves by its standard deviation; by `STEP` where nothing tells it.
+    """
     base = expected_costs(rungs, target.metric, target.value, unit)
     headline = point(rungs, base)
     items = [_item("as measured", headline, rungs)]
-    for delta in (-STEP, STEP):
+    step, why = (STEP, "") if spread is None else (spread.sd, f", one sd of {spread}")
+    for delta in (-step, step):
         if 0 < (value := target.value + delta) <= 1:
             changed = point(rungs, expected_costs(rungs, target.metric, value, unit))
             note = _unanswered(rungs, target.metric, value, unit)
-            items.append(_item(f"target {100 * delta:+.1f} points", changed, rungs, note))
+            items.append(_item(f"target {100 * delta:+.1f} points{why}", changed, rungs, note))
     for other in ("paper_pflop", "spent_macs", "spent_flops"):
         if other != unit:
             changed = point(rungs, expected_costs(rungs, target.metric, target.value, other))

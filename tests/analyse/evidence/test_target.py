@@ -6,6 +6,7 @@ import yaml
 
 from harness import cli
 from harness.analyse.evidence.target import read_target
+from harness.analyse.show.aggregate import build
 from harness.measure.config.compose import compose
 from harness.measure.config.level import target_of
 from harness.record.errors import BadInput
@@ -116,9 +117,17 @@ def test_both_metrics_in_one_file_that_train_takes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("curve", "outcome", "said"),
     [
-        ([0.1, 0.2, 0.9, 0.9], "budget_exhausted", "changes by +0 and +0 % (at most 15): the reference is fit"),
-        ([0.1, 0.45, 0.5, 0.5, 0.5, 0.6, 0.6], "budget_exhausted", "changes by -33 and +100 % (at most 15): REFERENCE"),
-        ([0.1, 0.45, 0.5, 0.5], "reached", "fitness is not known"),
+        ([0.1, 0.2, 0.9, 0.9], "budget_exhausted", "down +0 % (1 answer), up +0 % (1 answer); at most 15 %: the refer"),
+        ([0.1, 0.45, 0.5, 0.5, 0.5, 0.6, 0.6], "budget_exhausted", "down -33 % (1 answer), up +100 % (1 answer)"),
+        ([0.1, 0.45, 0.5, 0.5, 0.5, 0.6, 0.6], "budget_exhausted", "at most 15 %: REFERENCE UNFIT"),
+        (
+            [0.1, 0.2, 0.5, 0.5],
+            "budget_exhausted",
+            "down +0 % (1 answer), up without end (1 answer); at most 15 %: REF",
+        ),
+        ([0.1, 0.45, 0.5, 0.5], "reached", "down -33 % (1 answer), up not known (0 answer); at most 15 %: REFERENCE"),
+        ([0.1, 0.2, 0.5, 0.5], "reached", "up not known (0 answer); at most 15 %: not known whether the reference is"),
+        ([0.1, 0.2], "budget_exhausted", "fitness is not known: no other network's curves answer"),
     ],
 )
 def test_fitness_is_said_in_the_cost_of_the_median_network(
@@ -127,3 +136,19 @@ def test_fitness_is_said_in_the_cost_of_the_median_network(
     calibrations = [calibration(0, 0.5), calibration(1, 0.6)]
     written(tmp_path, [*calibrations, Made("net1", curve, outcome=outcome)])
     assert said in capsys.readouterr().out
+
+
+def test_a_target_file_keeps_its_rule_and_the_metrics_watched_beside(tmp_path: Path) -> None:
+    out, _ = written(tmp_path, [calibration(0, 0.6), calibration(1, 0.4)], "--metric", "both")
+    out.write_text(out.read_text() + "confirm: 3\npast_evaluations: 2\n")
+    level = read_target(out)
+    assert (level.metric, level.value, level.confirm, level.also) == ("top1", 0.4, 3, (("top5", 0.7),))
+    runs = write_runs(
+        tmp_path / "others", [Made("alexnet", [0.1, 0.5, 0.3, 0.5, 0.5, 0.5], outcome="budget_exhausted")]
+    )
+    groups = build(runs, level, draws=50)["groups"]
+    assert [(g["target"]["metric"], g["target"]["confirm"]) for g in groups] == [("top1", 3), ("top5", 3)]
+    assert [g["rows"][0]["epochs"] for g in groups] == [4, 4]  # the third of three looks in a row confirms the fourth
+    out.write_text(out.read_text().replace("confirm: 3", "confirm: 0"))
+    with pytest.raises(BadInput, match="confirm"):
+        read_target(out)

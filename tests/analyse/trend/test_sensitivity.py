@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.analyse.show import aggregate
+from harness.analyse.page.page import page
+from harness.analyse.page.sources import read_sources
+from harness.analyse.show import aggregate, pages
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_runs
 
 
@@ -88,3 +90,37 @@ def test_learning_curves_are_those_of_every_run_with_its_crossing(tmp_path: Path
     assert [run["crossing"] for run in curve["runs"]] == [3, 8, 24]
     assert curve["middle_run"] == curve["runs"][1]["run"]
     assert all(run["accuracy"][run["crossing"]] == 0.5 for run in curve["runs"])
+
+
+def calibrated(*finals: float) -> list[Made]:
+    return [
+        Made("alexnet", [0.1, f], seed=100 + s, target=None, kind="calibration", outcome="budget_exhausted")
+        for s, f in enumerate(finals)
+    ]
+
+
+def test_the_level_moves_by_the_spread_of_its_own_calibration(tmp_path: Path) -> None:
+    """Finals of 50, 51 and 52 %: one point. A curve that rises by a point an epoch costs an epoch more or less."""
+    group = study(tmp_path, [*full_ladder(), *calibrated(0.50, 0.51, 0.52)])
+    assert item(group, "target +1.0 points, one sd of 3 calibration runs")["halving_months"] == pytest.approx(
+        16, abs=0.05
+    )
+    assert not [i for i in group["sensitivity"] if "0.5 points" in i["change"]]
+    fitness = group["trend"]["fitness"]
+    assert (fitness["fit"], fitness["level_sd"]) == (True, pytest.approx(0.01))
+    assert (fitness["down"], fitness["up"]) == (0, pytest.approx(1 / 20))  # 19 looks lie far below the level
+
+
+def test_a_reference_that_is_unfit_says_so_beside_the_factor_in_every_table(tmp_path: Path) -> None:
+    document = aggregate.build(write_runs(tmp_path, [*full_ladder(), *calibrated(0.50, 0.54, 0.58)]), draws=200)
+    (group,) = document["groups"]
+    assert group["trend"]["fitness"]["fit"] is False  # four points up are four epochs more of twenty
+    assert pages.terminal(document).count("unfit") == 3  # a heading may be broken into lines
+    markdown = pages.markdown(document)
+    assert "| reduction factor, reference unfit " in markdown
+    headings = [line for line in markdown.splitlines() if line.startswith("|") and " factor, reference unfit |" in line]
+    assert len(headings) == 3  # the trend, what each architecture costs, and what the result hangs on
+    assert page(document, read_sources(tmp_path)).count("reference unfit") >= 5  # and card and abstract
+    assert "reference unfit" not in pages.markdown(
+        aggregate.build(write_runs(tmp_path / "fit", full_ladder()), draws=50)
+    )

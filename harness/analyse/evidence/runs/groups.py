@@ -1,6 +1,5 @@
 """Runs that may be compared: one data set, one target, one protocol. Anything else is kept apart, by name."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 from harness.analyse.evidence.runs.plans import CALIBRATION, Plan
@@ -12,13 +11,17 @@ from harness.record.target import Target
 
 @dataclass
 class Group:
-    """Runs under one comparability key, judged at one target. `notes` says what was done to form it."""
+    """Runs under one comparability key, judged at one target. `notes` says what was done to form it.
+
+    calibration: runs on the same data that set a level; they tell its spread and give no cost.
+    """
 
     dataset: Dataset
     target: Target
     protocol_version: int
     trials: list[Trial]
     notes: list[str] = field(default_factory=list)
+    calibration: list[Trial] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -38,16 +41,26 @@ class Group:
 
 @dataclass(frozen=True)
 class Level:
-    """A level asked for on the command line, without a cadence: each group brings its own."""
+    """A level asked for on the command line, without a cadence: each group brings its own.
+
+    confirm: looks in a row that make a crossing; None where each group's own rule holds. also: further levels, as
+    (metric, value), each judged by itself.
+    """
 
     metric: str
     value: float
     split: str = "validation"
     source: str = "asked for"
+    confirm: int | None = None
+    also: tuple[tuple[str, float], ...] = ()
 
     def at(self, evaluations_per_epoch: int, confirm: int = 1) -> Target:
-        """The target at a cadence and under a rule of the crossing; raises BadInput for a percent or unknown metric."""
-        return Target(self.metric, self.value, self.split, evaluations_per_epoch, self.source, confirm)
+        """The target at a cadence, under `confirm` where the level has no rule of its own.
+
+        Raises BadInput for a percent, an unknown metric or a rule that is none.
+        """
+        rule = confirm if self.confirm is None else self.confirm
+        return Target(self.metric, self.value, self.split, evaluations_per_epoch, self.source, rule, also=self.also)
 
 
 _Base = tuple[str, bool, int, int]
@@ -61,7 +74,7 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
     none: a seed that set the level never gives a cost. Raises BadInput where no run says which level is meant.
     """
     _one_date_each(trials)
-    calibrations = Counter(t.dataset.fingerprint for t in trials if t.plan.kind == CALIBRATION)
+    calibrations = [t for t in trials if t.plan.kind == CALIBRATION]
     trials = [t for t in trials if t.plan.kind != CALIBRATION]
     if not trials:
         raise BadInput("only calibration runs are here: they set a level (`harness target`) and give no cost")
@@ -73,7 +86,8 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
     homeless: list[Trial] = []
     for (_, _, protocol, cadence), members in sorted(bases.items()):
         if asked is not None:
-            groups.append(_group(members, asked.at(cadence, looks_in_a_row(members, protocol)), protocol, []))
+            target = asked.at(cadence, looks_in_a_row(members, protocol))
+            groups += [_group(members, level, protocol, []) for level in target.each()]
             continue
         by_target: dict[Target, list[Trial]] = {}
         full: list[Trial] = []
@@ -103,8 +117,10 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
             "or --metric top1 --value 0.56"
         )
     for group in groups:
-        if count := calibrations[group.dataset.fingerprint]:
-            group.notes.append(f"{count} calibration runs set the level and give no cost")
+        data = (group.dataset.fingerprint, group.dataset.subset)
+        group.calibration = [t for t in calibrations if (t.dataset.fingerprint, t.dataset.subset) == data]
+        if group.calibration:
+            group.notes.append(f"{len(group.calibration)} calibration runs set the level and give no cost")
         if homeless:
             group.notes.append(f"{len(homeless)} runs without a target share no data set with any target: left out")
     return sorted(groups, key=lambda g: (g.dataset.name, g.dataset.subset, g.target.metric, g.target.value, g.key))

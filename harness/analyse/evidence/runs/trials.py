@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analyse.evidence.runs.plans import Plan, recipe_settings
-from harness.record.curve import parse_columns
+from harness.record.curve import FIELDS, parse_columns
 from harness.record.errors import RecordError
-from harness.record.folders.folder import CONFIG, CURVE, find_run_folders, is_finished, read_sealed, read_summary
+from harness.record.folders.folder import CONFIG, CURVE, Run, find_run_folders, is_finished, read_sealed, read_summary
 from harness.record.target import METRICS, Target
 
 READERS = 4
@@ -182,6 +182,12 @@ def read_trial(folder: Path) -> Trial:
     files = read_sealed(folder, summary)
     columns = parse_columns(files[CURVE].decode(), folder / CURVE)
     return trial_of(folder, summary, columns, recipe_settings(files[CONFIG].decode()))
+
+
+def trial_of_run(run: Run) -> Trial:
+    """The compact form of a run that was read whole."""
+    settings = recipe_settings((run.path / CONFIG).read_text(encoding="utf-8"))
+    return trial_of(run.path, run.summary, {n: [getattr(row, n) for row in run.curve] for n in FIELDS}, settings)
 
 
 def _readers(records: int) -> Executor:
