@@ -54,7 +54,7 @@ def page(document: dict[str, Any], drawn: dict[str, Picture], remarks: list[str]
 def pictures(document: dict[str, Any]) -> dict[str, Picture]:
     """Every figure by its name."""
     published = replay()
-    first, study = (collected.view_of(document, *LEVELS[n]) for n in (0, 2))
+    first, margin, study = (collected.view_of(document, *level) for level in LEVELS)
     (ladder,) = json.loads((LADDER / "trend.json").read_text(encoding="utf-8"))["groups"]
     sets = [
         _measured(f"measured here ({named(ladder['dataset']['name'])})", ladder),
@@ -65,6 +65,7 @@ def pictures(document: dict[str, Any]) -> dict[str, Picture]:
     assert levels is not None  # the committed curves have a trend
     return {
         "trend": collected_trend(first, published),
+        "trend_top1_56": collected_trend(margin, published),
         "trend_top5": collected_trend(study, published),
         "thresholds": levels,
         "three_trends": three_trends(sets),

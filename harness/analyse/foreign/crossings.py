@@ -9,8 +9,9 @@ from harness.record.target import METRICS, crossing, crossing_of, reached
 CONFIRM = 2
 """Looks in a row, protocol 2."""
 
-LEVELS = {"top1": (0.56, 0.56522), "top5": (0.791,)}
-"""AlexNet's, beside every whole percent: torchvision's top-1, the same less half a point, the study's top-5."""
+LEVELS = {"top1": (0.56, 0.564, 0.56522), "top5": (0.791,)}
+"""AlexNet's, beside every whole percent: torchvision's top-1, the same less half a point and nearly it, the study's
+top-5."""
 
 
 @dataclass(frozen=True)

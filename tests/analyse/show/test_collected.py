@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from harness.analyse.show import collected
+from harness.analyse.show.figures.collected import collected_trend
+from harness.analyse.show.replay import replay
 from harness.analyse.show.words import number
 from harness.paths import ROOT
 from harness.record.units import paper_pflop
@@ -18,7 +20,8 @@ DOCUMENT = json.loads((FOLDER / "collection.json").read_text(encoding="utf-8"))
 def test_every_page_and_figure_comes_again_byte_for_byte(tmp_path: Path) -> None:
     imagenet_trend.main(tmp_path)
     made = {path.name for path in tmp_path.iterdir()}
-    assert {"TABLE.md", "collection.json", "trend.svg", "trend_top5.svg", "thresholds.svg", "three_trends.svg"} <= made
+    figures = ("trend", "trend_top1_56", "trend_top5", "thresholds", "three_trends")
+    assert {"TABLE.md", "collection.json", *(f"{name}.svg" for name in figures)} <= made
     for name in sorted(made):
         assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), f"make results renews {name}"
 
@@ -39,6 +42,13 @@ def test_a_cost_worked_out_by_hand(metric: str, level: float, model: str, epochs
     assert row["cost"] == pytest.approx(paper_pflop(epochs * 1_281_167 * forward_macs))
 
 
+def test_no_network_is_drawn_over_the_frontier() -> None:
+    picture = collected_trend(collected.view_of(DOCUMENT, "top1", 0.56), replay())
+    marks = [line.get_marker() for line in picture.figure.axes[0].lines if line.get_markersize() == 7]
+    assert {"s", "o"} <= set(marks)
+    assert max(at for at, mark in enumerate(marks) if mark == "s") < marks.index("o")
+
+
 def test_findings_quote_the_document() -> None:
     text = "\n".join(collected.findings(DOCUMENT))
     for level in (0.56522, 0.56):
@@ -50,6 +60,7 @@ def test_findings_quote_the_document() -> None:
 
 
 def test_a_digitised_crossing_carries_its_error() -> None:
+    assert [a["epochs"]["top1 56.4"] for a in DOCUMENT["alexnet"]] == [79, 77]  # read off the logs by hand
     rows = {row["curve"]: row for view in DOCUMENT["views"] for row in view["rows"] if row["digitised"]}
     assert rows
     own = DOCUMENT["alexnet"]

@@ -24,7 +24,7 @@ def collected_trend(view: dict[str, Any], published: dict[str, Any]) -> Picture:
             "flags": [],
             "outcomes": {"reached": row["reached"], "missed": row["looked"] - row["reached"]},
         }
-        for row in view["rows"]
+        for row in sorted(view["rows"], key=lambda row: row["on_frontier"])  # drawn last: others would lie upon it
     ]
     picture = trend(_document(view, rows, []), published, FRONTIER_NAMED)
     picture.caption = (

@@ -1,9 +1,12 @@
 """The trend over curves that nobody planned together, on curves planted by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.analyse.foreign.derived import Crossed, Published
 from harness.analyse.trend.collection.levels import at_level
+from harness.analyse.trend.collection.study import ends_of, points_of
 
 LEVEL = ("top1", 0.5)
 
@@ -68,3 +71,14 @@ def test_a_crossing_that_no_look_confirms_is_none_and_a_missing_reference_is_a_b
 def test_nobody_reaches_it() -> None:
     assert at_level(CURVES, "top1", 0.9)["trend"]["reason"] == "no network reaches it"
     assert at_level(CURVES, "top5", 0.5)["rows"] == []
+
+
+def test_the_highest_level_of_a_curve_is_its_highest_whole_percent() -> None:
+    """A curve that ends at 56.522 % stands at 56 in the fit without a threshold, not nowhere."""
+    at = {
+        ("top1", level): Crossed(10, 100 * level, 90 * level, 100 * level, None, None)
+        for level in (0.55, 0.56, 0.56522)
+    }
+    own = replace(curve("alexnet/a", "2012-06-01", None), crossed=at)
+    assert [point.accuracy for point in points_of([own])] == [0.55, 0.56]
+    assert [point.accuracy for point in ends_of(points_of([own]))] == [0.56]
