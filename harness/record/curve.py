@@ -97,7 +97,10 @@ def read_curve(path: Path) -> list[Evaluation]:
 
 
 def parse_rows(content: str, path: Path) -> list[Evaluation]:
-    """All evaluations of a curve's text; `path` is named where a line is bad."""
+    """All evaluations of a curve's text; `path` is named where a line is bad.
+
+    Raises RecordError for the first bad one.
+    """
     rows: list[Evaluation] = []
     for number, text in enumerate(content.splitlines(), start=1):
         try:
@@ -127,7 +130,10 @@ def parse_columns(content: str, path: Path) -> dict[str, list[Any]]:
 
 
 def append(path: Path, row: Evaluation) -> None:
-    """Append one evaluation and flush it to disk; a line that fails half-way is cut off again."""
+    """Append one evaluation and flush it to disk; a line that fails half-way is cut off again.
+
+    Raises HarnessError where it cannot be written.
+    """
     before = path.stat().st_size if path.exists() else 0
     try:
         with open(path, "ab") as file:

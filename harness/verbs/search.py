@@ -26,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Search; exit code 0 also when no plan succeeds (that is a result), 75 when interrupted."""
+    """Search; exit code 0 also when no plan succeeds (that is a result), 75 when interrupted.
+
+    Raises BadInput for what a search cannot do.
+    """
     make_lasting()
     stop = StopFlag().install()  # before torch is imported, which takes seconds: so no import of it above
     from harness.measure.config.compose import compose

@@ -31,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run what was asked; the exit code of a sweep is that of its first run that did not end with 0."""
+    """Run what was asked; the exit code of a sweep is that of its first run that did not end with 0.
+
+    Raises BadInput for --detach without Slurm.
+    """
     make_lasting()
     stop = StopFlag().install()  # before torch is imported, which takes seconds: so no import of it above
     from harness.measure.config.compose import recorded
@@ -55,7 +58,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def without_hydras_word(words: list[str]) -> list[str]:
-    """The overrides of `--cfg job ...`: Hydra's option takes a word that says which config, and there is one here."""
+    """The overrides of `--cfg job ...`: Hydra's option takes a word that says which config, and there is one here.
+
+    Raises BadInput for another config than that of the run.
+    """
     if other := {"hydra", "all"} & set(words):
         raise BadInput(f"--cfg {other.pop()}: only a run's own config is printed: give --cfg or --cfg job")
     return [word for word in words if word != "job"]

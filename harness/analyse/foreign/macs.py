@@ -34,7 +34,10 @@ class Stage:
 
 
 def schedule(text: str, what: str) -> list[tuple[int, int]]:
-    """(first epoch, resolution) of each stage: "224", or "1:128 76:160" for progressive training."""
+    """(first epoch, resolution) of each stage: "224", or "1:128 76:160" for progressive training.
+
+    Raises BadInput for anything else.
+    """
     parts = text.split()
     pairs = [part.partition(":") for part in parts] if ":" in text else [("1", ":", text.strip())]
     if not all(first.isdigit() and size.isdigit() and int(size) > 0 for first, _, size in pairs):
@@ -90,7 +93,10 @@ def forward_macs_of(stages: Sequence[Stage], images_an_epoch: int, images: int) 
 
 
 def table_counter(path: Path) -> Counter:
-    """A counter that reads a committed table: columns constructor, resolution, forward_macs."""
+    """A counter that reads a committed table: columns constructor, resolution, forward_macs.
+
+    Raises BadInput where a column is missing.
+    """
     found = read_lines(path)
     if missing := {"constructor", "resolution", "forward_macs"} - set(found.header):
         raise BadInput(f"{path}: line 1: lacks {', '.join(sorted(missing))}")
@@ -102,7 +108,10 @@ def table_counter(path: Path) -> Counter:
 
 
 def constructor_of(model: str, said: str) -> str:
-    """The constructor of a curve: what it says, else the zoo's of its model's name."""
+    """The constructor of a curve: what it says, else the zoo's of its model's name.
+
+    Raises BadInput for a name that no constructor has.
+    """
     if said and not re.fullmatch(r"(zoo|torchvision|timm):[\w.]+(\?[\w.]+=[\w.]+(&[\w.]+=[\w.]+)*)?", said):
         raise BadInput(f"constructor is {said!r}: write zoo:, torchvision: or timm: and its name, as timm:darknet53")
     return said or f"zoo:{model}"

@@ -31,6 +31,8 @@ def dataset_block(name: str, sizes: dict[str, int], like: Path | None) -> dict[s
     """The data set that curves are said to be on; `like`: a measured run to take it from, fingerprint and all.
 
     sizes: train_images, evaluation_images, classes, resolution.
+
+    Raises BadInput where a size is below 1.
     """
     if like is not None:
         found: dict[str, Any] = read_summary(like)["dataset"]
@@ -45,7 +47,10 @@ def dataset_block(name: str, sizes: dict[str, int], like: Path | None) -> dict[s
 def write_records(
     read: list[Read], out: Path, *, dataset: dict[str, Any], source: str, evaluations_per_epoch: int
 ) -> list[tuple[Path, int | None]]:
-    """Write a record a curve; (folder, its evaluations, None where it was there already). Nothing is written half."""
+    """Write a record a curve; (folder, its evaluations, None where it was there already). Nothing is written half.
+
+    Raises BadInput where nobody says where a run comes from, HarnessError where the folder cannot be written.
+    """
     unnamed = [c for r in read for c in r.curves if not (c.source or source)]
     if unnamed:
         raise BadInput(f"{unnamed[0].where}: nobody says where run {unnamed[0].run} comes from; give --source")

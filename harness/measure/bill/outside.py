@@ -33,7 +33,10 @@ def forward_macs(constructor: str, resolution: int, classes: int = 1000) -> int 
 
 @cache
 def whole_bill(constructor: str, resolution: int, classes: int = 1000) -> dict[str, int] | None:
-    """Every line of the bill of one image; None where there is no such network here."""
+    """Every line of the bill of one image; None where there is no such network here.
+
+    Raises BadInput where the network does not run at the resolution.
+    """
     network = build(constructor, resolution, classes)
     if network is None:
         return None

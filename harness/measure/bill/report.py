@@ -77,7 +77,10 @@ def _once(bill: "Bill") -> dict[str, int]:
 
 
 def study_gmacs() -> dict[str, float]:
-    """Forward GMAC per image that Hernandez & Brown (2020) used, by architecture (table 3)."""
+    """Forward GMAC per image that Hernandez & Brown (2020) used, by architecture (table 3).
+
+    Raises BadInput where the table is missing.
+    """
     if not STUDY.exists():
         raise BadInput(f"{STUDY} is missing; it comes with the source tree: restore it")
     with open(STUDY, newline="", encoding="utf-8") as file:

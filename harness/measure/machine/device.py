@@ -51,7 +51,10 @@ class Machine:
 
 
 def resolve(config: Config) -> Config:
-    """Replace every "auto" by what this machine uses: the choice is part of the record."""
+    """Replace every "auto" by what this machine uses: the choice is part of the record.
+
+    Raises BadInput for a device or a precision that this machine lacks.
+    """
     kind = config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     if kind == "cuda" and not torch.cuda.is_available():
         raise BadInput(

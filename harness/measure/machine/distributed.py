@@ -240,6 +240,8 @@ def find_world(environment: Mapping[str, str]) -> World:
     """Read rank, size and local rank from torchrun's variables, else from those of a Slurm step of several tasks.
 
     SLURM_STEP_NUM_TASKS exists only under `srun`; the batch script itself also has SLURM_PROCID and SLURM_NTASKS.
+
+    Raises BadInput where they are incomplete or no numbers.
     """
     try:
         if "RANK" in environment and "WORLD_SIZE" in environment:

@@ -50,6 +50,8 @@ def next_step(known: Iterable[Outcome], *, low: int, high: int, rule: Rule) -> A
     """The next run of a search for the shortest plan in [low, high] epochs, or its end.
 
     A plan is given up as soon as too few seeds are left to succeed, and accepted as soon as enough have.
+
+    Raises BadInput for a range that holds no plan.
     """
     if not 1 <= low <= high:
         raise BadInput(f"epochs from {low} to {high}: give a range that starts at 1 or more and does not end below")

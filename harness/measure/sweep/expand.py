@@ -39,7 +39,10 @@ def jobs_of(overrides: list[str], *, multirun: bool) -> tuple[list[Job], DictCon
 
 
 def words_of(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], DictConfig]:
-    """The overrides of every run, not yet composed, and the launcher's config node."""
+    """The overrides of every run, not yet composed, and the launcher's config node.
+
+    Raises BadInput for several values without -m, and for a word without effect.
+    """
     words = as_typed(overrides)
     refuse_without_effect(words)
     asked = [parsed(word) for word in words]

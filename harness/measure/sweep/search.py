@@ -21,7 +21,10 @@ FOLDER = "search"
 
 
 def search(config: Config, overrides: list[str], rule: Rule, low: int, stop: StopFlag) -> dict[str, Any] | None:
-    """Run until the shortest plan is known; None when interrupted."""
+    """Run until the shortest plan is known; None when interrupted.
+
+    Raises HarnessError where a run ends out of memory.
+    """
     known: list[Outcome] = []
     summaries: list[dict[str, Any]] = []
     high = config.budget.epochs

@@ -86,7 +86,7 @@ def pinned(job: Job) -> Job:
 def submit(runs: list[Job], slurm: SlurmConfig) -> list[Submission]:
     """Submit what is neither finished nor queued, an array for each set of resources; returns what was submitted.
 
-    `runs` come from `pinned`.
+    `runs` come from `pinned`. Raises BadInput where squeue does not answer or sbatch refuses.
     """
     root = Path(runs[0].config.out)
     submitted, live = read_manifests(root), queue(submitters(root))
@@ -157,7 +157,10 @@ def _submit_array(group: list[Job], root: Path, slurm: SlurmConfig) -> list[Subm
 
 
 def parameters(resources: ResourcesConfig, slurm: SlurmConfig) -> dict[str, Any]:
-    """submitit's parameters for runs with these resources: one srun task per GPU."""
+    """submitit's parameters for runs with these resources: one srun task per GPU.
+
+    Raises BadInput where the GPUs do not divide over the nodes.
+    """
     tasks = slurm.tasks or max(1, resources.gpus)
     nodes = math.ceil(resources.gpus / slurm.gpus_per_node) or 1
     if resources.gpus % nodes or tasks % nodes:

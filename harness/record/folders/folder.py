@@ -82,7 +82,10 @@ class Run:
 
 
 def seal(folder: Path, summary: dict[str, Any]) -> None:
-    """Write run.json, atomically and last: the record is finished and tamper-evident from here on."""
+    """Write run.json, atomically and last: the record is finished and tamper-evident from here on.
+
+    Raises ValueError where a key is missing.
+    """
     sealed = dict(summary)
     sealed["sha256"] = {name: sha256_of(folder / name) for name in (CONFIG, PROVENANCE, CURVE)}
     sealed["self_sha256"] = digest(sealed)
@@ -158,7 +161,10 @@ def read_run(folder: Path) -> Run:
 
 
 def find_run_folders(root: Path) -> list[Path]:
-    """All folders below `root` (itself included) that hold a run, finished or not, in a stable order."""
+    """All folders below `root` (itself included) that hold a run, finished or not, in a stable order.
+
+    Raises RecordError where `root` is no folder.
+    """
     if not root.is_dir():
         raise RecordError(f"{root}: no such folder")
     return sorted(Path(folder) for folder, _, files in os.walk(root) if CONFIG in files or RUN in files)

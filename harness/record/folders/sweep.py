@@ -52,7 +52,10 @@ def write_manifest(root: Path, submissions: list[Submission]) -> Path:
 
 
 def read_manifests(root: Path) -> dict[str, Submission]:
-    """The latest submission of every run below `root`, by its folder; empty where nothing was submitted."""
+    """The latest submission of every run below `root`, by its folder; empty where nothing was submitted.
+
+    Raises RecordError for a file that holds no submissions.
+    """
     found: dict[str, Submission] = {}
     for path in sorted((root / SUBMISSIONS).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
         try:

@@ -40,7 +40,10 @@ class RunWriter:
             self._lock.verify()
 
     def open(self, *, config: str, segment: Mapping[str, Any], overrides: list[str]) -> None:
-        """Begin the record or continue it; `segment` (see provenance.segment) joins those of earlier starts."""
+        """Begin the record or continue it; `segment` (see provenance.segment) joins those of earlier starts.
+
+        Raises HarnessError where the folder cannot be written.
+        """
         write_atomic(self.folder / CONFIG, config)
         segments = [*self._provenance().get("segments", []), dict(segment)]
         self._write_json(PROVENANCE, {"overrides": overrides, "segments": segments})

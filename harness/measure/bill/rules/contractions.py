@@ -27,7 +27,7 @@ def einsum(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
     """Two operands: the product of the sizes of all letters that the product runs over.
 
     A letter of size 1 beside a larger one is broadcast, whatever the operands' order. A letter of one operand alone
-    that the output lacks is summed away before the product.
+    that the output lacks is summed away before the product. Raises UncountedOperator for more operands.
     """
     equation = str(inputs[0].toIValue()).replace(" ", "")
     operands = items(inputs[1])

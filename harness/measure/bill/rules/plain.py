@@ -98,5 +98,5 @@ OPAQUE: tuple[str, ...] = ("prim::If", "prim::Loop", "prim::CallMethod", "prim::
 
 
 def refuse(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
-    """Handle of OPAQUE: scripted parts may multiply unseen."""
+    """Handle of OPAQUE: scripted parts may multiply unseen. Raises UncountedOperator."""
     raise UncountedOperator("the model contains scripted control flow, whose inside is not billed; pass the eager one")

@@ -13,7 +13,10 @@ from harness.record.errors import UncountedOperator
 
 
 def layers(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
-    """aten::lstm, gru, rnn_tanh, rnn_relu on (T, N, I) or (N, T, I); weights lie by layer, then by direction."""
+    """aten::lstm, gru, rnn_tanh, rnn_relu on (T, N, I) or (N, T, I); weights lie by layer, then by direction.
+
+    Raises UncountedOperator for a packed sequence.
+    """
     features, state, weights = inputs[:3]
     if isinstance(constant(inputs[3]), list):
         raise UncountedOperator("a recurrent layer of packed sequences: its cost depends on their lengths; pad them")

@@ -64,7 +64,10 @@ def find_table(near: Path) -> Table:
 
 
 def tiny_annotations(path: Path) -> dict[str, str]:
-    """Tiny ImageNet's val_annotations.txt: file name, class and a box, tab-separated."""
+    """Tiny ImageNet's val_annotations.txt: file name, class and a box, tab-separated.
+
+    Raises BadInput for a damaged line.
+    """
     labels = {}
     for number, line in enumerate(_lines(path), start=1):
         columns = line.split("\t")
@@ -89,7 +92,10 @@ def damaged(path: Path, line: int) -> BadInput:
 
 
 def kaggle_solution(path: Path) -> dict[str, str]:
-    """Kaggle's LOC_val_solution.csv: ImageId, and boxes that begin with the class."""
+    """Kaggle's LOC_val_solution.csv: ImageId, and boxes that begin with the class.
+
+    Raises BadInput for a damaged line.
+    """
     labels = {}
     for number, line in enumerate(_lines(path)[1:], start=2):
         image, _, boxes = line.partition(",")
@@ -121,6 +127,8 @@ def devkit(path: Path) -> dict[str, str]:
     """ILSVRC2012_devkit_t12, unpacked or as .tar.gz: line i of the ground truth is validation image i's class.
 
     It is a number; meta.mat names the numbers: the 1000 synsets without children (devkit's readme.txt).
+
+    Raises BadInput where it is no devkit or cannot be read.
     """
     meta, truth = "data/meta.mat", "data/ILSVRC2012_validation_ground_truth.txt"
     try:

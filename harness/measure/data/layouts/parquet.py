@@ -19,7 +19,10 @@ ROWS = 64  # read at once
 
 
 def parquet(root: Path, files: list[str]) -> tuple[Found, set[str]]:
-    """Every image of some files, and where the labels come from. Reads them whole: sizes stand nowhere else."""
+    """Every image of some files, and where the labels come from. Reads them whole: sizes stand nowhere else.
+
+    Raises BadInput where there is no row or no label.
+    """
     found, labels_from = Found(containers=files, streamed=True), set()
     for number, name in enumerate(files):
         found.stamps[name] = stamp(root / name)

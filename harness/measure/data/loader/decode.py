@@ -72,7 +72,10 @@ class Decoder:
         return torch.from_numpy(np.array(pillow_rgb(encoded, where))), self._fast is not None
 
     def decode_own(self, encoded: Tensor, where: str) -> Tensor:
-        """The same for a JPEG that `harness prepare` wrote. encoded: uint8 (n,)."""
+        """The same for a JPEG that `harness prepare` wrote. encoded: uint8 (n,).
+
+        Raises BadInput where it is damaged.
+        """
         if self._fast is None:
             return torch.from_numpy(np.array(pillow_rgb(encoded.numpy().tobytes(), where)))
         try:

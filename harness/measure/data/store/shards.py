@@ -51,7 +51,10 @@ class Source:
 def write_shards(
     out: Path, source: Source, recipe: Recipe, workers: int, advance: Callable[[int], None]
 ) -> dict[str, str]:
-    """Every shard that is not there yet; file name -> sha256 of all of them."""
+    """Every shard that is not there yet; file name -> sha256 of all of them.
+
+    Raises HarnessError where workers cannot be started or one is killed.
+    """
     done: dict[str, str] = {}
     missing: list[tuple[str, int, NDArray[np.int64]]] = []
     for split in SPLITS:
