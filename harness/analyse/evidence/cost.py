@@ -18,9 +18,6 @@ CONFIDENCE = 0.95
 UNITS: dict[str, Callable[[Trial], NDArray[np.float64]]] = {
     "paper_pflop": lambda t: t.count("train_forward_macs").astype(np.float64) * units.paper_pflop(1.0),
     "spent_macs": lambda t: (t.count("train_forward_macs") + t.count("train_backward_macs")).astype(np.float64),
-    "spent_flops": lambda t: (
-        (t.count("train_forward_macs") + t.count("train_backward_macs")).astype(np.float64) * units.FLOPS_PER_MAC
-    ),
     "epochs": lambda t: t.clock("epoch"),
     "seconds": lambda t: t.clock("train_seconds"),
     "joules": lambda t: t.clock("energy_joules"),
@@ -30,7 +27,6 @@ UNITS: dict[str, Callable[[Trial], NDArray[np.float64]]] = {
 UNIT_WORDS = {
     "paper_pflop": "PFLOP (paper unit)",
     "spent_macs": "exact spent MACs",
-    "spent_flops": "exact spent FLOPs",
     "epochs": "epochs",
     "seconds": "training seconds",
     "joules": "joules, evaluation included",

@@ -31,7 +31,7 @@ def sensitivity(rungs: list[Rung], target: Target, unit: str, spread: LevelSprea
             changed = point(rungs, expected_costs(rungs, target.metric, value, unit))
             note = _unanswered(rungs, target.metric, value, unit)
             items.append(_item(f"target {100 * delta:+.1f} points{why}", changed, rungs, note))
-    for other in ("paper_pflop", "spent_macs", "spent_flops"):
+    for other in ("paper_pflop", "spent_macs"):
         if other != unit:
             changed = point(rungs, expected_costs(rungs, target.metric, target.value, other))
             items.append(_item(f"in {UNIT_WORDS[other]}", changed, rungs))

@@ -49,20 +49,17 @@ def activation_bytes(model: nn.Module, *, resolution: int) -> int:
     return sum(kept.values()) // 2
 
 
-def step_bytes(model: nn.Module, *, resolution: int, images: int, states: int, sixteen_bit: bool) -> int:
-    """Bytes of a step over `images` images on one device: activations, weights, gradients and `states` more per weight.
-
-    In 16 bit the activations take half. An estimate from below: kernels' workspaces and fragments come on top.
-    """
-    return _step_bytes(_facts(model, resolution), images=images, states=states, sixteen_bit=sixteen_bit)
-
-
-def _facts(model: nn.Module, resolution: int) -> dict[str, int]:
+def step_facts(model: nn.Module, resolution: int) -> dict[str, int]:
+    """What `step_bytes` needs to know of a network."""
     weights = sum(parameter.numel() for parameter in model.parameters())
     return {"activation_bytes": activation_bytes(model, resolution=resolution), "weights": weights}
 
 
-def _step_bytes(facts: dict[str, int], *, images: int, states: int, sixteen_bit: bool) -> int:
+def step_bytes(facts: dict[str, int], *, images: int, states: int, sixteen_bit: bool) -> int:
+    """Bytes of a step over `images` images on one device: activations, weights, gradients and `states` more per weight.
+
+    In 16 bit the activations take half. An estimate from below: kernels' workspaces and fragments come on top.
+    """
     activations = facts["activation_bytes"] // (2 if sixteen_bit else 1)
     return images * activations + (2 + states) * facts["weights"] * _FLOAT_BYTES
 
@@ -90,9 +87,9 @@ def _unfit(config: Config) -> str | None:
         kwargs,
         classes,
         resolution,
-        lambda: _facts(build(name, classes=classes, **kwargs), resolution),
+        lambda: step_facts(build(name, classes=classes, **kwargs), resolution),
     )
-    needed = _step_bytes(
+    needed = step_bytes(
         facts,
         images=-(-recipe.batch_size // (recipe.accumulation_steps * gpus)),
         states=_STATES[recipe.optimizer] + (recipe.average != "none"),

@@ -15,7 +15,7 @@ from harness.record.checked import path_name, published_date
 from harness.record.curve import Evaluation, parse_rows
 from harness.record.errors import BadInput, RecordError
 from harness.record.files import sha256_of, write_atomic
-from harness.record.protocol import READABLE_PROTOCOLS, comparability_key, digest
+from harness.record.protocol import READABLE_PROTOCOLS, digest
 from harness.record.target import Target
 
 CONFIG, PROVENANCE, CURVE, RUN = "config.yaml", "provenance.json", "curve.jsonl", "run.json"
@@ -74,11 +74,6 @@ class Run:
     def fingerprint(self) -> str:
         """Identity of the data set, subset included."""
         return str(self.summary["dataset"]["fingerprint"])
-
-    @property
-    def key(self) -> str:
-        """The comparability key under the run's own target."""
-        return comparability_key(self.fingerprint, self.target, int(self.summary["protocol_version"]))
 
 
 def seal(folder: Path, summary: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.measure.bill.memory import activation_bytes, step_bytes, unfit
+from harness.measure.bill.memory import activation_bytes, step_bytes, step_facts, unfit
 from harness.measure.config.compose import compose
 
 
@@ -15,7 +15,7 @@ def test_a_network_by_hand() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
     assert activation_bytes(net, resolution=2) == 4 * (12 + 8)
     weights = 12 * 8 + 8 + 8 * 4 + 4
-    needed = step_bytes(net, resolution=2, images=10, states=2, sixteen_bit=True)
+    needed = step_bytes(step_facts(net, 2), images=10, states=2, sixteen_bit=True)
     assert needed == 10 * 2 * (12 + 8) + 4 * (2 + 2) * weights
 
 
