@@ -13,6 +13,7 @@ from harness.measure.bill.phases import Bills
 from harness.measure.config.compose import as_recorded, recorded, run_folder, run_id
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
+from harness.measure.config.tracking import agents_run
 from harness.measure.config.validate import remarks
 from harness.measure.config.words import unquoted
 from harness.measure.data.keyed import keyed_seed
@@ -99,7 +100,7 @@ def run(
         distributed.agree(_intent(config, finished), world)
         if finished:
             with closing(build(replace(config.data, decoder=None), config.recipe, torch.device("cpu"))) as data:
-                return _already_finished(folder, data.fingerprint)
+                return _already_finished(config, folder, data.fingerprint, world)
         machine = prepare(config, world.local_rank)
         if world.is_main:
             for line in filter(None, [*remarks(config), remark(config.model.name)]):
@@ -115,7 +116,7 @@ def run(
         bills.foresee(config.recipe, config.data.resolution)
         writer, open_to_us = _claim(folder, world, cleanup)
         if not open_to_us:
-            return _already_finished(folder, data.fingerprint)
+            return _already_finished(config, folder, data.fingerprint, world)
         cleanup.push(_open_where_memory_ends(config, folder, writer))
         begun = checkpoint.load(folder, world)
         data.start(world_size=world.size)  # before progress, mirror and heartbeat start threads
@@ -128,7 +129,7 @@ def run(
         if world.rank > 0:
             seed_everything(keyed_seed("rank", config.seed, world.rank))  # dropout must not repeat rank 0's masks
         checkpoint.restore(training, begun)
-        training.tracker = _tracker(training)
+        training.tracker = _tracker(config, folder, world, training.position.images)
         cleanup.callback(training.tracker.close)
         outcome, diverged_at_step, remedy = train(training)
         if outcome == "interrupted":
@@ -251,13 +252,20 @@ def _short_of_memory(error: Exception) -> bool:
     return distributed.told() == OUT_OF_MEMORY
 
 
-def _already_finished(folder: Path, fingerprint: str) -> Result:
-    """The run's name holds that of the data set, not its content: a record of other data is not this run's."""
+def _already_finished(config: Config, folder: Path, fingerprint: str, world: distributed.World) -> Result:
+    """The run's name holds that of the data set, not its content: a record of other data is not this run's.
+
+    A W&B agent that asks for it gets it: its run would count as crashed.
+    """
     done = read_run(folder)
     if done.fingerprint != fingerprint:
         raise BadInput(f"{folder} holds this run on other data; set another out=, or data.root= to the data it was on")
     outcome = done.outcome
     print(f"{folder}: finished already ({outcome.replace('_', ' ')}), skipped", file=sys.stderr)
+    if agents_run() is not None:
+        tracker = _tracker(config, folder, world, max((row.images for row in done.curve), default=0))
+        with closing(tracker):
+            tracker.finish(done.summary, folder)
     return Result(outcome, folder)
 
 
@@ -302,10 +310,9 @@ def _named(override: str) -> str:
     return f"target={Path(unquoted(override.partition('=')[2])).name}"
 
 
-def _tracker(training: Training) -> Tracker:
-    """The mirror of the run, on rank 0; elsewhere one that does nothing."""
-    if not training.world.is_main:
+def _tracker(config: Config, folder: Path, world: distributed.World, images: int) -> Tracker:
+    """The mirror of the run, on rank 0; elsewhere one that does nothing. images: seen so far."""
+    if not world.is_main:
         return Tracker()
-    config, images = training.config, training.position.images
     whole = as_recorded(config)
-    return start(config.tracking, run_id=run_id(config), folder=training.folder, config=whole, resume_images=images)
+    return start(config.tracking, run_id=run_id(config), folder=folder, config=whole, resume_images=images)

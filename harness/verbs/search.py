@@ -33,6 +33,7 @@ def main(args: argparse.Namespace) -> int:
     make_lasting()
     stop = StopFlag().install()  # before torch is imported, which takes seconds: so no import of it above
     from harness.measure.config.compose import compose
+    from harness.measure.config.tracking import refuse_several_under_an_agent
     from harness.measure.sweep.bisection import Rule
     from harness.measure.sweep.search import search
 
@@ -40,6 +41,7 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput("a search runs here, one run after the other: Hydra's own words have no effect on it")
     rule = Rule(args.seeds, args.seeds // 2 + 1 if args.needed is None else args.needed)
     config = compose(args.overrides)
+    refuse_several_under_an_agent([config.tracking.name] * 2)
     compose([*args.overrides, f"budget.epochs={args.min_epochs}"])  # the shortest plan must be a valid one too
     if config.target.metric is None:
         raise BadInput("a search needs a level to reach: give target=NAME, target=FILE or target.metric= target.value=")

@@ -38,6 +38,7 @@ def main(args: argparse.Namespace) -> int:
     make_lasting()
     stop = StopFlag().install()  # before torch is imported, which takes seconds: so no import of it above
     from harness.measure.config.compose import recorded
+    from harness.measure.config.tracking import refuse_several_under_an_agent
     from harness.measure.sweep.expand import jobs_of
 
     words = without_hydras_word(args.overrides) if args.cfg else args.overrides
@@ -45,6 +46,7 @@ def main(args: argparse.Namespace) -> int:
     if args.cfg:
         print("---\n".join(recorded(job.config) for job in jobs), end="")
         return EXIT_DONE
+    refuse_several_under_an_agent([job.config.tracking.name for job in jobs])
     if any(job.config.budget.max_gpu_hours is not None for job in jobs):
         from harness.measure.sweep.forecast import forecast, respect_cap
 

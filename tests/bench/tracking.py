@@ -14,9 +14,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from tests.measure.test_tracking import KEY, ROOT, environment, refusing_server, silent_server
-
+from harness.paths import ROOT
 from harness.record.curve import TIMING_FIELDS
+from tests.measure.mirror.test_tracking import refusing_server, silent_server
+from tests.measure.mirror.tracked import KEY, environment
 
 RUN = ["data=digits", "model=shufflenet_v2_x1_0", "recipe.epochs=6", "target=none", "device=cpu", "threads=1"]
 SERVERS: dict[str, Any] = {

@@ -39,6 +39,20 @@ def from_environment(said: Sequence[str] = ()) -> dict[str, Any]:
     return kept
 
 
+def agents_run() -> str | None:
+    """The id that a W&B agent made for the run it starts, None where none does. W&B then takes no other id."""
+    return (os.environ.get("WANDB_RUN_ID") or None) if os.environ.get("WANDB_SWEEP_ID") else None
+
+
+def refuse_several_under_an_agent(trackings: Sequence[str]) -> None:
+    """Raise BadInput where one command of an agent starts several tracked runs: they would share its one run on W&B."""
+    if len(trackings) > 1 and "wandb" in trackings and (given := agents_run()):
+        raise BadInput(
+            f"a W&B agent asked for its run {given}, and this command starts several: let the agent's sweep vary "
+            "what they differ in, or set tracking=none"
+        )
+
+
 def refuse_what_wandb_would(options: Mapping[str, Any], remedy: str = "tracking.") -> None:
     """Raise BadInput for a project, tags or a mode that W&B refuses. remedy: how the user's words for them begin."""
     project, told = str(options["project"]), f"{remedy}project={options['project']}"

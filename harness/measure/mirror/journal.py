@@ -18,7 +18,8 @@ from datetime import date
 from pathlib import Path
 from typing import IO, Any
 
-from harness.measure.mirror.wandb_process import WHY, credentials_present, resolve_mode
+from harness.measure.config.tracking import agents_run, from_environment
+from harness.measure.mirror.wandb_process import WHY, credentials_present, read_head, resolve_mode, wandb_id
 from harness.paths import ROOT
 from harness.record.curve import Evaluation, read_curve
 from harness.record.errors import HarnessError
@@ -57,12 +58,15 @@ def start(
 
     resume_images: images seen at the checkpoint the run resumes from, 0 for a fresh start. Metrics that an earlier
     attempt logged beyond it are dropped, for they are measured again. Only rank 0 of a distributed run tracks.
+    On W&B a run's id is its own, or that of the agent which started it; resumed by hand it keeps that one.
     """
     options = asdict(tracking) if is_dataclass(tracking) and not isinstance(tracking, type) else dict(tracking)
     if options["name"] == "none" or rank != 0 or resolve_mode(options["mode"]) == "disabled":
         return Tracker()
     curve = folder / CURVE
     evaluations = read_curve(curve) if resume_images and curve.exists() else []
+    if agents_run() is not None:  # W&B then takes no other project than the sweep's
+        options |= {name: value for name, value in from_environment().items() if name in ("project", "entity")}
     path = journal_path(Path(options["dir"]), run_id)
     try:
         begin_journal(path, run_id=run_id, options=options, config=config, evaluations=evaluations, until=resume_images)
@@ -216,7 +220,8 @@ def begin_journal(
     for evaluation in evaluations:
         if evaluation.images <= until:
             rows.setdefault(evaluation.images, {}).update(evaluation_row(evaluation))
-    head = {"head": {"run_id": run_id, "options": options, "config": config}}
+    shown_as = agents_run() or (wandb_id(read_head(path)) if path.exists() else run_id)
+    head = {"head": {"run_id": run_id, "wandb_id": shown_as, "options": options, "config": config}}
     lines = [head, *({"images": images, "row": rows[images]} for images in sorted(rows))]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, "".join(json.dumps(line) + "\n" for line in lines))

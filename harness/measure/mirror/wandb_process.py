@@ -69,13 +69,13 @@ def resolve_mode(mode: str) -> str:
 
 
 def open_run(head: dict[str, Any], *, mode: str, trainer_pid: int | None) -> Any:
-    """A wandb run under our own id. Raises what wandb raises when a server cannot be reached in time."""
+    """A wandb run under our own id or an agent's. Raises what wandb raises when a server cannot be reached in time."""
     import wandb
 
     options = head["options"]
     return wandb.init(
         mode=mode,  # type: ignore[arg-type]
-        id=head["run_id"],
+        id=wandb_id(head),
         resume="allow" if mode == "online" else None,
         project=options["project"],
         entity=options["entity"],
@@ -83,7 +83,7 @@ def open_run(head: dict[str, Any], *, mode: str, trainer_pid: int | None) -> Any
         name=options["run_name"],
         tags=options["tags"],
         dir=options["dir"],
-        config=head["config"],
+        config={**head["config"], "run_id": head["run_id"]},
         settings=wandb.Settings(
             console="off",
             silent=True,
@@ -185,12 +185,17 @@ def read_head(path: Path) -> dict[str, Any]:
     return head
 
 
+def wandb_id(head: dict[str, Any]) -> str:
+    """The run's id on W&B. A journal of before agents were heard has our own alone."""
+    return str(head.get("wandb_id", head["run_id"]))
+
+
 def mirror(path: Path, *, mode: str, trainer_pid: int, ended: Callable[[float], bool], tell: Tell) -> None:
     """Repeat a journal, following it until `ended`; raises what wandb raises when a server cannot be reached."""
     head = read_head(path)
     if mode != "online":
         tell(mode)
-        set_superseded_aside(Path(head["options"]["dir"]), head["run_id"])
+        set_superseded_aside(Path(head["options"]["dir"]), wandb_id(head))
     run = open_run(head, mode=mode, trainer_pid=trainer_pid)
     tell(mode)
     repeat(run, follow(path, ended))
@@ -201,7 +206,7 @@ def upload(path: Path) -> None:
     """Send a finished journal online, in this process; raises what wandb raises when the server refuses."""
     head = read_head(path)
     repeat(open_run(head, mode="online", trainer_pid=None), follow(path, lambda _seconds: True))
-    set_superseded_aside(Path(head["options"]["dir"]), head["run_id"])
+    set_superseded_aside(Path(head["options"]["dir"]), wandb_id(head))
 
 
 def main() -> None:

@@ -1,17 +1,20 @@
 """W&B's variables count where the config says nothing; what W&B would refuse is refused before the run."""
 
+from pathlib import Path
+
 import pytest
 
+from harness import cli
 from harness.measure.config.compose import compose
 from harness.measure.config.tracking import FROM_ENVIRONMENT
-from harness.record.errors import BadInput
+from harness.record.errors import EXIT_BAD_INPUT, BadInput
 
 RUN = ["data=fake", "model=squeezenet1_1", "target=none"]
 
 
 @pytest.fixture(autouse=True)
 def nobodys_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WANDB_MODE", *FROM_ENVIRONMENT.values()):
+    for name in ("WANDB_MODE", "WANDB_RUN_ID", "WANDB_SWEEP_ID", *FROM_ENVIRONMENT.values()):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -50,3 +53,18 @@ def test_the_words_of_wandb_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     for word in ("online", "run", "offline", "dryrun", "disabled"):
         monkeypatch.setenv("WANDB_MODE", word)
         compose([*RUN, "tracking=wandb"])
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "-m", "seed=0,1"], ["search", "target.metric=top1", "target.value=0.5"]], ids=["-m", "search"]
+)
+def test_one_run_of_an_agent_is_not_several(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """W&B would write them all into the one run that the agent asked for."""
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    monkeypatch.setenv("WANDB_RUN_ID", "agents01")
+    run = [word for word in RUN if word != "target=none"]
+    assert cli.main([*words, *run, "tracking=wandb", f"out={tmp_path / 'runs'}"]) == EXIT_BAD_INPUT
+    assert "asked for its run agents01, and this command starts several" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -20,7 +20,7 @@ from harness.measure.mirror.sync import run_options
 from harness.paths import ROOT
 from harness.record.curve import read_curve
 from harness.record.folders.folder import read_run
-from tests.measure.mirror.tracked import KEY, environment, expected_steps, options, track, train
+from tests.measure.mirror.tracked import KEY, PATIENCE_SECONDS, environment, expected_steps, options, track, train
 from tests.measure.mirror.tracked_run import EVALUATE_EVERY, RUN_ID, evaluation
 from tests.wandb_file import Segment, read_segment
 from tests.wandb_server import wandb_server
@@ -293,3 +293,61 @@ def test_sync_uploads_an_offline_resumed_run_once(tmp_path: Path) -> None:
         assert server.overwritten == 0
         assert server.summary["cost_to_target_pflop"] == pytest.approx(2 * 80 * 3e13 / 1e15)
     assert list((tmp_path / "wandb").glob("offline-run-*")) == []  # set aside: `wandb sync` would upload them again
+
+
+AGENT = {"WANDB_SWEEP_ID": "sweep1", "WANDB_RUN_ID": "agents01", "WANDB_PROJECT": "project", "WANDB_ENTITY": "entity"}
+"""What `wandb agent` gives to the command that it starts; it has made the run of that id on the server before."""
+
+
+def test_an_agents_run_is_ours(tmp_path: Path) -> None:
+    """Every row is on the run that the agent waits for, also after a stop; resumed by hand it goes on there."""
+    with wandb_server() as server:
+        server.run = {"name": "agents01"}
+        alone = environment(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url)
+        track(tmp_path, 1, 42, "interrupt", env={**alone, **AGENT}, project="mine")
+        assert (server.run["name"], server.run["project"]) == ("agents01", "project")
+        assert [row["_step"] for row in server.history] == expected_steps(42)[:-1]
+        track(tmp_path, 43, 100, "finish", env=alone)
+        assert (server.run["name"], server.run["project"]) == ("agents01", "project")
+        assert [row["_step"] for row in server.history] == expected_steps(100)
+        assert (server.overwritten, server.summary["outcome"]) == (0, "reached")
+        assert json.loads(server.config)["run_id"]["value"] == RUN_ID  # by which the record is found
+
+
+def test_another_run_of_an_agent_holds_every_row(tmp_path: Path) -> None:
+    """An agent that asks once more for a run which was stopped has made another on the server."""
+    with wandb_server() as server:
+        env = {**environment(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url), **AGENT}
+        track(tmp_path, 1, 42, "interrupt", env=env)
+        server.run, server.history, server.summary = {"name": "agents02"}, [], {}
+        track(tmp_path, 43, 100, "finish", env={**env, "WANDB_RUN_ID": "agents02"})
+        assert server.run["name"] == "agents02"
+        assert [row["_step"] for row in server.history] == expected_steps(100)
+
+
+def test_an_agents_run_that_was_offline_is_synced_there(tmp_path: Path) -> None:
+    track(tmp_path, 1, 100, "finish", env={**environment(tmp_path), **AGENT})
+    with wandb_server() as server:
+        env = environment(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url)
+        command = [sys.executable, "-m", "harness", "sync", str(tmp_path / "run"), "--dir", str(tmp_path)]
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        assert done.returncode == 0, done.stderr
+        assert (server.run["name"], server.run["project"]) == ("agents01", "project")
+        assert [row["_step"] for row in server.history] == expected_steps(100)
+    assert list((tmp_path / "wandb").glob("offline-run-*")) == []
+
+
+def test_an_agent_that_asks_for_a_finished_run_gets_it(tmp_path: Path) -> None:
+    """Nothing is trained again, and the agent's run is not one that never began."""
+    words = ["tracking=wandb", f"tracking.dir={tmp_path}", "tracking.finish_wait_seconds=300"]
+    folder = train(tmp_path, env=environment(tmp_path))
+    sealed = (folder / "run.json").read_bytes()
+    with wandb_server() as server:
+        server.run = {"name": "agents01"}
+        env = {**environment(tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url), **AGENT}
+        assert train(tmp_path, *words, env=env) == folder
+        evaluated = {row["_step"]: row["top1"] for row in server.history}
+        assert evaluated == {row.images: row.correct_top1 / row.total for row in read_curve(folder / "curve.jsonl")}
+        assert server.run["name"] == "agents01"
+        assert server.summary["outcome"] == json.loads(sealed)["outcome"]
+    assert (folder / "run.json").read_bytes() == sealed
