@@ -115,7 +115,7 @@ def test_a_card_copied_for_another_network_is_told() -> None:
 
 
 def test_composed_recipes_are_those_of_the_long_cards() -> None:
-    """golden/recipes.json was composed when every card still repeated every default."""
+    """golden/recipes.json was composed when every card still repeated every default; micro-batches came later."""
     golden = json.loads((GOLDEN_FOLDER / "recipes.json").read_text())
     assert len(golden) == 4 * len(ZOO)
     for key, told in golden.items():

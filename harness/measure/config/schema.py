@@ -19,7 +19,7 @@ class FidelityConfig:
 
 @dataclass
 class ResourcesConfig:
-    """What one run asks of a cluster."""
+    """What one run asks of a cluster: `memory_gb` of host memory for each GPU, or for the run where it has none."""
 
     gpus: int
     cpus_per_gpu: int

@@ -171,7 +171,7 @@ def parameters(resources: ResourcesConfig, slurm: SlurmConfig) -> dict[str, Any]
         "ntasks_per_node": tasks // nodes,
         "gpus_per_node": resources.gpus // nodes or None,
         "cpus_per_task": resources.cpus_per_gpu,
-        "mem": f"{math.ceil(resources.memory_gb / nodes)}GB",
+        "mem": f"{math.ceil(resources.memory_gb * max(1, resources.gpus) / nodes)}GB",
         "time": resources.minutes if slurm.minutes is None else time_limit(slurm.minutes),
         "signal_delay_s": slurm.signal_seconds,
         "array_parallelism": slurm.parallel,

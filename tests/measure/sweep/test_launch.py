@@ -113,9 +113,13 @@ def test_auto_is_decided_at_submission(gpus: int, words: list[str], device: str,
 
 
 def test_one_task_per_gpu() -> None:
-    asked = parameters(ResourcesConfig(gpus=12, cpus_per_gpu=6, memory_gb=101, minutes=90), launcher())
+    asked = parameters(ResourcesConfig(gpus=12, cpus_per_gpu=6, memory_gb=33, minutes=90), launcher())
     assert (asked["nodes"], asked["ntasks_per_node"], asked["gpus_per_node"]) == (2, 6, 6)
-    assert (asked["cpus_per_task"], asked["mem"], asked["time"]) == (6, "51GB", 90)
+    assert (asked["cpus_per_task"], asked["mem"], asked["time"]) == (
+        6,
+        "198GB",
+        90,
+    )  # 33 GB for each of a node's six GPUs
     assert asked["additional_parameters"] == {"requeue": True}
     assert "--kill-on-bad-exit=1" in asked["srun_args"]
     with pytest.raises(BadInput, match="not divisible"):
