@@ -26,6 +26,7 @@ class Evaluation:
     live_correct_top1, live_correct_top5: where a recipe has averaged weights judged, what the weights themselves score
     on the same images; None where there is no average. Both looks stand in `evaluation_macs`.
     correct_top5: None where an imported curve was not judged by it: missing is missing, never 0.
+    loss, lr, train_seconds, eval_seconds, data_wait_seconds: None in an imported curve, of which nobody knows them.
     error_top1, error_top5: images by which a count that was read off a plot may be wrong; None where it was logged.
     """
 
@@ -39,11 +40,11 @@ class Evaluation:
     correct_top1: int
     correct_top5: int | None = field(default=None, kw_only=True)
     total: int
-    loss: float
-    lr: float
-    train_seconds: float
-    eval_seconds: float
-    data_wait_seconds: float
+    loss: float | None = None
+    lr: float | None = None
+    train_seconds: float | None = None
+    eval_seconds: float | None = None
+    data_wait_seconds: float | None = None
     energy_joules: float | None = None
     live_correct_top1: int | None = None
     live_correct_top5: int | None = None
@@ -79,7 +80,10 @@ class Evaluation:
 
 FIELDS = tuple(f.name for f in fields(Evaluation))
 _OPTIONAL = ("correct_top5", "energy_joules", "live_correct_top1", "live_correct_top5", "error_top1", "error_top5")
-_REQUIRED = frozenset(FIELDS) - set(_OPTIONAL)
+WATCHED = ("loss", "lr", "train_seconds", "eval_seconds", "data_wait_seconds")
+"""Fields that a run of our own always has, and an imported curve never: all of them or none."""
+
+_REQUIRED = frozenset(FIELDS) - set(_OPTIONAL) - set(WATCHED)
 _INTEGERS = ("step", "images", "train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs")
 
 
@@ -88,6 +92,8 @@ def parse_line(text: str) -> Evaluation:
     row: Any = json.loads(text)
     if not isinstance(row, dict) or not row.keys() >= _REQUIRED or not row.keys() <= set(FIELDS):
         raise ValueError("not an evaluation")
+    if row.keys() & set(WATCHED) and not row.keys() >= set(WATCHED):
+        raise ValueError(f"lacks {', '.join(name for name in WATCHED if name not in row)}")
     return Evaluation(**row)
 
 
@@ -119,7 +125,8 @@ def parse_columns(content: str, path: Path) -> dict[str, list[Any]]:
         rows: Any = json.loads("[" + ",".join(content.splitlines()) + "]")
         names = tuple(rows[0]) if rows else FIELDS
         in_order = names == tuple(name for name in FIELDS if name in _REQUIRED or name in names)
-        plain = in_order and all(tuple(row) == names for row in rows)
+        watched = len(set(WATCHED) & set(names)) in (0, len(WATCHED))
+        plain = in_order and watched and all(tuple(row) == names for row in rows)
     except (ValueError, TypeError):
         plain = False
     if not plain or not rows:

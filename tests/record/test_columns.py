@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.record.curve import FIELDS, monotone_defects, parse_columns, parse_rows
+from harness.record.curve import FIELDS, WATCHED, monotone_defects, parse_columns, parse_rows
 from harness.record.errors import RecordError
 from tests.analyse.synthetic import Made, evaluations
 
@@ -32,6 +32,25 @@ def test_another_order_of_keys_is_read_all_the_same() -> None:
 def test_a_bad_line_is_named(bad: str) -> None:
     with pytest.raises(RecordError, match="line 2"):
         parse_columns(ROWS[0].as_line() + bad, WHERE)
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_a_run_that_knows_some_of_its_clocks_knows_all(name: str) -> None:
+    lines = [row.as_line() for row in ROWS]
+    told = json.loads(lines[1])
+    del told[name]
+    with pytest.raises(RecordError, match=f"line 2 .*lacks {name}"):
+        parse_columns(lines[0] + json.dumps(told) + "\n", WHERE)
+    every = "".join(json.dumps({k: v for k, v in json.loads(line).items() if k != name}) + "\n" for line in lines)
+    with pytest.raises(RecordError, match=f"line 1 .*lacks {name}"):
+        parse_columns(every, WHERE)
+
+
+def test_a_curve_of_others_knows_none_of_them() -> None:
+    rows = [dataclasses.replace(row, **dict.fromkeys(WATCHED)) for row in ROWS]
+    text = "".join(row.as_line() for row in rows)
+    assert parse_rows(text, WHERE) == rows
+    assert parse_columns(text, WHERE) == {name: [getattr(row, name) for row in rows] for name in FIELDS}
 
 
 def test_no_evaluation_gives_empty_columns() -> None:

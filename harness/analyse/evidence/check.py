@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from harness.analyse.foreign.check import imported_defects
-from harness.record.curve import Evaluation, monotone_defects
+from harness.record.curve import WATCHED, Evaluation, monotone_defects
 from harness.record.errors import BadInput, HarnessError
 from harness.record.folders.folder import (
     CONFIG,
@@ -87,6 +87,7 @@ def check_record(folder: Path, recount: Recount | None, curves: Path | None = No
         if summary["kind"] == "imported" and not defects:
             defects += imported_defects(summary, config, provenance, run.curve, recount, curves)
         elif not defects:
+            defects += _watched(run.curve)
             defects += _bill(summary, config, run.curve)
             defects += [] if recount is None else _recount(summary, config, recount)
     except (KeyError, TypeError, AttributeError) as error:
@@ -150,6 +151,12 @@ def _target(s: dict[str, Any], curve: list[Evaluation]) -> list[str]:
     if s["protocol_version"] > 1 and s.get("unconfirmed", []) != unconfirmed(curve, target):
         defects.append(f"unconfirmed {s.get('unconfirmed')}, but by the curve it is {unconfirmed(curve, target)}")
     return defects
+
+
+def _watched(curve: list[Evaluation]) -> list[str]:
+    """A run of our own always knows its loss, its rate and its clocks."""
+    missing = [number for number, row in enumerate(curve, start=1) if row.loss is None]
+    return [f"evaluation {missing[0]} lacks {', '.join(WATCHED)}"] if missing else []
 
 
 def _bill(s: dict[str, Any], config: dict[str, Any], curve: list[Evaluation]) -> list[str]:

@@ -23,7 +23,7 @@ from harness.record.protocol import PROTOCOL_VERSION, digest
 
 RULES = (
     "backward = 2 x forward; evaluation = split x forward; accuracies that are no whole image rounded down; loss, lr "
-    "and clocks unknown, written 0"
+    "and clocks unknown, and absent"
 )
 
 
@@ -113,11 +113,6 @@ def evaluations(curve: ForeignCurve) -> list[Evaluation]:
                 correct_top1=look.correct("top1"),
                 correct_top5=look.counts["top5"],
                 total=look.total,
-                loss=0.0,
-                lr=0.0,
-                train_seconds=0.0,
-                eval_seconds=0.0,
-                data_wait_seconds=0.0,
                 error_top1=look.errors["top1"],
                 error_top5=look.errors["top5"],
             )

@@ -251,23 +251,26 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, float]:
         "paper_pflop": paper_pflop(evaluation.train_forward_macs),
         "ledger/evaluation_pflop": macs_to_pflop(evaluation.evaluation_macs),
         "ledger/lost_pflop": macs_to_pflop(evaluation.lost_macs),
+    }
+    watched = {
         "lr": evaluation.lr,
         "seconds/train": evaluation.train_seconds,
         "seconds/evaluation": evaluation.eval_seconds,
         "seconds/data_wait": evaluation.data_wait_seconds,
+        "energy_joules": evaluation.energy_joules,
     }
+    row |= {name: value for name, value in watched.items() if value is not None}
     counted = [metric for metric in METRICS if evaluation.judged(metric)]
     measured = {metric: evaluation.correct(metric) / evaluation.total for metric in counted}
-    measured["train_loss"] = evaluation.loss
+    if evaluation.loss is not None:
+        measured["train_loss"] = evaluation.loss
     row |= measured | {f"vs_pflop/{name}": value for name, value in measured.items()}
-    if evaluation.train_seconds > 0:
+    if evaluation.train_seconds and evaluation.data_wait_seconds is not None:
         row["images_per_second"] = evaluation.images / evaluation.train_seconds
         row["data_wait_share"] = evaluation.data_wait_seconds / evaluation.train_seconds
     if evaluation.live_correct_top1 is not None and evaluation.live_correct_top5 is not None:
         row["live/top1"] = evaluation.live_correct_top1 / evaluation.total
         row["live/top5"] = evaluation.live_correct_top5 / evaluation.total
-    if evaluation.energy_joules is not None:
-        row["energy_joules"] = evaluation.energy_joules
     return row
 
 

@@ -67,8 +67,8 @@ class Display:
         row = curve[-1]
         self._accuracy = _against(curve, self._target)
         if self._live is None:
-            rate = row.images / max(row.train_seconds, 1e-9)
-            wait = row.data_wait_seconds / max(row.train_seconds, 1e-9)
+            seconds = max(row.train_seconds or 0.0, 1e-9)
+            rate, wait = row.images / seconds, (row.data_wait_seconds or 0.0) / seconds
             self.say(
                 f"epoch {round(row.epoch, 2):g}/{self._epochs}  loss {row.loss:.4f}  {self._accuracy}  "
                 f"{macs_to_pflop(row.train_macs):.4g} PFLOP spent  {rate:,.0f} images/s  waiting for data {wait:.0%}"

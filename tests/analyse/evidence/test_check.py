@@ -8,6 +8,7 @@ import pytest
 
 from harness import cli
 from harness.analyse.evidence.check import check_record
+from harness.record.curve import WATCHED
 from harness.record.folders import folder
 from harness.record.protocol import digest
 from harness.verbs import check
@@ -125,3 +126,14 @@ def test_a_real_model_is_counted_again() -> None:
     config = {"model": {"name": "shufflenet_v2_x1_0", "kwargs": {}}, "data": {"resolution": 224}}
     bill = recount(config, {"dataset": {"classes": 1000}})
     assert bill["forward_macs"] == pytest.approx(0.1449e9, rel=1e-3)
+
+
+def test_a_measured_run_without_its_clocks_is_a_defect(record: Path) -> None:
+    """An imported curve may lack them all; a run of our own knows them."""
+    lines = [json.loads(line) for line in (record / folder.CURVE).read_text().splitlines()]
+    (record / folder.CURVE).write_text(
+        "".join(json.dumps({k: v for k, v in line.items() if k not in WATCHED}) + "\n" for line in lines)
+    )
+    summary = json.loads((record / "run.json").read_text())
+    folder.seal(record, {k: v for k, v in summary.items() if not k.endswith("sha256")})
+    assert check_record(record, None) == [f"evaluation 1 lacks {', '.join(WATCHED)}"]

@@ -2,11 +2,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness import cli
 from harness.analyse.evidence.runs.groups import Level
+from harness.analyse.evidence.runs.trials import read_trials
 from harness.analyse.show.aggregate import build
+from harness.measure.mirror.journal import evaluation_row
+from harness.record.curve import WATCHED
 from harness.record.folders.folder import read_runs, seal
 from tests.analyse.synthetic import Made, curve_reaching, ladder, write_run, write_runs
 
@@ -35,6 +39,21 @@ def test_a_foreign_curve_becomes_a_sound_record_marked_imported(tmp_path: Path) 
     assert run.curve[1].train_forward_macs == 2 * 1_281_167 * 2_000_000
     assert json.loads((run.path / "provenance.json").read_text())["imported_from"]["source"] == "a paper"
     assert cli.main(["check", str(tmp_path / "runs"), "--no-recount"]) == 0
+
+
+def test_what_nobody_knows_is_absent_not_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert imported(tmp_path) == 0
+    (run,) = read_runs(tmp_path / "runs")
+    lines = [json.loads(line) for line in (run.path / "curve.jsonl").read_text().splitlines()]
+    assert lines
+    assert not any(set(WATCHED) & line.keys() for line in lines)
+    assert all(getattr(row, name) is None for row in run.curve for name in WATCHED)
+    (trial,) = read_trials(tmp_path / "runs").trials
+    assert np.isnan(trial.clock("train_seconds")).all()
+    assert set(evaluation_row(run.curve[0])).isdisjoint({"lr", "train_loss", "seconds/train", "images_per_second"})
+    for command in (["check", "--no-recount"], ["status"], ["aggregate", "--metric", "top1", "--value", "0.5"]):
+        assert cli.main([*command, str(tmp_path / "runs")]) == 0, capsys.readouterr()
+    assert "nan" not in (tmp_path / "runs" / "trend.json").read_text().lower()
 
 
 def test_importing_twice_writes_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
