@@ -117,7 +117,7 @@ def run(
         writer, open_to_us = _claim(folder, world, cleanup)
         if not open_to_us:
             return _already_finished(config, folder, data.fingerprint, world)
-        cleanup.push(_open_where_memory_ends(config, folder, writer))
+        cleanup.push(_say_why_it_stays_open(config, folder, writer))
         begun = checkpoint.load(folder, world)
         data.start(world_size=world.size)  # before progress, mirror and heartbeat start threads
         if writer is not None:
@@ -218,28 +218,34 @@ def _warn_of_small_batchnorm(training: Training) -> None:
 
 
 def _leave_interrupted(training: Training) -> None:
-    """Nobody leaves before rank 0 has asked for a requeue; and the signal may have come to another rank first."""
+    """Nobody leaves before rank 0 has asked for a requeue; and the signal may have come to another rank first.
+
+    All is saved by now: another that was told a second time to end, and has left, takes nothing from the run.
+    """
     training.tracker.interrupted()
-    heard = distributed.gather_objects(training.stop.signal_name, training.world)
+    heard = [training.stop.signal_name]
+    with suppress(RuntimeError):
+        heard = distributed.gather_objects(training.stop.signal_name, training.world)
     if training.world.is_main:
-        training.stop.signal_name = next(name for name in heard if name is not None)
+        training.stop.signal_name = next((name for name in heard if name is not None), None)
         training.stop.requeue_if_running()
-    distributed.barrier(training.world)
+    with suppress(RuntimeError):
+        distributed.barrier(training.world)
 
 
-def _open_where_memory_ends(
+def _say_why_it_stays_open(
     config: Config, folder: Path, writer: RunWriter | None
 ) -> Callable[[object, object, object], None]:
-    """An exit for what ends before its first step, as where another program has the GPU's memory."""
+    """An exit for what ends before its first step: another program has the memory, or the checkpoint fits no more."""
 
     def leave_open(_kind: object, error: object, _trace: object) -> None:
-        if not isinstance(error, Exception) or isinstance(error, HarnessError) or not _short_of_memory(error):
-            return
-        if writer is not None:
+        short = isinstance(error, Exception) and not isinstance(error, HarnessError) and _short_of_memory(error)
+        if writer is not None and (short or isinstance(error, BadInput)):
             known = {"model": config.model.name, "seed": config.seed, "planned_epochs": config.budget.epochs}
             with suppress(HarnessError):
-                writer.state("failed", **known, error=OUT_OF_MEMORY)
-        raise OutOfMemory(f"{folder}: {OUT_OF_MEMORY}") from error
+                writer.fail(OUT_OF_MEMORY if short else str(error), **known)
+        if short:
+            raise OutOfMemory(f"{folder}: {OUT_OF_MEMORY}")  # the exit's own error names the one it came from
 
     return leave_open
 

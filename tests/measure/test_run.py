@@ -20,6 +20,7 @@ from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import BadInput, OutOfMemory
 from harness.record.folders.folder import STATE, read_run
 from harness.record.folders.survey import survey
+from tests.measure.conftest import Tiny
 
 MakeConfig = Callable[..., Config]
 
@@ -320,8 +321,10 @@ def test_training_tells_of_a_card_with_another_networks_numbers(
     assert "correct the card" not in capsys.readouterr().err
 
 
-def test_a_checkpoint_that_no_longer_fits_is_one_line(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network's code changed between two starts of a run."""
+def test_a_checkpoint_that_no_longer_fits_is_one_line(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The network's code changed between two starts of a run; `status` says the same line."""
 
     class Wider(torch.nn.Module):
         def __init__(self, num_classes: int) -> None:
@@ -334,6 +337,14 @@ def test_a_checkpoint_that_no_longer_fits_is_one_line(tiny_config: MakeConfig, m
     stop = StopFlag()
     stop.signal_name = "SIGTERM"
     assert measure(tiny_config(), stop).outcome == "interrupted"
+    (line,) = survey(tmp_path / "runs")
+    begun = line.epoch
+    assert begun
     monkeypatch.setitem(models.ZOO, "tiny", Wider)
     with pytest.raises(BadInput, match=r"its checkpoint does not fit this network any more \(Missing key.*start anew"):
         measure(tiny_config())
+    (line,) = survey(tmp_path / "runs")
+    assert (line.state, line.epoch) == ("failed", begun)
+    assert "does not fit this network any more" in line.note
+    monkeypatch.setitem(models.ZOO, "tiny", Tiny)  # the code it was begun with
+    assert measure(tiny_config()).outcome == "budget_exhausted"

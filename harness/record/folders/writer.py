@@ -81,6 +81,12 @@ class RunWriter:
         """Replace state.json, what `harness status` shows of an unfinished run: running, interrupted or failed."""
         self._write_json(STATE, {"state": state, "updated_utc": utc_now(), **facts})
 
+    def fail(self, why: str, **known: Any) -> None:
+        """Leave the run open with the reason in state.json; how far it was stays there, else what is `known`."""
+        path = self.folder / STATE
+        before = json.loads(path.read_bytes()) if path.exists() else {}
+        self._write_json(STATE, {**known, **before, "state": "failed", "updated_utc": utc_now(), "error": why})
+
     def finish(self, summary: dict[str, Any]) -> None:
         """Seal the record and remove what only an unfinished run needs."""
         self.verify()

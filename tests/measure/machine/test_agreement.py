@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from faults import SMALL, STATEFUL, Fault, Order
+from PIL import Image
 
 from harness.measure.machine.device import own_device
 from harness.measure.machine.rendezvous import meeting_name
@@ -21,6 +22,9 @@ from harness.record.errors import EXIT_BAD_INPUT, EXIT_ERROR, EXIT_INTERRUPTED, 
 from harness.record.folders.folder import read_runs
 from harness.record.folders.survey import survey
 from tests.measure import faults
+
+FOLDER = [*(word for word in SMALL if word != "data=fake"), "data=imagenet", "data.workers=0"]
+"""A run on images in a folder."""
 
 
 def rank_of(rank: int, port: int, words: list[str], notes: Path, fault: Fault | None = None) -> Order:
@@ -49,6 +53,26 @@ def test_ranks_of_different_runs_write_nothing(tmp_path: Path, free_port: int, o
         assert f"differ in their {word}: process 0 has " in text
         assert "Traceback" not in text
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("more", [1, 40])
+def test_ranks_that_see_other_images_write_nothing(tmp_path: Path, free_port: int, more: int) -> None:
+    """One node's copy of the data set is not the other's: 20 images a class against 21, and against 60."""
+    words = []
+    for rank, count in enumerate((20, 20 + more)):
+        for split in ("train", "val"):
+            for name in ("a", "b"):
+                (tmp_path / f"data{rank}" / split / name).mkdir(parents=True)
+                for number in range(count):
+                    image = Image.new("RGB", (16, 16), (number, rank, 0))
+                    image.save(tmp_path / f"data{rank}" / split / name / f"{number}.png")
+        words.append([*FOLDER, f"data.root={tmp_path / f'data{rank}'}", f"out={tmp_path / 'runs'}"])
+    codes, said = together(free_port, tmp_path / "notes", *words)
+    assert codes == [EXIT_BAD_INPUT] * 2
+    for text in said:
+        assert "differ in their data set: process 0 has " in text
+        assert "Traceback" not in text
+    assert not list((tmp_path / "runs").rglob("*.json"))
 
 
 def test_ranks_that_see_other_checkpoints_refuse(tmp_path: Path, free_port: int) -> None:
