@@ -17,7 +17,8 @@ GPU_MEMORY_BYTES = {
     "H200": 141 * 10**9,
     "B200": 180 * 10**9,
 }
-"""As these GPUs are commonly listed, the largest where there are several; not held against the data sheets yet."""
+"""The largest where there are several, as public tables have it: glennklockwood.com/garden/processors and
+hmc-tech.com/gpus. The makers' own sheets were not read. B200: 192 GB there; 180 is the cautious figure."""
 
 _FLOAT_BYTES = 4
 _STATES = {"sgd": 1, "nesterov": 1, "rmsprop": 2, "adamw": 2}  # tensors an optimiser keeps per parameter
