@@ -52,7 +52,7 @@ VERBS = {
     ),
     "search": Verb(
         "harness.verbs.search",
-        "the shortest plan that still reaches the target",
+        "E90: the plan with which nine runs of ten end at the level",
         "harness search +experiment=fashion_ladder model=resnet18 target=fashion_ladder",
     ),
     "factors": Verb(

@@ -42,7 +42,20 @@ def trend_json(out: Path) -> dict[str, Any]:
     known = [Made(m.model, curve_reaching(20, after=6), m.published, m.seed, m.forward_macs) for m in ladder(steps=3)]
     late = [Made("late", [0.3] * 30, day(20), seed, outcome="budget_exhausted") for seed in range(2)]
     plan = Made("alexnet", curve_reaching(15), seed=4, recipe="other")
-    search = [Made("net1", curve_reaching(4), day(16), seed, kind="search", planned_epochs=4) for seed in range(3)]
+    search = [
+        Made(
+            "net1",
+            [0.3] * (n - 1) + [0.5 if seed < good else 0.4],
+            day(16),
+            seed + 10 * n,
+            target=None,
+            outcome="budget_exhausted",
+            kind="search",
+            planned_epochs=n,
+        )
+        for n, good in ((4, 0), (6, 1), (8, 2), (12, 3))
+        for seed in range(3)
+    ]
     return aggregate.build(write_runs(out, [*known, *late, plan, *search]), draws=100)
 
 

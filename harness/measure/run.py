@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -40,6 +41,7 @@ from harness.record.errors import (
 from harness.record.folders.folder import is_finished, read_run
 from harness.record.folders.writer import RunWriter
 from harness.record.provenance import segment, source_commit
+from harness.record.target import Target
 
 _EXIT_CODES = {
     "reached": EXIT_DONE,
@@ -78,13 +80,14 @@ def run(
     *,
     overrides: Sequence[str] = (),
     stop: StopFlag | None = None,
-    search: dict[str, int] | None = None,
+    search: dict[str, Any] | None = None,
 ) -> Result:
     """Train `config` until its target or the end of its budget and leave a record.
 
     `stop` hears the signals that end it; without one (a notebook, a thread) the run takes them for itself where it can,
-    and gives them back. `search` is the success rule of the search that this run belongs to, if any: it marks the
-    record. Raises BadInput before anything is written; HarnessError when the disk fails, OutOfMemory (the run resumes).
+    and gives them back. `search` is what the record says of the search that this run belongs to, if any: the level that
+    is looked for (`level`, a target) and its rule. Raises BadInput before anything is written; HarnessError when the
+    disk fails, OutOfMemory (the run resumes).
     """
     if stop is None:
         with StopFlag() as own:
@@ -109,7 +112,9 @@ def run(
         data = build(config.data, config.recipe, machine.device)
         cleanup.callback(data.close)
         distributed.agree({"data set": data.fingerprint[:12]}, world)
-        _check_fits(config, data, world.size)
+        _check_fits(
+            config, data, world.size, target_of(config) if search is None else Target.from_dict(search["level"])
+        )
         model = build_network(config.model.name, classes=data.classes, **config.model.kwargs)
         bills = Bills(model)
         bill = bills.at(config.data.resolution)
@@ -275,7 +280,7 @@ def _already_finished(config: Config, folder: Path, fingerprint: str, world: dis
     return Result(outcome, folder)
 
 
-def _check_fits(config: Config, data: ImageData, world_size: int) -> None:
+def _check_fits(config: Config, data: ImageData, world_size: int, level: Target | None) -> None:
     """What can only be checked once the data set is known."""
     if config.recipe.batch_size > data.train_images:
         raise BadInput(
@@ -284,8 +289,8 @@ def _check_fits(config: Config, data: ImageData, world_size: int) -> None:
         )
     if data.classes < 2:
         raise BadInput(f"data.classes={data.classes}: one class is no question; take 2 or more")
-    if (target := target_of(config)) is not None:
-        target.says_something(data.classes)
+    if level is not None:
+        level.says_something(data.classes)
     steps = steps_per_epoch(data.train_images, config.recipe.batch_size, world_size)
     if steps == 0:
         raise BadInput(f"an epoch of {data.train_images} images holds no batch of 2 or more images per process")

@@ -13,19 +13,20 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize, minimize_scalar
-from scipy.special import log_ndtr, xlogy
-from scipy.stats import chi2, norm
+from scipy.special import chdtri, log_ndtr, ndtri, xlogy
+
+from harness.record.target import reached
 
 SHARE = 0.9
 """The share of runs that succeed at E90."""
 
 CONFIDENCE = 0.95
-_Z = float(norm.ppf(SHARE))
-_DROP, _DROP_OF_BOTH = (float(chi2.ppf(CONFIDENCE, unknowns)) / 2 for unknowns in (1, 2))
+_Z = float(ndtri(SHARE))
+_DROP, _DROP_OF_BOTH = (float(chdtri(unknowns, 1 - CONFIDENCE)) / 2 for unknowns in (1, 2))
 _STEEPEST = 1e4
 """Slope per unit of log epochs above which two lengths one part in a thousand apart are failure and success."""
 _NEAR = 1e-3
@@ -78,6 +79,27 @@ class Fit:
             "level": "longer plans do not succeed more often than shorter ones: E90 is not found",
         }[self.case]
         return f"{reason}; {100 * CONFIDENCE:.0f} % interval: {_interval_words(self.low, self.high)}"
+
+    @property
+    def interval(self) -> tuple[float | None, float | None]:
+        """The interval as plain data, None for an open end."""
+        return self.low if self.low > 0 else None, self.high if math.isfinite(self.high) else None
+
+    @property
+    def tried_data(self) -> list[dict[str, Any]]:
+        """What was tried, as plain data."""
+        return [{"planned_epochs": t.epochs, "runs": t.runs, "succeeded": t.succeeded} for t in self.tried]
+
+
+def success(outcome: str, last: tuple[int, int] | None, value: float) -> bool | None:
+    """Whether a run ends at the level: its last look, and no other, is at or above it. None where it tells nothing.
+
+    last: (correct, total) of the last look, None where there is none; value: the level as a fraction. A run that
+    diverged failed; one that broke off for want of memory or time says nothing of the length of its plan.
+    """
+    if outcome in ("out_of_memory", "interrupted"):
+        return None
+    return outcome != "diverged" and last is not None and reached(*last, value)
 
 
 def tally(runs: Iterable[tuple[int, bool]]) -> tuple[Tried, ...]:
@@ -137,6 +159,10 @@ class _Data:
 
         It is concave in the slope, so unimodal in the slope's logarithm, too.
         """
+        from scipy.optimize import (
+            minimize_scalar,
+        )  # not at the top: its import takes longer than an analysis without it
+
         found = minimize_scalar(
             lambda log_slope: -self.log_likelihood(theta, math.exp(log_slope)),
             bounds=(-math.log(_STEEPEST) - 5, math.log(_STEEPEST)),
@@ -186,6 +212,8 @@ def _best(data: _Data, case: str) -> tuple[float, float]:
 
 def _newton(data: _Data) -> tuple[float, float]:
     """The peak of the likelihood in intercept and slope, where it is concave and has a gradient in closed form."""
+    from scipy.optimize import minimize  # see `profile`
+
     centre = float(data.x.mean())
     scale = float(np.ptp(data.x))
 
@@ -193,17 +221,18 @@ def _newton(data: _Data) -> tuple[float, float]:
         x = (data.x - centre) / scale
         z = at[0] + at[1] * x
         up, down = log_ndtr(z), log_ndtr(-z)
-        density = norm.logpdf(z)
+        density = -(z**2 + math.log(2 * math.pi)) / 2
         score = data.good * np.exp(density - up) - data.bad * np.exp(density - down)
         return -float((data.good * up + data.bad * down).sum()), -np.array([score.sum(), (score * x).sum()])
 
-    found = minimize(loss, np.array([norm.ppf(data.share), 1.0]), jac=True, method="BFGS", options={"gtol": 1e-8})
+    found = minimize(loss, np.array([ndtri(data.share), 1.0]), jac=True, method="BFGS", options={"gtol": 1e-8})
     intercept, slope = found.x
     return float(centre + scale * (_Z - intercept) / slope), -float(found.fun)
 
 
 def _ends(data: _Data, point: float, least: float) -> tuple[float, float]:
     """Where the profile likelihood falls to `least`, in epochs; 0 and inf where it does not."""
+    from scipy.optimize import brentq  # see `profile`
 
     def above(theta: float) -> float:
         return data.profile(theta) - least

@@ -4,7 +4,6 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +11,13 @@ from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
 from harness.record.folders.folder import is_finished, read_summary
-from harness.record.folders.survey import Line, line_of, outcome_of
+from harness.verbs.at_once import in_parallel
 from harness.verbs.words import add_overrides
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from harness.measure.sweep.job import Ended, Job
-    from harness.measure.sweep.parallel import Seen
+    from harness.measure.sweep.job import Job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +74,7 @@ def _on_this_machine(jobs: "list[Job]", launcher: "DictConfig", stop: StopFlag, 
 
     local = local_config(launcher)
     at_once = min(len(jobs), processes_at_once(local, [job.config for job in jobs]))
-    ended = run_here(jobs, stop) if at_once == 1 else _in_parallel(jobs, at_once, local.order, stop)
+    ended = run_here(jobs, stop) if at_once == 1 else in_parallel(jobs, at_once, local.order, stop)
     failures = [one for one in ended if one.error is not None]
     if failures:
         print(f"harness: {len(failures)} of {len(jobs)} runs failed:", file=sys.stderr)
@@ -84,38 +82,6 @@ def _on_this_machine(jobs: "list[Job]", launcher: "DictConfig", stop: StopFlag, 
     if as_json:
         _print_summaries([one.folder for one in ended if one.folder is not None], single=len(jobs) == 1)
     return exit_code(ended) or (EXIT_INTERRUPTED if len(ended) < len(jobs) else EXIT_DONE)
-
-
-def _in_parallel(jobs: "list[Job]", at_once: int, order: str, stop: StopFlag) -> "list[Ended]":
-    """Several at a time under one view; what became of them, in the order asked for."""
-    from harness.measure.sweep.forecast import longest_first
-    from harness.measure.sweep.parallel import run_parallel
-    from harness.verbs.view import View
-
-    places = {id(job): place for place, job in enumerate(jobs)}
-    with View() as view:
-
-        def watch(seen: "Sequence[Seen]", *, last: bool) -> None:
-            if last or view.is_due():
-                note = "" if stop.signal_name is None else f"{stop.signal_name}: every run saves, then all is left"
-                view.show([_line(one) for one in seen], at_once, note)
-
-        ended = run_parallel(longest_first(jobs) if order == "longest" else jobs, at_once, stop, watch)
-    return sorted(ended, key=lambda one: places[id(one.job)])
-
-
-def _line(seen: "Seen") -> Line:
-    """A job of this process's sweep as the view shows it."""
-    config, ended = seen.job.config, seen.ended
-    if is_finished(seen.folder):
-        state, note = outcome_of(seen.folder)
-    elif ended is not None:
-        state, note = ("interrupted" if ended.code == EXIT_INTERRUPTED else "failed"), ended.error or ""
-    else:
-        state, note = seen.state, ""
-    return line_of(
-        seen.folder, state, note, model=config.model.name, seed=config.seed, planned_epochs=config.budget.epochs
-    )
 
 
 def _on_slurm(jobs: "list[Job]", launcher: "DictConfig", stop: StopFlag, *, detach: bool, as_json: bool) -> int:

@@ -100,12 +100,19 @@ def summary_of(made: Made, rows: list[Evaluation]) -> dict[str, Any]:
                  "input_gradient_macs": forward - 1000, "evaluation_macs": forward},
         "totals": {"step": last.step if last else 0, "images": last.images if last else 0} | totals,
         "diverged_at_step": None,
-        **({"search": {"seeds": 3, "needed": 2}} if made.kind == "search" else {}),
+        **({"search": _search_of(made)} if made.kind == "search" else {}),
         "hardware": {"device": "cpu", "device_name": made.device_name, "world_size": made.world_size,
                      "precision": "fp32",
                      **({} if made.batchnorm_images is None else {"batchnorm_images": made.batchnorm_images}),
                      "memory_format": "channels_last", "compile": False, "threads": 1},
     }  # fmt: skip
+
+
+def _search_of(made: Made) -> dict[str, Any]:
+    """What a record says of its search; one with a target is of the bisection that there was before."""
+    bisection = {"seeds": 3, "needed": 2}
+    rule = {"level": dict(TARGET), "shortest": 1, "longest": 40, "seeds": 3, "runs": 30}
+    return rule if made.target is None else bisection
 
 
 def write_run(root: Path, made: Made) -> Path:

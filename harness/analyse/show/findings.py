@@ -231,3 +231,10 @@ def ranks(values: Sequence[float]) -> NDArray[np.float64]:
     """Return the rank of each value from 1 up; equal ones share the middle of theirs."""
     column = np.asarray(values)[:, None]
     return np.asarray((column > column.T).sum(axis=1) + ((column == column.T).sum(axis=1) + 1) / 2)
+
+
+def search_words(s: dict[str, Any]) -> str:
+    """A search for the shortest plan in a sentence: what was tried, and what that says."""
+    tried = ", ".join(f"{t['succeeded']} of {t['runs']} at {t['planned_epochs']} epochs" for t in s["tried"])
+    how = "" if s["judged"] == "end" else " (by an earlier rule: a crossing anywhere in the plan counts)"
+    return f"{short_title(s['title'])}: {tried}{how}. {s['words'][0].upper()}{s['words'][1:]}."

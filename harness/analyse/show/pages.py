@@ -54,6 +54,7 @@ def _names(document: dict[str, Any]) -> dict[str, Any]:
         "reference_note": findings.reference_note,
         "findings": lambda group: findings.lines(group, document["published"]),
         "level_words": findings.level_words,
+        "search_words": findings.search_words,
         "named": named,
         "with_plan": tables.with_plan,
         "reference": _reference,

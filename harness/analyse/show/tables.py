@@ -314,14 +314,10 @@ def hardware_table(document: dict[str, Any]) -> Table:
 
 
 def search_table(document: dict[str, Any]) -> Table:
-    """Return the minimum-budget searches, each with what the search itself cost."""
+    """Return the searches for the shortest plan, each with what the search itself cost."""
     lines = []
     for s in document["searches"]:
-        shortest, failed = s["shortest_plan_epochs"], s["failed_plan_epochs"]
-        tried = f"({failed}, {shortest}]"
-        answer = f"none up to {failed}" if shortest is None else str(shortest) if s["complete"] else tried
-        cost = [number(s["search_paper_pflop"]), f"{s['search_spent_macs']:,}"]
-        measured = [f"{s['needed']} seeds", number(s["paper_pflop"]), str(s["runs"]), *cost]
-        lines.append([s["title"], s["recipe"], answer, *measured])
-    header = ["shortest plan, epochs", "needed", "PFLOP to target", "runs", "PFLOP of the search", "MACs of the search"]
+        answer = [number(s["e90_epochs"]), interval(s["interval_epochs"]), number(s["e90_paper_pflop"]), str(s["runs"])]
+        lines.append([s["title"], s["recipe"], *answer, number(s["search_paper_pflop"])])
+    header = ["E90, epochs", "95 % interval", "PFLOP of E90", "runs", "PFLOP of the search"]
     return Table.of(["architecture", "recipe", *header], lines, words=(0, 1))

@@ -9,6 +9,7 @@ from harness.analyse.evidence.crossings import crossing
 from harness.analyse.evidence.ladder import Rung
 from harness.analyse.evidence.runs.trials import Trial
 from harness.analyse.trend.rows import finite
+from harness.record.dose_response import fit, success, tally
 from harness.record.target import Target
 
 
@@ -38,44 +39,54 @@ def hardware_axis(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
 
 
 def searches(trials: list[Trial], target: Target) -> list[dict[str, Any]]:
-    """Minimum-budget searches: the shortest plan that succeeded, the longest that failed below it, what it all cost.
+    """E90 of every architecture that was searched, from all its runs of one plan but its length, and what they cost.
 
-    `complete` is false while plans between the two have not been tried. Never part of the fixed-plan table.
+    The estimator is `harness.record.dose_response`. E90's cost is its length times the mean PFLOP of an epoch.
+    `judged`: "end" where success is the last look of a whole plan; "crossing" in records of the bisection there was
+    before, whose runs stopped at their target: a noisy curve may cross by luck, so theirs is the shorter. Never part
+    of the trend.
     """
     by_architecture: dict[tuple[str, ...], list[Trial]] = {}
     for t in trials:
         key = (t.published, t.plan.model, t.plan.recipe, t.plan.settings, str(t.plan.batch_size))
-        by_architecture.setdefault((*key, str(t.plan.resolution)), []).append(t)
+        judged = "end" if t.target is None else "crossing"
+        by_architecture.setdefault((*key, str(t.plan.resolution), judged), []).append(t)
     found = []
-    for _, runs in sorted(by_architecture.items()):
-        plans: dict[int, list[Trial]] = {}
-        for t in runs:
-            plans.setdefault(t.plan.planned_epochs, []).append(t)
-        reached = {
-            epochs: sum(crossing(t, target.metric, target.value, confirm=target.confirm) is not None for t in same)
-            for epochs, same in plans.items()
-        }
-        good = [epochs for epochs, same in plans.items() if reached[epochs] >= (same[0].needed or 1)]
-        shortest = min(good, default=None)
-        failed = max((e for e in plans if e not in good and (shortest is None or e < shortest)), default=0)
-        best = Rung(runs[0].plan, plans[shortest], confirm=target.confirm) if shortest is not None else None
-        cost = best.costs(target.metric, target.value, "paper_pflop").median().high if best else None
+    for (*_, judged), runs in sorted(by_architecture.items()):
+        outcomes = [(t.plan.planned_epochs, _success(t, target)) for t in runs]
+        telling = [(planned, good) for planned, good in outcomes if good is not None]
+        if not telling:
+            continue
+        told = fit(tally(telling))
+        pflop = sum(float(UNITS["paper_pflop"](t)[-1]) for t in runs if t.counters.shape[1])
+        epochs = sum(float(t.clock("epoch")[-1]) for t in runs if t.counters.shape[1])
         found.append(
             {
                 "model": runs[0].plan.model,
                 "title": runs[0].title,
                 "recipe": runs[0].plan.recipe,
-                "needed": runs[0].needed,
-                "shortest_plan_epochs": shortest,
-                "failed_plan_epochs": failed,
-                "complete": shortest is not None and shortest - failed == 1,
+                "judged": judged,
+                "e90_epochs": told.e90,
+                "interval_epochs": list(told.interval),
+                "e90_paper_pflop": told.e90 * pflop / epochs if told.e90 and epochs else None,
+                "case": told.case,
+                "words": told.words,
+                "tried": told.tried_data,
                 "runs": len(runs),
-                "paper_pflop": finite(cost),
-                "search_paper_pflop": sum(float(UNITS["paper_pflop"](t)[-1]) for t in runs if t.counters.shape[1]),
+                "search_paper_pflop": pflop,
                 "search_spent_macs": sum(_spent_macs(t) for t in runs),
             }
         )
     return found
+
+
+def _success(t: Trial, target: Target) -> bool | None:
+    """Whether a run of a search succeeded: see `searches`; None where it tells nothing."""
+    if t.target is not None:
+        return crossing(t, target.metric, target.value, confirm=target.confirm) is not None
+    looked = t.counters.shape[1] > 0 and bool(t.judged(target.metric)[-1])
+    last = (int(t.count(f"correct_{target.metric}")[-1]), int(t.count("total")[-1])) if looked else None
+    return success(t.outcome, last, target.value)
 
 
 def _spent_macs(trial: Trial) -> int:

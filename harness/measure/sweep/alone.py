@@ -5,10 +5,12 @@
 
 import argparse
 import ctypes
+import json
 import os
 import signal
 import sys
 from dataclasses import replace
+from typing import Any
 
 from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag
@@ -17,8 +19,17 @@ from harness.record.errors import EXIT_INTERRUPTED, HarnessError
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def run_alone(overrides: list[str], threads: int | None = None, *, requeues: bool = True) -> int:
-    """Run it and return the exit code. threads: where the config leaves them open; requeues: see StopFlag."""
+def run_alone(
+    overrides: list[str],
+    threads: int | None = None,
+    *,
+    requeues: bool = True,
+    search: dict[str, Any] | None = None,
+) -> int:
+    """Run it and return the exit code.
+
+    threads: where the config leaves them open; requeues: see StopFlag; search: see Job.
+    """
     make_lasting()
     stop = StopFlag(requeues=requeues).install()  # before torch is imported, which takes seconds
     from harness.measure.config.compose import compose
@@ -28,7 +39,7 @@ def run_alone(overrides: list[str], threads: int | None = None, *, requeues: boo
         config = compose(overrides)
         if config.threads is None and threads is not None:
             config = replace(config, threads=threads)
-        return run(config, overrides=overrides, stop=stop).exit_code
+        return run(config, overrides=overrides, stop=stop, search=search).exit_code
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)
         return error.exit_code
@@ -52,12 +63,13 @@ def main() -> int:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--cores", required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--search", type=json.loads)
     parser.add_argument("overrides", nargs="*")
     args = parser.parse_args()
     os.sched_setaffinity(0, {int(core) for core in args.cores.split(",")})
     if not end_with(args.parent):
         return EXIT_INTERRUPTED
-    return run_alone(args.overrides, args.threads, requeues=False)
+    return run_alone(args.overrides, args.threads, requeues=False, search=args.search)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def run_here(jobs: Sequence[Job], stop: StopFlag) -> list[Ended]:
 def run_one(job: Job, stop: StopFlag, *, raises: bool = False) -> Ended:
     """One run in this process. `raises`: its error is the caller's affair."""
     try:
-        result = run(job.config, overrides=job.overrides, stop=stop)
+        result = run(job.config, overrides=job.overrides, stop=stop, search=job.search)
         return Ended(job, result.exit_code, result.folder)
     except Exception as error:
         if raises:

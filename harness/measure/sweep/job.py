@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.measure.config.schema import Config
 from harness.record.errors import EXIT_DONE
@@ -10,10 +11,14 @@ from harness.record.errors import EXIT_DONE
 
 @dataclass(frozen=True)
 class Job:
-    """One run that was asked for: its overrides, without the launcher's, and the config they compose to."""
+    """One run that was asked for: its overrides, without the launcher's, and the config they compose to.
+
+    search: what the record of a run of `harness search` says of the search, None for any other.
+    """
 
     overrides: list[str]
     config: Config
+    search: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

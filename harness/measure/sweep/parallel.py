@@ -4,6 +4,7 @@ Python's own `subprocess` starts and watches them: submitit's local executor sta
 (loky, concurrent.futures) is lost as a whole with the first worker that the kernel kills.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -128,7 +129,9 @@ class _Sweep:
         log = Path(job.config.out) / LOGS / f"{run_id(resolve(job.config))}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "harness.measure.sweep.alone", "--parent", str(os.getpid())]
-        command += ["--cores", ",".join(map(str, share.cores)), "--threads", str(share.threads), "--", *job.overrides]
+        command += ["--cores", ",".join(map(str, share.cores)), "--threads", str(share.threads)]
+        command += [] if job.search is None else ["--search", json.dumps(job.search)]
+        command += ["--", *job.overrides]
         environment = {**os.environ, "OMP_NUM_THREADS": str(job.config.threads or share.threads)}
         if share.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = share.gpu

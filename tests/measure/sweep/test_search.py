@@ -1,109 +1,176 @@
+"""A real search on the digits: its records, its resumption after a kill, and what it says."""
+
 import json
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import cli
-from harness.analyse.show.aggregate import build
-from harness.measure.sweep.bisection import Ask, Found, Outcome, Rule, next_step
-from harness.record.errors import BadInput
-from tests.analyse.synthetic import Made, curve_reaching, write_runs
+from harness.paths import ROOT
+from harness.record.curve import TIMING_FIELDS
+from harness.record.errors import EXIT_INTERRUPTED
+from harness.record.folders.folder import CURVE, find_run_folders, is_finished, read_run
+
+SMALL = [
+    *("data=digits", "model=alexnet", "model.name=net", "model.min_resolution=16", "data.resolution=16"),
+    *("device=cpu", "threads=1", "recipe.lr=0.01", "target.metric=top1", "target.value=0.93", "budget.epochs=6"),
+]
+"""A network that trains in a millisecond a step: most runs end above 93 % after three epochs, few after one."""
+
+ASKED = ["--seeds", "2", "--runs", "8", "--json"]
+
+PROGRAM = """
+import os, sys
+from harness import cli, models
+from harness.measure.training import loop
+from tests.measure.faults import Net
+
+number, at = int(sys.argv[1]), int(sys.argv[2])
+models.ZOO["net"] = Net
+inner, steps = loop.optimise_step, [0]
+
+def step(*args, **kwargs):
+    steps[0] += 1
+    if steps[0] == at:
+        os.kill(os.getpid(), number)
+    return inner(*args, **kwargs)
+
+loop.optimise_step = step
+sys.exit(cli.main(sys.argv[3:]))
+"""
+"""`harness search`, to which a signal comes at its optimiser step number `at`, over all its runs (0: never)."""
 
 
-def play(
-    reaches: Callable[[int, int], bool], *, low: int = 1, high: int = 40, rule: Rule | None = None
-) -> tuple[Found, list[Outcome]]:
-    """Run a search against `reaches(epochs, seed)`."""
-    known: list[Outcome] = []
-    while isinstance(step := next_step(known, low=low, high=high, rule=rule or Rule(3, 2)), Ask):
-        outcome = Outcome(step.epochs, step.seed, reaches(step.epochs, step.seed))
-        assert outcome not in known
-        known.append(outcome)
-    return step, known
+def searched(out: Path, *words: str, signal_number: int = 0, at: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROGRAM, str(signal_number), str(at), "search", *SMALL, f"out={out}", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
 
 
-@pytest.mark.parametrize("planted", [1, 2, 7, 13, 39, 40])
-def test_it_finds_a_planted_minimal_plan(planted: int) -> None:
-    found, known = play(lambda epochs, seed: epochs >= planted)
-    assert found.epochs == planted
-    assert len(known) <= 2 * 7, "two seeds a plan, and a logarithm of plans"
+def records(out: Path) -> dict[str, list[dict[str, Any]]]:
+    """The curve of every record by its place, without what the clock and a kill say."""
+    found = {}
+    for folder in find_run_folders(out):
+        assert is_finished(folder)
+        rows = [json.loads(line) for line in (folder / CURVE).read_text().splitlines()]
+        apart = (*TIMING_FIELDS, "lost_macs")
+        timeless = [{key: value for key, value in row.items() if key not in apart} for row in rows]
+        found[str(folder.relative_to(out))] = timeless
+    return found
 
 
-def test_it_finds_it_within_one_evaluation_step_when_seeds_differ() -> None:
-    needs = [11.2, 12.0, 12.6]  # the second of three seeds decides
-    found, _ = play(lambda epochs, seed: epochs >= needs[seed])
-    assert found.epochs == 12
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A search that nothing disturbed: its records and its answer."""
+    out = tmp_path_factory.mktemp("whole")
+    done = searched(out, *ASKED)
+    assert done.returncode == 0, done.stderr
+    return out, json.loads(done.stdout)
 
 
-def test_nothing_found_is_an_answer() -> None:
-    found, known = play(lambda epochs, seed: False)
-    assert found.epochs is None
-    assert {o.epochs for o in known} == {40}
+def test_its_runs_are_ordinary_records_judged_by_one_look_at_their_plans_end(
+    whole: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, document = whole
+    runs = {run.summary["run_id"]: run for run in map(read_run, find_run_folders(out))}
+    assert len(runs) == len(document["runs"]) == 8
+    assert [row["seed"] for row in document["runs"]] == list(range(8))
+    for row in document["runs"]:
+        run = runs[row["run_id"]]
+        assert (run.summary["kind"], run.target, run.outcome) == ("search", None, "budget_exhausted")
+        assert run.summary["search"]["level"]["value"] == 0.93
+        assert run.summary["planned_epochs"] == row["planned_epochs"] == run.curve[-1].epoch
+        assert row["succeeded"] == (run.curve[-1].correct_top1 / run.curve[-1].total >= 0.93)
+        assert run.path.relative_to(out).parts[:3] == ("digits", "search", "top1_0.93")
+    assert {row["succeeded"] for row in document["runs"]} == {True, False}, "the level tells plans apart"
+    assert document["runs"][0]["planned_epochs"] == 6, "the longest plan comes first"
+    spent = sum(run.summary["totals"]["train_forward_macs"] for run in runs.values())
+    assert document["search_ledger"]["train_forward_macs"] == spent > 0
+    assert sum(row["runs"] for row in document["tried"]) == 8
+    assert cli.main(["aggregate", str(out), "--json"]) == 0
+    (group,) = json.loads(capsys.readouterr().out)["groups"]
+    (shown,) = group["searches"]
+    assert (shown["case"], shown["tried"]) == (document["case"], document["tried"])
+    for name in ("e90_epochs", "e90_paper_pflop"):
+        assert shown[name] == (None if document[name] is None else pytest.approx(document[name]))
+    ends = zip(shown["interval_epochs"], document["interval_epochs"], strict=True)
+    assert all(a == (None if b is None else pytest.approx(b)) for a, b in ends)
+    assert (group["rows"], group["target"]["value"]) == ([], 0.93)
 
 
-def test_a_plan_is_decided_as_soon_as_it_can_be() -> None:
-    _, known = play(lambda epochs, seed: seed != 0, low=40, high=40)
-    assert [o.seed for o in known] == [0, 1, 2]
-    _, known = play(lambda epochs, seed: True, low=40, high=40)
-    assert [o.seed for o in known] == [0, 1]
+@pytest.mark.parametrize(
+    ("number", "code", "at"), [(signal.SIGKILL, -signal.SIGKILL, 700), (signal.SIGTERM, EXIT_INTERRUPTED, 150)]
+)
+def test_killed_in_the_middle_and_resumed_it_ends_as_one_never_killed(
+    whole: tuple[Path, dict[str, Any]], tmp_path: Path, number: int, code: int, at: int
+) -> None:
+    out, document = whole
+    broken = searched(tmp_path, *ASKED, signal_number=number, at=at)
+    assert broken.returncode == code, broken.stderr
+    assert broken.stdout == ""
+    finished = [folder for folder in find_run_folders(tmp_path) if is_finished(folder)]
+    assert len(finished) < 8
+    if code == EXIT_INTERRUPTED:
+        assert broken.stderr.endswith("harness: interrupted; the same command resumes the search\n")
+    done = searched(tmp_path, *ASKED)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("skipped") == len(finished)
+    answer = json.loads(done.stdout)
+    lost = answer["search_ledger"].pop("lost_macs")
+    assert (lost > 0) == (number == signal.SIGKILL), "work done twice stands on the ledger"
+    ledger = {line: macs for line, macs in document["search_ledger"].items() if line != "lost_macs"}
+    assert answer == document | {"search_ledger": ledger}
+    assert records(tmp_path) == records(out)
 
 
-def test_asking_again_goes_on_where_it_was() -> None:
-    _, known = play(lambda epochs, seed: epochs >= 9)
-    for done in range(len(known)):
-        step = next_step(known[:done], low=1, high=40, rule=Rule(3, 2))
-        assert step == Ask(known[done].epochs, known[done].seed)
-
-
-@pytest.mark.parametrize(("seeds", "needed"), [(3, 4), (3, 0), (0, 0)])
-def test_an_impossible_rule_is_refused(seeds: int, needed: int) -> None:
-    with pytest.raises(BadInput):
-        Rule(seeds, needed)
-
-
-def test_an_empty_range_is_refused() -> None:
-    with pytest.raises(BadInput):
-        next_step([], low=5, high=4, rule=Rule(1, 1))
-
-
-COMMAND = ["search", "model=shufflenet_v2_x1_0", "data=fake", "budget.epochs=2", "threads=1", "--seeds", "1", "--json"]
-
-
-def test_a_real_search_leaves_records_of_its_own_kind_and_resumes(
+def test_several_at_once_give_what_one_after_the_other_gives(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    learns = ["data=digits", "data.resolution=32", "target=fake", "target.confirm=1"]  # 0.93 after its one epoch
-    command = [*COMMAND, *learns, f"out={tmp_path}", "target.metric=top5", "target.value=0.7"]
-    assert cli.main(command) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert document["shortest_plan_epochs"] == 1
-    assert [r["planned_epochs"] for r in document["runs"]] == [2, 1]
-    assert document["search_ledger"]["train_forward_macs"] > 0
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    assert cli.main(command) == 0
-    assert json.loads(capsys.readouterr().out) == document
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-    assert cli.main(["check", str(tmp_path)]) == 0
-    (group,) = build(tmp_path, draws=10)["groups"]
-    assert group["rows"] == []
-    assert group["searches"][0]["complete"]
+    words = ["search", "data=fake", "model=squeezenet1_1", "budget.epochs=2", "device=cpu", "precision=fp32"]
+    words += ["threads=1", "target.metric=top5", "target.value=0.55", "--seeds", "2", "--runs", "4", "--json"]
+    assert cli.main([*words, f"out={tmp_path / 'one'}"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    command = [sys.executable, "-m", "harness", *words, f"out={tmp_path / 'two'}", "hydra.launcher.parallel=2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == alone
+    assert records(tmp_path / "one") == records(tmp_path / "two")
+    assert {run.summary["kind"] for run in map(read_run, find_run_folders(tmp_path / "two"))} == {"search"}
 
 
-def test_a_search_without_a_target_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main([*COMMAND, f"out={tmp_path}", "target=none"]) == 2
-    assert "needs a level" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+def test_it_says_its_answer_in_words(whole: tuple[Path, dict[str, Any]]) -> None:
+    out, document = whole
+    done = searched(out, *ASKED[:-1])
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"net: {document['words']}"
+    for row in document["tried"]:
+        assert f"  {row['planned_epochs']} epochs: {row['succeeded']} of {row['runs']} runs" in lines
+    assert "top1 93.00% or above, one look at the plan's end" in done.stdout
+    assert "all 8 runs are made" in done.stdout
+    assert "no part of any cost to target" in lines[-1]
+    assert done.stderr.count("skipped") == 8
 
 
-def test_the_table_reports_a_search_beside_the_fixed_plan(tmp_path: Path) -> None:
-    runs = [Made("net1", curve_reaching(4), kind="search", planned_epochs=6, seed=s) for s in range(2)]
-    runs += [
-        Made("net1", [0.3] * 5, kind="search", planned_epochs=5, seed=s, outcome="budget_exhausted") for s in range(2)
-    ]
-    (group,) = build(write_runs(tmp_path, [*runs, Made("net1", curve_reaching(9))]), draws=10)["groups"]
-    (found,) = group["searches"]
-    assert (found["shortest_plan_epochs"], found["failed_plan_epochs"], found["complete"]) == (6, 5, True)
-    assert found["runs"] == 4
-    assert found["search_spent_macs"] == sum(2 * e * 1000 * 2_999_000 for e in (4, 5))
-    assert group["rows"][0]["epochs"] == 9
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["target=none"], "needs a level"),
+        (["hydra/launcher=slurm"], "runs where it is started"),
+        (["--runs", "7"], "multiple of --seeds 3"),
+        (["--min-epochs", "2"], "below budget.epochs"),
+        (["hydra.run.dir=x"], "not obeyed here"),
+        (["target.value=0.05"], "says nothing: guessing among 10 classes"),
+    ],
+)
+def test_what_cannot_be_searched_is_one_line_and_nothing_is_written(
+    words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["search", "model=shufflenet_v2_x1_0", "data=digits", "data.resolution=32", "budget.epochs=2"]
+    level = [] if "target=none" in words else ["target.metric=top1", "target.value=0.5"]
+    assert cli.main([*command, "threads=1", *level, f"out={tmp_path}", *words]) == 2
+    assert says in capsys.readouterr().err.splitlines()[-1]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -35,7 +35,7 @@ class Group:
 
     @property
     def searched(self) -> list[Trial]:
-        """The runs of minimum-budget searches: reported beside, never mixed in."""
+        """The runs of searches for the shortest plan: reported beside, never mixed in."""
         return [t for t in self.trials if t.plan.kind == "search"]
 
 
@@ -70,8 +70,9 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
     """Group by data set, target, protocol and cadence, in a stable order.
 
     A run with no target of its own (AlexNet's full schedule) joins every group of its data set; with `asked`, every
-    run is judged at that level instead. A run that watches two levels joins a group of each. A calibration run joins
-    none: a seed that set the level never gives a cost. Raises BadInput where no run says which level is meant.
+    run is judged at that level instead. A run that watches two levels joins a group of each, one of a search that of
+    the level it looks for. A calibration run joins none: a seed that set the level never gives a cost. Raises BadInput
+    where no run says which level is meant.
     """
     _one_date_each(trials)
     calibrations = [t for t in trials if t.plan.kind == CALIBRATION]
@@ -92,10 +93,10 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
         by_target: dict[Target, list[Trial]] = {}
         full: list[Trial] = []
         for t in members:
-            if t.target is None:
+            if (own_level := t.target or t.sought) is None:
                 full.append(t)
             else:
-                for level in t.target.each():  # a run that watches two levels is judged at each by itself
+                for level in own_level.each():  # a run that watches two levels is judged at each by itself
                     by_target.setdefault(level, []).append(t)
         by_key: dict[str, list[Target]] = {}  # two sources of one level are one target
         for target in by_target:

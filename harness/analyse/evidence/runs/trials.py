@@ -47,8 +47,8 @@ class Dataset:
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
     """One finished run. `counters` is (8, evaluations) exact integers in the order of `COUNTERS`, `clocks` is
-    (4, evaluations) float64 in the order of `CLOCKS`, NaN where the hardware gives no energy; `needed`: in a
-    minimum-budget search, how many seeds of a plan had to reach the target."""
+    (4, evaluations) float64 in the order of `CLOCKS`, NaN where the hardware gives no energy; `sought`: the level that
+    a search for the shortest plan looks for, whose runs go to their plan's end and so have no target."""
 
     path: str
     run_id: str
@@ -64,7 +64,7 @@ class Trial:
     outcome: str
     hardware: str
     forward_macs: int
-    needed: int | None
+    sought: Target | None
     counters: NDArray[Any]
     clocks: NDArray[np.float64]
     errors: NDArray[Any] | None = None  # (2, evaluations): images by which top-1, top-5 may be wrong, read off a plot
@@ -167,13 +167,19 @@ def trial_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]],
             outcome=sys.intern(s["outcome"]),
             hardware=sys.intern(hardware_label(s["hardware"])),
             forward_macs=int(s["bill"]["forward_macs"]),
-            needed=s["search"]["needed"] if s["kind"] == "search" else None,
+            sought=_sought(s),
             counters=exact([_counted(columns[name]) for name in COUNTERS]),
             errors=_errors(columns),
             clocks=np.array([*(columns[name] for name in CLOCKS[:-1]), energy], dtype=np.float64),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"{path}: run.json cannot be analysed ({error!r}); run it again") from error
+
+
+def _sought(summary: dict[str, Any]) -> Target | None:
+    """The level of a search; None in records of the bisection there was before, whose runs stopped at their target."""
+    level = summary["search"].get("level") if summary["kind"] == "search" else None
+    return None if level is None else _share(Target.from_dict(level))
 
 
 def read_trial(folder: Path) -> Trial:
