@@ -1,6 +1,6 @@
 """Runs that may be compared: one data set, one target, one protocol. Anything else is kept apart, by name."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.analyse.evidence.runs.plans import CALIBRATION, Plan
 from harness.analyse.evidence.runs.trials import Dataset, Trial
@@ -124,7 +124,22 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
             group.notes.append(f"{len(group.calibration)} calibration runs set the level and give no cost")
         if homeless:
             group.notes.append(f"{len(homeless)} runs without a target share no data set with any target: left out")
+    _tell_other_identities(groups)
     return sorted(groups, key=lambda g: (g.dataset.name, g.dataset.subset, g.target.metric, g.target.value, g.key))
+
+
+def _tell_other_identities(groups: list[Group]) -> None:
+    """A note where another group's data set looks the same but for the fingerprint: why the two stand apart."""
+    for group in groups:
+        own = group.dataset
+        others = {g.dataset.fingerprint for g in groups if replace(g.dataset, fingerprint=own.fingerprint) == own}
+        if others := others - {own.fingerprint}:
+            told = ", ".join(fingerprint[:12] for fingerprint in sorted(others))
+            group.notes.append(
+                f"the images of this group have the fingerprint {own.fingerprint[:12]}; {told} has the same name and "
+                "sizes, and other images, or the same ones in records from before identities were the same in every "
+                "layout: they are not compared"
+            )
 
 
 def _one_date_each(trials: list[Trial]) -> None:
