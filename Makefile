@@ -54,6 +54,7 @@ check: install
 results: install
 	$(BIN)/python results/compare_counters.py
 	for name in $(LADDERS); do $(BIN)/harness aggregate results/runs/$$name --out results/$$name || exit; done
+	$(BIN)/python results/rejudged.py
 	$(BIN)/python results/imagenet_macs.py
 	$(BIN)/python results/imagenet_trend.py
 	$(BIN)/harness replay --json > results/published/replay.json

@@ -79,6 +79,7 @@ def headline(root: Path) -> str:
         study_level=f"{100 * claims()['target_top5']:.1f} %",
         factor_is=findings.factor_confidence(group),
         unfit=unfit(group),
+        line_is=findings.line_confidence(trend),
         moore=findings.against_moore(trend),
         note=findings.reference_note(group),
         runs=sum(r["n"] for r in group["rows"] if r["in_trend"]),
@@ -192,7 +193,7 @@ def imagenet(root: Path) -> str:
             number(trend["halving_months"]),
             halving(ladder["halving_months"], at_most=ladder["reference_censored"]),
         ],
-        ["95 % of the line", *(span(t["halving_interval_ols"]) for t in (published, trend, ladder))],
+        ["95 % of the line", *map(span, _lines_known(published, trend, ladder))],
         ["runs", "not told", f"{document['curves']} of others", str(runs)],
     ]
     header = ["", "the study, ImageNet", "public curves, ImageNet", f"measured here, {named(group['dataset']['name'])}"]
@@ -204,6 +205,11 @@ def imagenet(root: Path) -> str:
         top5=level_words(top5),
         top5_factor=times(top5["trend"]["reduction_factor"]),
     )
+
+
+def _lines_known(published: dict[str, Any], trend: dict[str, Any], ladder: dict[str, Any]) -> list[list[float | None]]:
+    """How well each of the three lines is known; only of the ladder there are seeds."""
+    return [published["halving_interval_ols"], trend["halving_interval_ols"], ladder["halving_interval_line"]]
 
 
 BLOCKS: dict[str, Callable[[Path], str]] = {

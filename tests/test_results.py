@@ -6,8 +6,13 @@ import tomllib
 import pytest
 import yaml
 
+from harness.analyse import read_runs
+from harness.analyse.evidence.ladder import ladder
+from harness.analyse.trend.headline import draw_all, with_intervals
+from harness.analyse.trend.readings import by_study_rule
 from harness.paths import ROOT
 from harness.record.errors import HarnessError
+from results import rejudged
 from results.walkthrough import printed
 
 WALK = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
@@ -35,3 +40,26 @@ def test_the_citation_has_the_version_and_license_of_the_package() -> None:
     assert cited["version"] == project["version"]
     assert cited["license"] == project["license"]["text"]
     assert {"cff-version", "message", "title", "authors"} <= cited.keys()
+
+
+def test_the_ladder_judged_again_has_the_numbers_that_were_found_before() -> None:
+    """Found on the same records by other code: 37.5x and 16.9 months; at 66.0 % confirmed 19.2x, 17.5 months, line
+    [10.7, 47], by the study's rule 35.5x and 14.4. Their intervals came from resampling runs, ours do not.
+    """
+    trials = read_runs(ROOT / "results" / "runs" / rejudged.LADDER)
+    (own,) = rejudged.group_trials(trials)
+    again = rejudged.at(trials, rejudged.lowest(own)["best"])
+    assert again.target.value == 0.66
+    expected = {(0.797, 1): (37.5, 16.9), (0.66, 2): (19.2, 17.5)}
+    for group in (own, again):
+        rungs, _, _ = ladder(group)
+        drawn = draw_all(rungs, group.target, "paper_pflop", 200, 0)
+        found = with_intervals(rungs, group.target, "paper_pflop", drawn)
+        factor, months = expected[group.target.value, group.target.confirm]
+        assert found["reduction_factor"] == pytest.approx(factor, abs=0.05)
+        assert found["halving_months"] == pytest.approx(months, abs=0.05)
+    assert found["halving_interval_ols"] == pytest.approx([10.7, 47.3], abs=0.05)
+    rule = by_study_rule(rungs, again.target, "paper_pflop")
+    assert (rule["reduction_factor"], rule["halving_months"]) == pytest.approx((35.5, 14.4), abs=0.05)
+    page = (ROOT / "results" / rejudged.LADDER / "PROTOCOL2.md").read_text(encoding="utf-8")
+    assert "|  19.2x |" in page

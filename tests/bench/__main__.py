@@ -1,5 +1,5 @@
 """Benchmarks beside their peers, in one run: `python -m tests.bench [loader] [loop] [modes] [counting] [tracking]
-[start] [recipes]`.
+[start] [recipes] [coverage]`.
 
 Medians of --rounds rounds, methods interleaved, a pinned process each. Peers that are not installed are left out:
 pip install timm accelerate lightning nvidia-dali-cuda130 adds them. Results go to results/throughput/*.json with the
@@ -13,14 +13,16 @@ from pathlib import Path
 
 from tests.bench import core
 
-UNTIMED = ("recipes",)  # only where asked for: hours, and no clock is read
+UNTIMED = ("recipes", "coverage")  # only where asked for: long, and no clock is read
 SUITES = ("loader", "loop", "modes", "counting", "tracking", "start")
 
 
 def main() -> None:
     """Run the suites that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suites", nargs="*", default=[], help=f"{', '.join(SUITES)} (default: all), or recipes")
+    parser.add_argument(
+        "suites", nargs="*", default=[], help=f"{', '.join(SUITES)} (default: all), or recipes or coverage"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=512, help="size of the generated tree of the loader suite")
     parser.add_argument("--steps", type=int, default=8, help="timed steps per round of the loop suite")
@@ -29,13 +31,18 @@ def main() -> None:
     args = parser.parse_args()
     unknown = set(args.suites) - {*SUITES, *UNTIMED}
     if unknown:
-        parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+        parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join((*SUITES, *UNTIMED))}")
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # torchvision.io's, once per call
     for suite in args.suites or SUITES:
         if suite == "recipes":
             from tests.bench import recipes
 
             recipes.run()
+            continue
+        if suite == "coverage":
+            from tests.bench import coverage_bench
+
+            coverage_bench.run()
             continue
         facts = core.circumstances()
         if suite == "loader":

@@ -38,6 +38,7 @@ def _facts(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
         "rows": rows,
         "bound": trend["reference_censored"],
         "factor_is": factor_confidence(group),
+        "line_is": line_confidence(trend),
         "drawn_is": confidence([r["n"] for r in rows if r["on_frontier"]]),
         "cheapest": titles[trend["cheapest"]],
         "reference": titles[trend["reference"]],
@@ -135,7 +136,7 @@ def cards(group: dict[str, Any], published: dict[str, Any]) -> list[dict[str, st
         {
             "name": "One halving of the cost every",
             "value": f"{halving(trend['halving_months'], at_most=bound)} months",
-            "spread": f"95 % of the line: {interval(trend['halving_interval_ols'])}",
+            "spread": f"{line_confidence(trend)}: {interval(trend['halving_interval_line'])}",
             "published": f"published: {number(published['halving_months'])} "
             f"{interval(published['halving_interval_ols'])}",
         },
@@ -154,9 +155,15 @@ def factor_confidence(group: dict[str, Any]) -> str:
     return confidence([r["n"] for r in group["rows"] if r["in_trend"] and r["model"] in ends])
 
 
+def line_confidence(trend: dict[str, Any]) -> str:
+    """Return what the interval of the line is: least squares, or its hull with the seeds' where runs missed."""
+    hull = "95 % or more of the line, least squares and seeds together"
+    return hull if trend["line_interval_kind"] == "hull" else "95 % of the line, least squares"
+
+
 def against_moore(trend: dict[str, Any]) -> str:
     """Return whether the line's interval tells the halving time from Moore's doubling time; empty without one."""
-    ends = trend["halving_interval_ols"]
+    ends = trend["halving_interval_line"]
     if ends is None:
         return ""
     low, high = ends

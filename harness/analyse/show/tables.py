@@ -243,7 +243,7 @@ def headline_table(document: dict[str, Any], published: dict[str, Any]) -> Table
         [
             "halving, months",
             halving(trend["halving_months"], at_most=bound),
-            interval(trend["halving_interval_ols"]),
+            interval(trend["halving_interval_line"]),
             interval(trend["halving_interval"]),
             theirs,
         ],
@@ -261,7 +261,7 @@ def _bound_lines(bounds: dict[str, Any] | None) -> list[list[str]]:
     months, ends = number(bounds["halving_months"]), interval(bounds["halving_interval_ols"])
     return [
         ["halving, misses at bounds", months, ends, MISSING, MISSING],
-        ["hull of both", interval(bounds["hull"]), interval(bounds["hull_interval_ols"]), MISSING, MISSING],
+        ["hull of both", interval(bounds["hull"]), interval(bounds["hull_interval"]), MISSING, MISSING],
     ]
 
 
@@ -292,7 +292,7 @@ def sensitivity_table(document: dict[str, Any]) -> Table:
         ]
         for i in document["sensitivity"]
     ]
-    header = ["change", "factor", "halving months", "95 %, the line", "note"]
+    header = ["change", "factor", "halving months", "95 %, least squares", "note"]
     return Table.of(header, lines, words=(0, 4)).warned("factor", unfit(document))
 
 

@@ -1,5 +1,6 @@
 """The headline of a ladder at one level: frontier, line, factor, and how sure they are."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,14 +110,41 @@ def with_intervals(rungs: list[Rung], target: Target, unit: str, drawn: Drawn) -
     costs = expected_costs(rungs, target.metric, target.value, unit)
     found = point(rungs, costs)
     spread = drawn.spread
+    seeds = intervals_of(rungs, drawn.values[:, : len(rungs)], found, costs[rungs.index(reference_of(rungs))])
+    missed = any(bool(r.costs(target.metric, target.value, unit).censored.any()) for r in rungs)
     return (
         found
-        | intervals_of(rungs, drawn.values[:, : len(rungs)], found, costs[rungs.index(reference_of(rungs))])
+        | seeds
+        | line_interval(found, seeds["halving_interval"], missed=missed)
         | {
             "covers": covers([len(r.trials) for r in rungs]),
             "spread": {"sd_log": spread.sd, "freedom": spread.freedom, "p": spread.p, "holds": spread.holds},
         }
     )
+
+
+def line_interval(found: dict[str, Any], halving: list[float | None] | None, *, missed: bool) -> dict[str, Any]:
+    """How well the line is known: `halving_interval_line`, and `line_interval_kind`, which says what it is.
+
+    least_squares, 95 %: where every run reached. It takes costs to err alike and normally about the line. hull, 95 % or
+    more: where some run missed, the smallest interval that holds that one and the one over seeds. There costs rest on
+    few successes: they err on the dear side, unlike each other, and a dear one leaves the frontier, so that least
+    squares alone holds the truth in 86 % of planted ladders of three seeds with three misses in ten.
+    """
+    ols = found["halving_interval_ols"]
+    if not missed or ols is None or halving is None:
+        return {"halving_interval_line": ols, "line_interval_kind": "least_squares"}
+    return {"halving_interval_line": hull([ols, halving]), "line_interval_kind": "hull"}
+
+
+def hull(intervals: list[list[float | None] | None]) -> list[float | None] | None:
+    """The smallest interval that holds all; an end that is None is open, and no interval at all leaves none."""
+    if any(ends is None for ends in intervals):
+        return None
+    lows, highs = zip(*(ends for ends in intervals if ends is not None), strict=True)
+    low = None if None in lows else min(v for v in lows if v is not None)
+    high = None if None in highs else max(v for v in highs if v is not None)
+    return [low, high if high is None or math.isfinite(high) else None]
 
 
 def covers(sizes: list[int]) -> str:

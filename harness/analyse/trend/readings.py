@@ -1,11 +1,10 @@
 """The same costs read otherwise, beside the headline: by the study's rule, and with the misses at their bounds."""
 
-import math
 from typing import Any
 
 from harness.analyse.evidence.cost import Cost
 from harness.analyse.evidence.ladder import Rung, known_cost, reference_of
-from harness.analyse.trend.headline import point, through_frontier
+from harness.analyse.trend.headline import hull, point, through_frontier
 from harness.record.target import Target
 
 
@@ -29,10 +28,10 @@ def by_study_rule(rungs: list[Rung], target: Target, unit: str) -> dict[str, Any
 def with_bounds(rungs: list[Rung], costs: list[Cost], headline: dict[str, Any]) -> dict[str, Any] | None:
     """The line with every architecture that no run brought to the level at its lower bound, and the hull of both lines.
 
-    costs: expected ones, a rung each; headline: what `point` found from them. A miss costs more than its bound, and by
-    how much is not known: at its bound it may be on the frontier, above it it may not. The headline leaves all of them
-    off it; here all of them stand at their bounds, and the hull holds both readings. None where no architecture but
-    the reference missed, or where there is no line.
+    costs: expected ones, a rung each; headline: what `with_intervals` found from them. A miss costs more than its
+    bound, and by how much is not known: at its bound it may be on the frontier, above it it may not. The headline
+    leaves all of them off it; here all of them stand at their bounds, and the hull holds both readings. None where no
+    architecture but the reference missed, or where there is no line.
     """
     missed = [r.model for r, c in zip(rungs, costs, strict=True) if c.censored and r is not reference_of(rungs)]
     if not missed or headline["reason"]:
@@ -47,15 +46,5 @@ def with_bounds(rungs: list[Rung], costs: list[Cost], headline: dict[str, Any]) 
         "halving_months": numbers["halving_months"],
         "halving_interval_ols": numbers["halving_interval_ols"],
         "hull": hull([[line["halving_months"]] * 2 for line in lines]),
-        "hull_interval_ols": hull([line["halving_interval_ols"] for line in lines]),
+        "hull_interval": hull([headline["halving_interval_line"], numbers["halving_interval_ols"]]),
     }
-
-
-def hull(intervals: list[list[float | None] | None]) -> list[float | None] | None:
-    """The smallest interval that holds all; an end that is None is open, and no interval at all leaves none."""
-    if any(ends is None for ends in intervals):
-        return None
-    lows, highs = zip(*(ends for ends in intervals if ends is not None), strict=True)
-    low = None if None in lows else min(v for v in lows if v is not None)
-    high = None if None in highs else max(v for v in highs if v is not None)
-    return [low, high if high is None or math.isfinite(high) else None]

@@ -8,7 +8,7 @@ import pytest
 from harness.analyse.page.page import page
 from harness.analyse.page.sources import read_sources
 from harness.analyse.show import aggregate, pages
-from harness.analyse.trend.readings import hull
+from harness.analyse.trend.headline import hull, line_interval
 from tests.analyse.synthetic import TARGET, Made, curve_reaching, day, ladder, write_runs
 
 CONFIRMED = {**TARGET, "confirm": 2}
@@ -57,7 +57,7 @@ def test_a_miss_stands_at_its_bound_in_a_second_line_and_the_hull_holds_both(tmp
     assert (bounds["missed"], bounds["frontier"][-1]) == (["late"], "late")
     assert bounds["halving_months"] < 16
     assert bounds["hull"] == [bounds["halving_months"], found["halving_months"]]
-    low, _ = bounds["hull_interval_ols"]
+    low, _ = bounds["hull_interval"]
     assert low == min(bounds["halving_interval_ols"][0], found["halving_interval_ols"][0])
 
 
@@ -85,3 +85,11 @@ def test_all_architectures_have_a_line_of_their_own_beside_the_frontiers(tmp_pat
     assert low < 15
     assert high > 17
     assert item["note"] == "1 of 11 architectures do not reach it and are left out"
+
+
+def test_where_a_run_missed_the_line_is_known_no_better_than_least_squares_and_seeds_together() -> None:
+    found = {"halving_interval_ols": [12.0, 20.0]}
+    assert line_interval(found, [10.0, 19.0], missed=False)["halving_interval_line"] == [12, 20]
+    together = line_interval(found, [10.0, 19.0], missed=True)
+    assert together == {"halving_interval_line": [10, 20], "line_interval_kind": "hull"}
+    assert line_interval(found, [None, 25.0], missed=True)["halving_interval_line"] == [None, 25]
