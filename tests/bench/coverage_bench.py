@@ -42,7 +42,7 @@ def run(repetitions: int = REPETITIONS, out: Path = OUT) -> dict[str, Any]:
     for case, settings in CASES.items():
         for seeds in SEEDS:
             found = coverage(Scenario(seeds, **settings), repetitions, DRAWS)
-            rows.append({"case": case, "seeds": seeds} | {name: round(found[name], 4) for name in QUANTITIES})
+            rows.append({"case": case, "runs_each": seeds} | {name: round(found[name], 4) for name in QUANTITIES})
             print(case, seeds, *(f"{name} {found[name]:.3f}" for name in QUANTITIES), flush=True)
     document = {
         "repetitions": repetitions,
@@ -60,7 +60,7 @@ def run(repetitions: int = REPETITIONS, out: Path = OUT) -> dict[str, Any]:
 def page(document: dict[str, Any]) -> str:
     """TABLE.md of a document."""
     lines = [
-        [r["case"], str(r["seeds"]), *(f"{100 * r[name]:.1f}" for name in QUANTITIES)] for r in document["coverage"]
+        [r["case"], str(r["runs_each"]), *(f"{100 * r[name]:.1f}" for name in QUANTITIES)] for r in document["coverage"]
     ]
     shares = Table.of(["planted", "runs each", *(HEADINGS[name] for name in QUANTITIES)], lines)
     off = [

@@ -8,7 +8,8 @@ from tests.bench import coverage_bench
 
 def test_the_committed_page_is_made_of_the_committed_numbers() -> None:
     document = json.loads((coverage_bench.OUT / "coverage.json").read_text())
-    assert len(document["coverage"]) == len(coverage_bench.CASES) * len(coverage_bench.SEEDS)
+    rows = [(row["case"], row["runs_each"]) for row in document["coverage"]]
+    assert rows == [(case, seeds) for case in coverage_bench.CASES for seeds in coverage_bench.SEEDS]
     assert document["repetitions"] >= 2_000
     assert (coverage_bench.OUT / "TABLE.md").read_text() == coverage_bench.page(document)
 
