@@ -33,6 +33,10 @@ STEP_STRIDE = 7919
 """A prime: neighbouring jobs and the steps of one job meet at different ports."""
 
 
+BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
+"""By device. Tensors of the host go through gloo there too: to ask who wants to stop must not wait for the GPU."""
+
+
 @dataclass(frozen=True)
 class World:
     """This process among its peers; `local_rank` counts within a node."""
@@ -59,8 +63,7 @@ def join(
 ) -> World:
     """Meet the other processes, if there are any; `device_kind` is "cpu" or "cuda". Once met, always the same world.
 
-    Waits `wait_seconds` for the others; no collective then takes longer than `collective_seconds`. Tensors on the CPU
-    go through gloo on CUDA too: asking "does anybody want to stop?" must not make the host wait for the GPU.
+    Waits `wait_seconds` for the others; no collective then takes longer than `collective_seconds`.
     Raises BadInput where the others cannot be met, Interrupted where `stop` hears a signal meanwhile, HarnessError
     where an earlier run of this process lost them.
     """
@@ -77,9 +80,10 @@ def join(
     if "RANK" not in os.environ:
         export_rendezvous(os.environ, world)
     store = rendezvous.meet(world.rank, world.size, wait_seconds, stop)
-    backend = "cpu:gloo,cuda:nccl" if device_kind == "cuda" else "gloo"
     limit = timedelta(seconds=collective_seconds)
-    distributed.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=limit)
+    distributed.init_process_group(
+        BACKENDS[device_kind], store=store, rank=world.rank, world_size=world.size, timeout=limit
+    )
     _MET.append(world)
     _STORES.append(store)
     _listen(stop, device_kind)

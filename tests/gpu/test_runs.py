@@ -1,0 +1,173 @@
+"""Whole runs on a GPU: resumed as if never stopped, in 16 bit, compiled, with fused kernels, through NCCL."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from harness import models
+from harness.measure.config.compose import compose
+from harness.measure.config.schema import Config
+from harness.measure.machine.device import energy_counter
+from harness.measure.machine.distributed import BACKENDS, gradients_shared
+from harness.measure.machine.signals import StopFlag
+from harness.measure.run import run
+from harness.measure.training.recipe.optimiser import build_optimizer
+from harness.record.curve import TIMING_FIELDS
+from harness.record.folders.folder import CHECKPOINT, read_run
+from tests.gpu.devices import each_device, network, only_on_gpu
+from tests.measure.faults import Net
+
+Say = Callable[[str, object], None]
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A small network beside the zoo's, and torch's settings put back by monkeypatch's end."""
+    monkeypatch.setitem(models.ZOO, "net", Net)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
+    before = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+def config(device: str, out: Path, *words: str) -> Config:
+    few = ["data.images_per_class=24", "recipe.batch_size=16", "recipe.lr=0.02", "budget.epochs=2"]
+    fixed = ["data=fake", "target=none", "threads=1", f"device={device}", f"out={out}", "evaluations_per_epoch=3"]
+    return compose([*fixed, *few, *network(device), *words])
+
+
+def curve(folder: Path) -> list[dict[str, object]]:
+    """The curve without its clocks and joules."""
+    rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key not in (*TIMING_FIELDS, "energy_joules")} for row in rows]
+
+
+class StopAt(StopFlag):
+    """A stop that is asked for at a step, by what looks at it once a step."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._left = steps
+
+    @property
+    def signal_name(self) -> str | None:
+        self._left -= 1
+        return "SIGTERM" if self._left < 0 else None
+
+    @signal_name.setter
+    def signal_name(self, name: str | None) -> None: ...
+
+
+PRECISIONS = {"cpu": ["fp32"], "cuda": ["fp32", "bf16", "fp16"]}
+
+
+@each_device
+def test_interrupted_and_resumed_is_as_never_stopped(device: str, tmp_path: Path, record_property: Say) -> None:
+    """Bit for bit under deterministic=true, in every precision of the device, at a step between two evaluations."""
+    for precision in PRECISIONS[device]:
+        words = ["deterministic=true", f"precision={precision}"]
+        whole = run(config(device, tmp_path / precision / "whole", *words), stop=StopFlag()).folder
+        asked = config(device, tmp_path / precision / "stopped", *words)
+        stopped = run(asked, stop=StopAt(7))
+        assert stopped.outcome == "interrupted"
+        assert (stopped.folder / CHECKPOINT).exists()
+        resumed = run(asked, stop=StopFlag())
+        assert resumed.outcome == "budget_exhausted"
+        assert curve(resumed.folder) == curve(whole)
+    record_property("figure", f"{', '.join(PRECISIONS[device])}: equal")
+
+
+@only_on_gpu
+def test_fp16_learns_through_its_scaler(tmp_path: Path, record_property: Say) -> None:
+    done = read_run(run(config("cuda", tmp_path, "precision=fp16", "budget.epochs=4"), stop=StopFlag()).folder)
+    first, last = done.curve[0].loss, done.curve[-1].loss
+    record_property("figure", f"loss {first:.3f} -> {last:.3f}")
+    assert done.outcome == "budget_exhausted"
+    assert last < first
+
+
+@each_device
+@pytest.mark.parametrize("kind", ["sgd", "nesterov", "adamw"])
+def test_fused_kernels_take_the_same_steps(device: str, kind: str, record_property: Say) -> None:
+    """Twenty steps on one batch; what differs is the rounding within a kernel. RMSprop has no fused one."""
+    torch.manual_seed(0)
+    words = [f"recipe.optimizer={kind}", "recipe.lr=0.01"]
+    recipe = compose(["data=fake", "model=resnet18", "target=none", *words]).recipe
+    plain = Net(10, norm=True).to(device)
+    nets = [plain, copy.deepcopy(plain)]
+    images, labels = torch.randn(16, 3, 16, 16, device=device), torch.arange(16, device=device) % 10
+    for net, fused in zip(nets, (False, True), strict=True):
+        optimizer = build_optimizer(net, recipe, fused=fused)
+        for _ in range(20):
+            nn.functional.cross_entropy(net(images), labels).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    differences = [
+        float((a - b).abs().max() / b.abs().max().clamp_min(1e-6))
+        for a, b in zip(*(net.state_dict().values() for net in nets), strict=True)
+    ]
+    record_property("figure", f"largest difference {max(differences):.1e}")
+    assert max(differences) < 1e-3
+
+
+@only_on_gpu
+def test_compiled_with_a_resolution_schedule_learns_as_eager(tmp_path: Path, record_property: Say) -> None:
+    """Three resolutions, each with a full and a last batch; on the CPU tests/measure/training/test_compile.py."""
+    phases = ",".join(f"{{from_epoch:{epoch},resolution:{side}}}" for epoch, side in enumerate((32, 48, 64)))
+    words = ["precision=fp32", "budget.epochs=3", f"recipe.resolution_schedule=[{phases}]"]
+    eager, compiled = (
+        read_run(run(config("cuda", tmp_path / name, *words, f"compile={name}"), stop=StopFlag()).folder).curve
+        for name in ("false", "true")
+    )
+    record_property("figure", f"last loss {eager[-1].loss:.4f} eager, {compiled[-1].loss:.4f} compiled")
+    assert [row.train_macs for row in compiled] == [row.train_macs for row in eager]
+    assert compiled[0].loss == pytest.approx(eager[0].loss, rel=0.02)
+
+
+@each_device
+def test_one_rank_through_the_backend_has_the_gradients_of_none(device: str) -> None:
+    """The backend that a run on several GPUs takes, with one: NCCL for the gradients, gloo for what the host asks."""
+    if device == "cuda":
+        torch.cuda.set_device(0)
+    distributed.init_process_group(BACKENDS[device], store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        torch.manual_seed(0)
+        alone = Net(10, norm=True).to(device)
+        joined = DistributedDataParallel(copy.deepcopy(alone))
+        images, labels = torch.randn(16, 3, 16, 16, device=device), torch.arange(16, device=device) % 10
+        nn.functional.cross_entropy(alone(images), labels).backward()
+        with gradients_shared(joined, now=True):
+            nn.functional.cross_entropy(joined(images), labels).backward()
+        for a, b in zip(alone.parameters(), joined.parameters(), strict=True):
+            assert a.grad is not None
+            assert b.grad is not None
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-6)
+        asked = torch.tensor([3])
+        distributed.all_reduce(asked)  # of the host: it must not wait for the GPU
+        assert asked.item() == 3
+    finally:
+        distributed.destroy_process_group()
+
+
+@each_device
+def test_joules_are_those_of_the_device(device: str, tmp_path: Path, record_property: Say) -> None:
+    counter = energy_counter(torch.device(device))
+    if device == "cuda" and counter is None:
+        pytest.skip("NVML tells no energy here")
+    curve_of = read_run(run(config(device, tmp_path), stop=StopFlag()).folder).curve
+    joules = [row.energy_joules for row in curve_of]
+    if counter is None:
+        assert set(joules) == {None}
+        return
+    used = [value for value in joules if value is not None]
+    assert len(used) == len(joules)
+    assert used == sorted(used)
+    watts = used[-1] / (curve_of[-1].train_seconds + curve_of[-1].eval_seconds)
+    record_property("figure", f"{watts:.0f} W")
+    assert 5 < watts < 2000

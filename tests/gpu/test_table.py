@@ -1,0 +1,17 @@
+"""`python -m tests.gpu` prints what became of each test, and why one did not run."""
+
+import subprocess
+import sys
+
+from harness.paths import ROOT
+from tests.gpu.devices import NO_GPU
+
+
+def test_the_command_prints_a_row_for_each_test() -> None:
+    command = [sys.executable, "-m", "tests.gpu", "-k", "every_level"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+    rows = {row.split("│")[1].strip(): row for row in done.stdout.splitlines() if row.startswith("│")}
+    assert list(rows) == ["every level is normalised alike[cpu]", "every level is normalised alike[cuda]"]
+    assert "passed" in rows["every level is normalised alike[cpu]"]
+    assert ("skipped" in rows["every level is normalised alike[cuda]"]) == (NO_GPU in done.stdout)
