@@ -60,6 +60,11 @@ VERBS = {
         "split a gain into recipe and architecture",
         "harness factors results/runs --start alexnet:era --end efficientnet_b0:modern",
     ),
+    "power": Verb(
+        "harness.verbs.power",
+        "what it takes to tell two costs or halving times apart",
+        "harness power results/runs/fashion_mnist --halving-months 16 24",
+    ),
     "import-curves": Verb(
         "harness.verbs.import_curves",
         "foreign learning curves -> records marked imported",

@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 def add_records(parser: argparse.ArgumentParser) -> None:
     """DIR, the level and the draws."""
+    add_level(parser)
+    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="draws of the seeds (default 10000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draws (default 0)")
+
+
+def add_level(parser: argparse.ArgumentParser) -> None:
+    """DIR and the level."""
     parser.add_argument("runs", type=Path, metavar="DIR", help="folder with run folders below it")
     parser.add_argument("--target", type=Path, metavar="FILE", help="judge every run at the level of this target file")
     parser.add_argument("--metric", choices=("top1", "top5"), help="judge every run at --value of this metric")
     parser.add_argument("--value", type=float, metavar="FRACTION", help="the level for --metric, as 0.565")
-    parser.add_argument("--draws", type=int, default=10_000, metavar="N", help="draws of the seeds (default 10000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draws (default 0)")
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +46,7 @@ def asked_level(args: argparse.Namespace) -> "Level | None":
     from harness.analyse.evidence.runs.groups import Level
     from harness.analyse.evidence.target import read_target
 
-    if args.draws < 1:
+    if getattr(args, "draws", 1) < 1:
         raise BadInput(f"--draws is {args.draws}: use 1 or more")
     if args.target is not None:
         if args.metric is not None or args.value is not None:
