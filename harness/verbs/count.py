@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.record.errors import BadInput
 from harness.record.fidelity import FLAGS, flags_of
-from harness.record.units import macs_to_flops
+from harness.record.units import FLOPS_PER_MAC, macs_to_flops
 
 TABLE_COLUMNS = 100
 
@@ -76,8 +76,9 @@ def _print_table(rows: list[dict[str, Any]], *, resolution: int, batch: int) -> 
     console.print(table)
     per = "image" if batch == 1 else f"step of {batch} images"
     console.print(
-        f"\nPer {per} at {resolution} pixels, 1000 classes, train mode with auxiliary heads. 1 MAC = 2 FLOP. spent = "
-        "forward + the gradients autograd computes; norms, activations and pooling are in --json, in no MAC column. "
+        f"\nPer {per} at {resolution} pixels, 1000 classes, train mode with auxiliary heads. spent = forward + the "
+        "gradients autograd computes; norms, activations and pooling are in --json, in no MAC column. spent GFLOP is "
+        f"spent GMAC x {FLOPS_PER_MAC}: a MAC is a multiplication and an addition, and papers count either way. "
         "study: forward as Hernandez & Brown (2020) used it, who count 3 x that as spent.",
         soft_wrap=False,
     )

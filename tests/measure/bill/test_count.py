@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from harness import cli
+from harness import cli, models
 from harness.paths import ROOT
 from harness.record.units import FLOPS_PER_MAC
 
@@ -46,6 +46,24 @@ def test_table_is_plain_and_narrow(capsys: pytest.CaptureFixture[str]) -> None:
     assert googlenet.split()[-5:] == ["op", "bn", "k", "ema", "do"]
     assert "bn batch normalisation in an architecture older than it" in " ".join(captured.out.split())
     assert next(text for text in lines if text.startswith("mobilenet_v1")).split()[2:4] == ["4.23", "0.5687"]
+
+
+def test_the_table_says_why_there_are_two_columns_of_what_is_spent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["count", "squeezenet1_1"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "spent GFLOP is spent GMAC x 2: a MAC is a multiplication and an addition" in told
+
+
+def test_a_card_with_another_networks_numbers_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(models.ZOO, "resnet18", models.ZOO["shufflenet_v2_x1_0"])
+    assert cli.main(["count", "resnet18"]) == 0
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "conf/model/resnet18.yaml says 11,689,512 params and" in told
+    assert cli.main(["count", "alexnet"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_batch_and_resolution(capsys: pytest.CaptureFixture[str]) -> None:
