@@ -15,6 +15,7 @@ from harness.analyse.show.figures.canvas import NARROW
 from harness.analyse.show.figures.gallery import pictures
 from harness.analyse.show.table import Table
 from harness.analyse.show.templates import environment
+from harness.analyse.show.words import several
 
 HERE = Path(__file__).parent
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -220,7 +221,7 @@ def _facts(group: dict[str, Any], sources: list[Source]) -> list[tuple[str, str]
         (
             "target",
             f"{target['metric']} {target['value']:.4%} on {target['split']}, looked for "
-            f"{target['evaluations_per_epoch']} time(s) an epoch; {target['source']}",
+            f"{several(target['evaluations_per_epoch'], 'time')} an epoch; {target['source']}",
         ),
         ("protocol version", str(group["protocol_version"])),
         *code_and_hardware(mine),

@@ -107,10 +107,14 @@ def _differing(model: str, rows: list[dict[str, Any]], sources: list[Source]) ->
     return {name for settings in mine for name in settings if any(s.get(name) != settings[name] for s in mine)}
 
 
+SHORT = 12
+"""Digits of a commit that git tells apart; the facts of the page have all of them."""
+
+
 def _commit(source: Source) -> str:
-    """The commits a run was trained at, in order: more than one where it was resumed at another."""
+    """The commits a run was trained at, short, in order: more than one where it was resumed at another."""
     segments = [s for s in source.segments if s.get("commit")]
-    seen = [f"{s['commit']}{' with uncommitted changes' if s.get('dirty') else ''}" for s in segments]
+    seen = [f"{s['commit'][:SHORT]}{' with uncommitted changes' if s.get('dirty') else ''}" for s in segments]
     return ", ".join(dict.fromkeys(seen)) or "unknown"
 
 

@@ -73,7 +73,7 @@ def test_every_row_has_the_command_that_repeats_it(tmp_path: Path) -> None:
     for seed in (0, 1):
         folder = write_run(tmp_path / "runs", Made("alexnet", curve_reaching(5), seed=seed))
         overrides = ["+experiment=demo", "model=alexnet", "target=/scratch/level.yaml", f"seed={seed}"]
-        segment = {"commit": "c0ffee", "dirty": False, "python": "3.11.7", "packages": {"torch": "2.15.0"}}
+        segment = {"commit": 4 * "c0ffee1234", "dirty": False, "python": "3.11.7", "packages": {"torch": "2.15.0"}}
         (folder / PROVENANCE).write_text(json.dumps({"overrides": overrides, "segments": [segment]}))
         summary = json.loads((folder / RUN).read_text())
         seal(folder, {k: v for k, v in summary.items() if not k.endswith("sha256")})
@@ -83,7 +83,10 @@ def test_every_row_has_the_command_that_repeats_it(tmp_path: Path) -> None:
         in html
     )
     assert " seed=0,1</pre>" in html
-    assert '<p class="soft">commit c0ffee</p>' in html
+    assert '<p class="soft">commit c0ffee1234c0</p>' in html  # forty digits would take two lines of a telephone
+    assert f"<dd>{4 * 'c0ffee1234'}</dd>" in html
+    assert html.count("<li>factor = cost(AlexNet) / cost(cheapest)</li>") == 1
+    assert "looked for 1 time an epoch" in html
     assert "<dt>torch</dt><dd>2.15.0</dd>" in html
 
 

@@ -33,7 +33,7 @@ def collected_trend(view: dict[str, Any], published: dict[str, Any]) -> Picture:
         "and blue: the cheapest so far when published. Open triangles: no curve reaches it, the cost lies above the "
         "foot of the tail. None of these runs was made to cross early, so every mark is an upper bound. PFLOP: 3 x "
         "forward MACs x images / 10^15. Band: 95 % of the least-squares line. Dashed and dotted: the same start, "
-        "falling as Moore's law and as the study have it."
+        "falling as Moore's law and as the study have it. Of networks of one date the dearer stand to the right."
     )
     return picture
 

@@ -45,7 +45,9 @@ def thresholds(document: dict[str, Any], width: float = WIDE) -> Picture | None:
             share = [100 * t["runs_reached"] / t["runs"] for t in levels]
             panels[2].plot([100 * t["level"] for t in levels], share, dash, color=colour, linewidth=1.4)
         target = document["target"]
-        for axes, words in zip(panels, ("factor", "months a halving", "runs that reach, %"), strict=True):
+        for axes, words in zip(
+            panels, ("times less arithmetic", "months a halving", "runs that reach, %"), strict=True
+        ):
             axes.set_ylabel(words)
             axes.axvline(100 * target["value"], color=VERMILION, linewidth=1, linestyle="-.")
         panels[0].set_yscale("log", base=2)
@@ -68,9 +70,9 @@ def _caption(document: dict[str, Any]) -> str:
     return (
         f"The same {runs} runs on {named(data['name'])}, judged at every whole percent from ten points above chance "
         "upwards. Hollow: no run of AlexNet reaches that level, so the factor is a lower and the "
-        "halving time an upper bound. Bands: 95 % over seeds; one that ends at the frame has no end. The ticks below "
-        "the first two panels say where an architecture enters or leaves the frontier, and a band may "
-        "jump."
+        "halving time an upper bound. Bands: 95 % over seeds; one that ends at the frame has no end. A band jumps "
+        "where an architecture enters or leaves the frontier (the ticks below the first two panels), and where the "
+        "test whether all architectures vary alike changes its answer: one spread for all, or each its own."
     )
 
 

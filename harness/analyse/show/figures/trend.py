@@ -35,6 +35,9 @@ KINDS = {
 }
 """What each kind of interval is."""
 
+STEP_YEARS, SIDE_YEARS = 0.1, 0.3
+"""Architectures of one date stand so far apart, and all of them within so much."""
+
 TAIL_POINTS = 20
 """Length of the tail that leads from a bound up to its triangle."""
 
@@ -44,6 +47,7 @@ def trend(document: dict[str, Any], published: dict[str, Any], width: float = WI
     figure = new(width, 5.0 if width >= WIDE else 5.8)
     picture = Picture(figure, caption(document))
     rows = [r for r in document["rows"] if r["in_trend"]]
+    places = side_by_side(rows)
     with style():
         axes = figure.add_subplot()
         axes.set_yscale("log")
@@ -52,14 +56,16 @@ def trend(document: dict[str, Any], published: dict[str, Any], width: float = WI
             if not (value := row["cost"] or row["cost_above"]):
                 continue  # a miss that spent nothing has no place on a logarithmic axis; the table names it
             colour = VERMILION if row["cost"] is None else BLUE if row["on_frontier"] else SOFT
-            marks += _runs(axes, row, colour)
-            low, high = _mark(picture, axes, row, value, colour)
+            x = places[row["model"]]
+            marks += _runs(axes, row, colour, x)
+            low, high = _mark(picture, axes, row, value, colour, x)
             tail = TAIL_POINTS if row["cost"] is None else 0
-            words = short_title(row["title"]) if width >= WIDE or row["on_frontier"] else ""
-            labels.append(Label(_x(row), value, words, colour, low, high, tail))
+            named_here = width >= WIDE or row["on_frontier"] or row["cost"] is None
+            words = short_title(row["title"]) if named_here else ""
+            labels.append(Label(x, value, words, colour, low, high, tail))
         if document["trend"]["reason"] is None:
             lines = _lines(axes, rows, document["trend"], published)
-        axes.set_ylabel("training cost to target, PFLOP")
+        axes.set_ylabel(f"training cost to {_level(document)}, PFLOP")
         axes.set_xlabel("first publication")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
         axes.margins(x=0.1, y=0.12)  # room for labels and triangles
@@ -74,17 +80,18 @@ def trend(document: dict[str, Any], published: dict[str, Any], width: float = WI
 def caption(document: dict[str, Any]) -> str:
     """Return what the figure shows, with n, unit and rule."""
     rows = [r for r in document["rows"] if r["in_trend"]]
-    data, target = document["dataset"], document["target"]
+    data = document["dataset"]
     subset = f", a subset of {data['train_images']:,} training images" if data["subset"] else ""
     sizes = sorted({r["n"] for r in rows})
     n = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     return (
-        f"Cost to {target['metric'][:3]}-{target['metric'][3]} {target['value']:.1%} on "
+        f"Cost to {_level(document)} on "
         f"{named(data['name'])}{subset}. "
         f"Small dots: runs (n = {n} an architecture). Large marks: an architecture's expected cost, its interval, "
         "in PFLOP (3 x forward MACs x images / 10^15, the study's unit); round and blue: the cheapest so far when "
         "published. Open triangles: not reached; the cost lies above the foot of the tail. Band: 95 % of the "
-        "least-squares line. Dashed and dotted: the same start, falling as Moore's law and as the study have it."
+        "least-squares line. Dashed and dotted: the same start, falling as Moore's law and as the study have it. "
+        "Of architectures of one date the dearer stand to the right."
     )
 
 
@@ -102,23 +109,35 @@ def row_words(row: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _x(row: dict[str, Any]) -> float:
-    return year(months(row["published"]))
+def side_by_side(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the place in years of each model: its date, and of one date the dearer and the missed to the right."""
+    dates: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda r: (r["cost"] is None, r["cost"] or r["cost_above"] or 0.0)):
+        dates.setdefault(row["published"], []).append(row)
+    return {
+        row["model"]: year(months(date)) + number * min(STEP_YEARS, SIDE_YEARS / len(alike))
+        for date, alike in dates.items()
+        for number, row in enumerate(alike)
+    }
 
 
-def _runs(axes: Any, row: dict[str, Any], colour: str) -> list[tuple[float, float]]:
+def _level(document: dict[str, Any]) -> str:
+    target = document["target"]
+    return f"{target['metric'][:3]}-{target['metric'][3]} {target['value']:.1%}"
+
+
+def _runs(axes: Any, row: dict[str, Any], colour: str, at: float) -> list[tuple[float, float]]:
     """Draw every run as a small dot, a missed one hollow at what it spent; return the points."""
     reached = [run["cost"] for run in row["per_run"] if run["cost"]]
     missed = [run["after"] for run in row["per_run"] if not run["cost"] and run["after"]]
     for values, face in ((reached, colour), (missed, "none")):
-        x = [_x(row)] * len(values)
+        x = [at] * len(values)
         axes.plot(x, values, "o", markersize=3, markerfacecolor=face, markeredgecolor=colour, alpha=0.55)
-    return [(_x(row), value) for value in (*reached, *missed)]
+    return [(at, value) for value in (*reached, *missed)]
 
 
-def _mark(picture: Picture, axes: Any, row: dict[str, Any], value: float, colour: str) -> tuple[float, float]:
+def _mark(picture: Picture, axes: Any, row: dict[str, Any], value: float, colour: str, x: float) -> tuple[float, float]:
     """Draw the architecture's cost, or its bound; return the ends of what stands at its date."""
-    x = _x(row)
     if row["cost"] is None:
         up = ScaledTranslation(0, TAIL_POINTS / 72, picture.figure.dpi_scale_trans)
         axes.annotate(

@@ -13,6 +13,7 @@ from harness.analyse.show.figures.canvas import NARROW, WIDE
 from harness.analyse.show.figures.curves import held
 from harness.analyse.show.figures.gallery import pictures
 from harness.analyse.show.figures.thresholds import levels_of, thresholds
+from harness.analyse.show.figures.trend import SIDE_YEARS, side_by_side
 from harness.paths import ROOT
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run, write_runs
 
@@ -80,6 +81,20 @@ def test_a_miss_is_drawn_once_as_an_open_triangle_above_its_bound(tmp_path: Path
     (bound,) = triangle.get_xydata()
     figure.draw_without_rendering()
     assert triangle.get_transform().transform(bound)[1] > axes.transData.transform(bound)[1]
+
+
+def test_architectures_of_one_date_stand_side_by_side_the_cheapest_at_the_date(tmp_path: Path) -> None:
+    """Three ResNets of one day had one bar: nobody saw whose interval it was."""
+    alike = [Made(f"alike{n}", curve_reaching(5 + n), day(40), seed=s) for n in range(3) for s in range(2)]
+    missed = Made("missed", [0.3] * 9, day(40), outcome="budget_exhausted")
+    document = aggregate.build(write_runs(tmp_path, [*ladder(), *alike, missed]), draws=50)
+    group = document["groups"][0]
+    places = side_by_side([row for row in group["rows"] if row["in_trend"]])
+    assert places["alike0"] < places["alike1"] < places["alike2"] < places["missed"]
+    assert places["alike0"] == pytest.approx(2012 + (5 + 40) / 12, abs=0.01)
+    assert places["missed"] - places["alike0"] <= SIDE_YEARS
+    (axes,) = pictures(group, document["published"])["trend"].figure.axes
+    assert axes.get_ylabel() == "training cost to top-1 50.0%, PFLOP"
 
 
 def test_thresholds_start_ten_points_above_chance(document: dict[str, Any]) -> None:
