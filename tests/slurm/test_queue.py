@@ -1,6 +1,7 @@
 """What waits, for whoever looks; what never starts; sweeps larger than an array; sbatch's own words."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,27 @@ def test_a_sweep_larger_than_an_array_is_several(cluster: Cluster) -> None:
         assert hand_over(cluster.root / "queue" / "large", size + 2) == []
     finally:
         cluster.call("scancel", *set(arrays))
+
+
+def test_two_submissions_at_once_are_one(cluster: Cluster, tmp_path: Path) -> None:
+    """Two people start one sweep in one moment: sbatch takes its time here, so each comes while the other is at it."""
+    root, slow = cluster.root / "queue" / "twice", tmp_path / "sbatch"
+    real = shutil.which("sbatch", path=cluster.environment["PATH"])
+    slow.write_text(f'#!/bin/sh\ntouch {tmp_path}/asked.$$\nsleep 20\nexec {real} "$@"\n')
+    slow.chmod(0o755)
+    environment = {**cluster.environment, "PATH": f"{tmp_path}:{cluster.environment['PATH']}"}
+    words = [*SLURM, "+hydra.launcher.extra.hold=true", *RUN, "seed=0,1", f"out={root}", "-m", "--detach"]
+    command = [sys.executable, "-m", "harness", "train", *words]
+    both = [subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=-1, text=True) for _ in range(2)]
+    ended = [(process.communicate(timeout=480)[1], process.returncode) for process in both]
+    jobs = {one.job for one in read_manifests(root).values()}
+    try:
+        assert [code for _, code in ended] == [0, 0], ended
+        assert sorted(said.count("2 runs: 0 finished, 2 in the queue, 0 to submit") for said, _ in ended) == [0, 1]
+        assert len(list(tmp_path.glob("asked.*"))) == 1
+        assert len(jobs) == 2
+    finally:
+        cluster.call("scancel", *jobs)
 
 
 def test_what_sbatch_refuses_is_told_with_its_reason(cluster: Cluster) -> None:

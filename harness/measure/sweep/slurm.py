@@ -28,7 +28,9 @@ from harness.record.folders.folder import is_finished
 from harness.record.folders.sweep import (
     CLIENT_SECONDS,
     SUBMISSIONS,
+    Queued,
     Submission,
+    alone_at,
     queue,
     read_manifests,
     submitters,
@@ -86,12 +88,24 @@ def pinned(job: Job) -> Job:
 def submit(runs: list[Job], slurm: SlurmConfig) -> list[Submission]:
     """Submit what is neither finished nor queued, an array for each set of resources; returns what was submitted.
 
-    `runs` come from `pinned`. Raises BadInput where squeue does not answer or sbatch refuses.
+    `runs` come from `pinned`. Of two that submit at once the second sees what the first did. Raises BadInput where
+    squeue does not answer or sbatch refuses.
     """
     root = Path(runs[0].config.out)
-    submitted, live = read_manifests(root), queue(submitters(root))
+    _live(root)  # where there is no cluster no folder is made
+    with alone_at(root):
+        return _submit(runs, root, slurm)
+
+
+def _live(root: Path) -> dict[str, Queued]:
+    live = queue(submitters(root))
     if live is None:
         raise BadInput("hydra/launcher=slurm: squeue does not answer; is this a login node? else hydra/launcher=local")
+    return live
+
+
+def _submit(runs: list[Job], root: Path, slurm: SlurmConfig) -> list[Submission]:
+    live, submitted = _live(root), read_manifests(root)
     wanted: dict[tuple[int, ...], list[Job]] = {}
     finished = queued = 0
     for job in runs:
