@@ -1,7 +1,33 @@
-"""The config as typed data. There are no defaults here: they stand in conf/, each key with its comment."""
+"""The config as typed data, each limit at its field. There are no defaults here: those stand in conf/."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a value must satisfy, in the annotation of its field; `words` say so, after the key and the value."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+ABOVE_0 = Limit(lambda value: value > 0, "it must be above 0")
+ABOVE_0_OR_NONE = Limit(lambda value: value is None or value > 0, "it must be above 0, or null for no limit")
+FROM_0 = Limit(lambda value: value >= 0, "it must not be negative")
+BELOW_1 = Limit(lambda value: value < 1, "it must be below 1")
+UP_TO_1 = Limit(lambda value: value <= 1, "it must be at most 1")
+SHARE = Limit(lambda value: 0 < value <= 1, "it must be above 0 and at most 1")
+DECAY = Limit(
+    lambda value: value is None or 0 < value < 1, "it must be above 0 and below 1, or null for no upper limit"
+)
+WORKERS = Limit(lambda value: value is None or value >= 0, "it must not be negative; null = as many as pay here")
+
+
+def one_of(*allowed: str) -> Limit:
+    """The limit of a word: it is one of these."""
+    return Limit(lambda value: value in allowed, f"use one of {', '.join(allowed)}")
 
 
 @dataclass
@@ -40,7 +66,7 @@ class ModelConfig:
     params: int
     forward_macs: int
     min_resolution: int
-    auxiliary_weight: float
+    auxiliary_weight: Annotated[float, FROM_0]
     fidelity: FidelityConfig
     expected_epochs: float | None
     resources: ResourcesConfig
@@ -61,27 +87,27 @@ class RecipeConfig:
     """How a network is trained. See conf/recipe/small.yaml for each key."""
 
     name: str
-    epochs: int
-    batch_size: int
-    accumulation_steps: int
-    optimizer: str
-    lr: float
-    momentum: float
+    epochs: Annotated[int, ABOVE_0]
+    batch_size: Annotated[int, ABOVE_0]
+    accumulation_steps: Annotated[int, ABOVE_0]
+    optimizer: Annotated[str, one_of("sgd", "nesterov", "rmsprop", "adamw")]
+    lr: Annotated[float, ABOVE_0]
+    momentum: Annotated[float, FROM_0, BELOW_1]
     epsilon: float | None
-    weight_decay: float
+    weight_decay: Annotated[float, FROM_0]
     decay_norm_and_bias: bool
-    schedule: str
-    schedule_factor: float
-    schedule_every_epochs: int
-    warmup_epochs: float
-    label_smoothing: float
-    average: str
-    average_decay: float | None
-    gradient_clip_norm: float
-    train_transform: str
+    schedule: Annotated[str, one_of("step", "exponential", "cosine", "onecycle", "constant")]
+    schedule_factor: Annotated[float, ABOVE_0]
+    schedule_every_epochs: Annotated[int, ABOVE_0]
+    warmup_epochs: Annotated[float, FROM_0]
+    label_smoothing: Annotated[float, FROM_0, UP_TO_1]
+    average: Annotated[str, one_of("none", "ema")]
+    average_decay: Annotated[float | None, DECAY]
+    gradient_clip_norm: Annotated[float, FROM_0]
+    train_transform: Annotated[str, one_of("none", "random_crop", "resized_crop", "shift")]
     flip: bool
     randaugment: bool
-    mixup_alpha: float
+    mixup_alpha: Annotated[float, FROM_0]
     resolution_schedule: list[ResolutionPhase]
 
     def resolution_at(self, epoch: int, base_resolution: int) -> int:
@@ -98,14 +124,14 @@ class DataConfig:
     root: str | None
     download: bool
     classes: Any  # int, list[str] or None (validate.py); OmegaConf has no union with a list
-    images_per_class: int | None
-    evaluation_images_per_class: int | None
-    resolution: int
-    crop_ratio: float
+    images_per_class: Annotated[int | None, ABOVE_0_OR_NONE]
+    evaluation_images_per_class: Annotated[int | None, ABOVE_0_OR_NONE]
+    resolution: Annotated[int, ABOVE_0]
+    crop_ratio: Annotated[float, SHARE]
     mean: list[float]
     std: list[float]
     in_memory: bool
-    workers: int | None
+    workers: Annotated[int | None, WORKERS]
     decoder: str | None
     pixels: str | None
 
@@ -153,10 +179,10 @@ class TrackingConfig:
 class BudgetConfig:
     """Planned epochs, and the cap on a sweep's forecast."""
 
-    epochs: int
-    max_gpu_hours: float | None
+    epochs: Annotated[int, ABOVE_0]
+    max_gpu_hours: Annotated[float | None, ABOVE_0_OR_NONE]
     gpu: str
-    utilisation: float
+    utilisation: Annotated[float, ABOVE_0]
 
 
 @dataclass
@@ -169,20 +195,20 @@ class Config:
     target: TargetConfig
     tracking: TrackingConfig
     budget: BudgetConfig
-    seed: int
+    seed: Annotated[int, FROM_0]
     calibration: bool
     out: str
-    evaluations_per_epoch: int
-    device: str
-    precision: str
-    memory_format: str
+    evaluations_per_epoch: Annotated[int, ABOVE_0]
+    device: Annotated[str, one_of("auto", "cpu", "cuda")]
+    precision: Annotated[str, one_of("auto", "fp32", "tf32", "bf16", "fp16")]
+    memory_format: Annotated[str, one_of("auto", "channels_last", "contiguous")]
     compile: bool
-    fused_optimizer: str
+    fused_optimizer: Annotated[str, one_of("auto", "true", "false")]
     sync_batchnorm: bool
     deterministic: bool
-    threads: int | None
-    log_every_steps: int
-    checkpoint_minutes: float
-    join_seconds: float
-    collective_seconds: float
+    threads: Annotated[int | None, ABOVE_0_OR_NONE]
+    log_every_steps: Annotated[int, ABOVE_0]
+    checkpoint_minutes: Annotated[float, ABOVE_0]
+    join_seconds: Annotated[float, ABOVE_0]
+    collective_seconds: Annotated[float, ABOVE_0]
     checkpoint_at_evaluations: bool

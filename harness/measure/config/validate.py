@@ -1,8 +1,8 @@
 """What a config must satisfy before anything is loaded; each defect is one line that names the remedy."""
 
 import difflib
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import is_dataclass
+from typing import Any, get_type_hints
 
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
@@ -11,50 +11,6 @@ from harness.measure.config.words import PATHS
 from harness.models import ZOO
 from harness.record.checked import path_name, published_date, seed_number
 from harness.record.errors import BadInput
-
-CHOICES: dict[str, Sequence[str]] = {
-    "recipe.optimizer": ("sgd", "nesterov", "rmsprop", "adamw"),
-    "recipe.schedule": ("step", "exponential", "cosine", "onecycle", "constant"),
-    "recipe.average": ("none", "ema"),
-    "recipe.train_transform": ("none", "random_crop", "resized_crop", "shift"),
-    "device": ("auto", "cpu", "cuda"),
-    "precision": ("auto", "fp32", "tf32", "bf16", "fp16"),
-    "memory_format": ("auto", "channels_last", "contiguous"),
-    "fused_optimizer": ("auto", "true", "false"),
-}
-POSITIVE = [
-    "budget.epochs",
-    "budget.utilisation",
-    "recipe.epochs",
-    "recipe.batch_size",
-    "recipe.accumulation_steps",
-    "recipe.lr",
-    "recipe.schedule_factor",
-    "recipe.schedule_every_epochs",
-    "data.resolution",
-    "evaluations_per_epoch",
-    "log_every_steps",
-    "checkpoint_minutes",
-    "join_seconds",
-    "collective_seconds",
-]
-NOT_NEGATIVE = [
-    "seed",
-    "recipe.momentum",
-    "recipe.weight_decay",
-    "recipe.warmup_epochs",
-    "recipe.label_smoothing",
-    "recipe.gradient_clip_norm",
-    "recipe.mixup_alpha",
-    "model.auxiliary_weight",
-]
-BELOW_ONE = ("recipe.momentum",)
-POSITIVE_OR_NONE = (
-    "data.images_per_class",
-    "data.evaluation_images_per_class",
-    "threads",
-    "budget.max_gpu_hours",
-)
 
 
 def remarks(config: Config) -> list[str]:
@@ -74,21 +30,7 @@ def validate(config: Config) -> None:
         near = difflib.get_close_matches(config.model.name, ZOO, n=3, cutoff=0.4)
         hint = f"did you mean {', '.join(near)}?" if near else "add its constructor to models/__init__.py"
         raise BadInput(f"model.name={config.model.name}: no such architecture in models.ZOO; {hint}")
-    for name, allowed in CHOICES.items():
-        if (value := _get(config, name)) not in allowed:
-            raise BadInput(f"{name}={value}: use one of {', '.join(allowed)}")
-    for name in POSITIVE:
-        if not _get(config, name) > 0:
-            raise BadInput(f"{name}={_get(config, name)}: it must be above 0")
-    for name in NOT_NEGATIVE:
-        if not _get(config, name) >= 0:
-            raise BadInput(f"{name}={_get(config, name)}: it must not be negative")
-    for name in BELOW_ONE:
-        if not _get(config, name) < 1:
-            raise BadInput(f"{name}={_get(config, name)}: it must be below 1")
-    for name in POSITIVE_OR_NONE:
-        if (value := _get(config, name)) is not None and not value > 0:
-            raise BadInput(f"{name}={value}: it must be above 0, or null for no limit")
+    _within_limits(config, "")
     for name in PATHS:
         if _get(config, name) == "":
             raise BadInput(f"{name}= is empty: give a folder, or leave the word out")
@@ -102,10 +44,6 @@ def validate(config: Config) -> None:
     _validate_target(config)
     _validate_resolutions(config)
     _validate_plan(config)
-    if not config.recipe.label_smoothing <= 1:
-        raise BadInput(f"recipe.label_smoothing={config.recipe.label_smoothing}: it must be at most 1")
-    if (decay := config.recipe.average_decay) is not None and not 0 < decay < 1:
-        raise BadInput(f"recipe.average_decay={decay}: it must be above 0 and below 1, or null for no upper limit")
     if config.recipe.optimizer == "rmsprop" and not (config.recipe.epsilon or 0) > 0:
         raise BadInput(
             f"recipe.epsilon={config.recipe.epsilon}: recipe.optimizer=rmsprop needs it above 0 (EfficientNet has "
@@ -115,15 +53,22 @@ def validate(config: Config) -> None:
         raise BadInput("recipe.momentum=0: recipe.optimizer=nesterov needs it above 0; raise it or use sgd")
     if config.recipe.accumulation_steps > config.recipe.batch_size:
         raise BadInput("recipe.accumulation_steps is above recipe.batch_size: a micro-batch would be empty")
-    if config.data.workers is not None and config.data.workers < 0:
-        raise BadInput(f"data.workers={config.data.workers}: it must not be negative; null = as many as pay here")
-    if not 0 < config.data.crop_ratio <= 1:
-        raise BadInput(f"data.crop_ratio={config.data.crop_ratio}: it must be above 0 and at most 1")
     for name in ("mean", "std"):
         if len(getattr(config.data, name)) not in (1, 3):
             raise BadInput(f"data.{name}: give one value, or three (red, green, blue)")
     if min(config.data.std) <= 0:
         raise BadInput("data.std: every value must be above 0")
+
+
+def _within_limits(part: Any, prefix: str) -> None:
+    """Raise BadInput for the first value outside the limits at its field."""
+    for name, hint in get_type_hints(type(part), include_extras=True).items():
+        value = getattr(part, name)
+        for limit in getattr(hint, "__metadata__", ()):
+            if not limit.holds(value):
+                raise BadInput(f"{prefix}{name}={value}: {limit.words}")
+        if is_dataclass(value):
+            _within_limits(value, f"{prefix}{name}.")
 
 
 def _validate_plan(config: Config) -> None:
