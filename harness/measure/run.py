@@ -190,7 +190,10 @@ def _claim(folder: Path, world: distributed.World, cleanup: ExitStack) -> tuple[
 
 
 def train(training: Training) -> tuple[str, int | None, str]:
-    """The outcome, the step at which the loss stopped being a number, and what to do about a failure."""
+    """The outcome, the step at which the loss stopped being a number, and what to do about a failure.
+
+    Raises OutOfMemory where the memory does not suffice, and any other error of the training as it is.
+    """
     writer = training.writer
     try:
         return Loop(training).run(), None, ""
