@@ -1,6 +1,7 @@
 """A source that changed, loops or shows an image twice is noticed, not trained on."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from harness.measure.data.store.manifest import cache_path, open_manifest
 from harness.record.errors import BadInput
 from tests.measure.data.conftest import WNIDS, encoded, picture
 from tests.measure.data.loading import SIDE, evaluation, load, train
+from tests.measure.data.made import make_images, webdataset
 
 
 def refused(root: Path, message: str) -> None:
@@ -63,6 +65,27 @@ def test_a_validation_set_that_is_the_training_set_is_refused(own_tree: Path) ->
     (own_tree / "val").rmdir()
     (own_tree / "val").symlink_to(own_tree / "train")
     refused(own_tree, r"val is .*train under a second name, so its images would count twice")
+
+
+@pytest.mark.parametrize("images", [2, 1], ids=["all of it", "a part of it"])
+def test_a_validation_set_that_is_a_copy_of_training_images_is_refused(own_tree: Path, images: int) -> None:
+    shutil.rmtree(own_tree / "val")
+    for wnid in WNIDS:
+        (own_tree / "val" / wnid).mkdir(parents=True)
+        for image in sorted((own_tree / "train" / wnid).iterdir())[:images]:
+            shutil.copy(image, own_tree / "val" / wnid)
+    refused(own_tree, "every validation image has class, name and size of a training image")
+
+
+def test_an_archive_that_is_there_twice_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    webdataset(tmp_path, *make_images())
+    once = len(open_manifest(tmp_path).train)  # cached from here on
+    assert "there twice" not in caplog.text
+    shard = min(tmp_path.glob("*train*"))
+    shutil.copy(shard, tmp_path / "imagenet1k-train-0099.tar")
+    again = len(open_manifest(tmp_path).train) - once
+    assert again > 0
+    assert f"{again} images have class, name and size of another: is a folder or an archive there twice?" in caplog.text
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

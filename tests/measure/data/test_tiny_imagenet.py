@@ -1,6 +1,7 @@
 """data=tiny_imagenet: the public download as it lies, and the same images in class folders, are one set."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,24 @@ def as_class_folders(tiny: Path, to: Path) -> Path:
         (to / "train" / image.parts[-3]).mkdir(parents=True, exist_ok=True)
         (to / "train" / image.parts[-3] / image.name).write_bytes(image.read_bytes())
     return to
+
+
+def test_named_classes_are_the_same_set_in_an_excerpt_and_in_the_whole(tiny: Path, tmp_path: Path) -> None:
+    """An excerpt has the whole's files of some classes, and a shorter table."""
+    excerpt = Path(shutil.copytree(tiny, tmp_path / "excerpt"))
+    shutil.rmtree(excerpt / "train" / WNIDS[1])
+    table = excerpt / "val" / "val_annotations.txt"
+    kept = [line for line in table.read_text().splitlines() if WNIDS[1] not in line]
+    for image in (excerpt / "val" / "images").iterdir():
+        if not any(line.startswith(f"{image.name}\t") for line in kept):
+            image.unlink()
+    table.write_text("".join(f"{line}\n" for line in kept))
+    named = [WNIDS[0], WNIDS[2]]
+    of_whole, of_excerpt = (load(root, "tiny_imagenet", classes=named) for root in (tiny, excerpt))
+    assert of_whole.fingerprint == of_excerpt.fingerprint == load(excerpt, "tiny_imagenet").fingerprint
+    assert of_whole.fingerprint != load(tiny, "tiny_imagenet").fingerprint
+    assert digest(train(of_whole)) == digest(train(of_excerpt))
+    assert digest(evaluation(of_whole)) == digest(evaluation(of_excerpt))
 
 
 def test_as_downloaded_and_as_class_folders_are_one_set(tiny: Path, tmp_path: Path) -> None:
@@ -187,6 +206,7 @@ def test_the_real_images_are_read_as_downloaded() -> None:
     config = compose([*overrides, "model=alexnet", "data.workers=0"])
     data = build(config.data, config.recipe, torch.device("cpu"))
     assert (data.classes, data.train_images, data.evaluation_images) == (20, 10_000, 1_000)
+    assert data.fingerprint == "5da678a794a75022f80d39adb9ab8588e31eeede1e487ca4d94a867182f61be0"
     labels = torch.cat([y for _, y in data.evaluation_batches(resolution=64, batch_size=256, rank=0, world_size=1)])
     assert labels.bincount().tolist() == [50] * 20
     batches = train(data, batch_size=32, resolution=64)

@@ -115,10 +115,8 @@ def _read(path: Path, base: str, train: Place, evaluation: Place) -> Reading:
 
 
 def _read_split(root: Path, place: Place, table: Table, seen: Seen) -> tuple[Found, set[str]]:
-    if place.kind == "tar":
-        return archives(root, place.paths, table)
-    if place.kind == "parquet":
-        return parquet(root, place.paths)
+    if place.kind != "folder":
+        return _read_archives(root, place, table)
     (folder,) = place.paths
     folders, files = names_in(root / folder)
     loose = [name for name in files if is_image(name)]
@@ -130,6 +128,14 @@ def _read_split(root: Path, place: Place, table: Table, seen: Seen) -> tuple[Fou
     if not folders:
         raise BadInput(f"{root}/{folder} holds no class folder: set data.root to {LAYOUT}")
     return class_folders(str(root), folder, seen, tables=("_boxes.txt",)), {"the folders' names"}
+
+
+def _read_archives(root: Path, place: Place, table: Table) -> tuple[Found, set[str]]:
+    beside = sorted({os.path.dirname(name) or "." for name in place.paths})
+    stamps = {folder: stamp(root / folder) for folder in beside}  # before reading: another archive is noticed
+    found, words = archives(root, place.paths, table) if place.kind == "tar" else parquet(root, place.paths)
+    found.stamps |= stamps
+    return found, words
 
 
 def _name_numbers(root: Path, splits: list[Found]) -> None:

@@ -31,7 +31,7 @@ from harness.record.files import write_atomic
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 IMAGENET_CLASSES = 1000
 IMAGENET_TRAIN_IMAGES = 1_281_167
 IMAGENET_EVALUATION_IMAGES = 50_000
@@ -155,6 +155,7 @@ def _read_source(path: Path, cache: Path) -> Manifest:
     # a warning, so that it is seen: on a slow disk this takes minutes
     log.warning("reading the images under %s, once; later starts use %s", path, cache)
     manifest, stamps = _assemble(path, *_arrange(path))
+    _check_for_copies(manifest)
     if manifest.looks_like_imagenet and len(manifest.classes) == IMAGENET_CLASSES and not manifest.is_full_imagenet:
         log.warning(
             "%s has all %d classes but %d training and %d validation images where ImageNet has %d and %d: if it was "
@@ -170,6 +171,31 @@ def _read_source(path: Path, cache: Path) -> Manifest:
         log.warning("%s: %d files in class folders are no images and are left out", path, manifest.ignored_files)
     write_cache(manifest, stamps, cache)
     return manifest
+
+
+def _check_for_copies(manifest: Manifest) -> None:
+    """Say where images are there twice, by class, name and size.
+
+    Raises BadInput where all validation images are training images too. A format in which all images have one size
+    proves nothing.
+    """
+    splits = (manifest.train, manifest.evaluation)
+    found = [np.stack([split.labels.astype(np.uint64), split.ids], axis=1) for split in splits]
+    different = [np.unique(rows, axis=0) for rows in found]
+    both = np.unique(np.concatenate(different), axis=0)
+    several_sizes = [len(np.unique(split.sizes_bytes)) > 1 for split in splits]
+    if len(both) == len(different[0]) and several_sizes[1]:
+        raise BadInput(
+            f"{manifest.root}: every validation image has class, name and size of a training image: val is a copy of "
+            "train, or of a part of it; validate on other images"
+        )
+    for rows, once, proves in zip(found, different, several_sizes, strict=True):
+        if (twice := len(rows) - len(once)) and proves:
+            log.warning(
+                "%s: %d images have class, name and size of another: is a folder or an archive there twice?",
+                manifest.root,
+                twice,
+            )
 
 
 def _arrange(path: Path) -> tuple[str, str, Found, Found]:
