@@ -14,6 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_choice(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: DIR; with --json: nowhere)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
+    parser.add_argument(
+        "--plans",
+        choices=("declared", "cheapest"),
+        default="declared",
+        help="of several plans of an architecture: by rule, or the cheapest, for collections that nobody planned",
+    )
     parser.add_argument("--no-figures", action="store_true", help="tables only")
 
 
@@ -27,7 +33,13 @@ def main(args: argparse.Namespace) -> int:
     from harness.analyse.show.pages import terminal
 
     document = build(
-        args.runs, level, draws=args.draws, seed=args.seed, recipe=args.recipe, skip_broken=args.skip_broken
+        args.runs,
+        level,
+        draws=args.draws,
+        seed=args.seed,
+        recipe=args.recipe,
+        plans=args.plans,
+        skip_broken=args.skip_broken,
     )
     if args.json:
         json.dump(document, sys.stdout, indent=1, allow_nan=False)

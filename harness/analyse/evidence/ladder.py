@@ -75,11 +75,15 @@ class Rung:
         return self.trials[order[(len(order) - 1) // 2]]
 
 
-def ladder(group: Group, recipe: str | None = None) -> tuple[list[Rung], list[Rung], list[str]]:
+def ladder(
+    group: Group, recipe: str | None = None, cheapest_in: str | None = None
+) -> tuple[list[Rung], list[Rung], list[str]]:
     """The rungs of the trend (one an architecture, by date), the other plans beside it, and notes on the choice.
 
     Where an architecture was run under several plans, the trend takes the recipe that most architectures share, then
-    the plan with most runs, then the longest. `recipe` narrows the choice to one recipe.
+    the plan with most runs, then the longest: what was decided before a cost was known. A note says so where that rule
+    leaves two plans equal. `recipe` narrows the choice to one recipe. cheapest_in: a unit; the trend then takes the
+    plan of least expected cost, and a note says how many were looked at, since the least of many flatters.
     """
     plans: dict[Plan, list[Trial]] = {}
     for t in group.measured:
@@ -92,9 +96,15 @@ def ladder(group: Group, recipe: str | None = None) -> tuple[list[Rung], list[Ru
     ]
     shared = Counter(name for name, _ in {(r.plan.recipe, r.model) for r in rungs})
 
-    def preference(r: Rung) -> tuple[object, ...]:
+    def rule(r: Rung) -> tuple[float, ...]:
         p = r.plan
-        return (p.kind != "measured", -shared[p.recipe], p.recipe, -len(r.trials), -p.planned_epochs, repr(p))
+        if cheapest_in is not None:
+            cost = r.costs(group.target.metric, group.target.value, cheapest_in).expected()
+            return (p.kind != "measured", cost.high, cost.low)
+        return (p.kind != "measured", -shared[p.recipe], -len(r.trials), -p.planned_epochs)
+
+    def preference(r: Rung) -> tuple[object, ...]:
+        return (*rule(r), r.plan.recipe, repr(r.plan))
 
     chosen: dict[str, Rung] = {}
     beside: list[Rung] = []
@@ -108,7 +118,19 @@ def ladder(group: Group, recipe: str | None = None) -> tuple[list[Rung], list[Ru
         used = chosen[model]
         words = f"{used.plan}, {used.apart}" if used.apart else str(used.plan)
         count = 1 + sum(r.model == model for r in beside)
-        notes.append(f"{model} was run under {count} plans: the trend uses {words}")
+        if cheapest_in is None and any(r.model == model and rule(r) == rule(used) for r in beside):
+            words = (
+                "none is declared and none has more runs or epochs, so the choice is arbitrary (give the records of "
+                f"one, --recipe, or --plans cheapest): the trend uses {words}"
+            )
+        else:
+            words = f"the trend uses {words}"
+        notes.append(f"{model} was run under {count} plans: {words}")
+    if cheapest_in is not None:
+        notes.append(
+            f"the cheapest plan of each architecture, chosen by its cost: plans looked at {len(rungs)}, architectures "
+            f"{len(chosen)}; the least of several flatters"
+        )
     by_date = sorted(chosen.values(), key=lambda r: (r.published, r.model))
     return by_date, sorted(beside, key=lambda r: (r.published, r.model, repr(r.plan))), notes
 

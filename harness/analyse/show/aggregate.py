@@ -10,7 +10,7 @@ from harness.analyse.show import pages
 from harness.analyse.show.replay import replay
 from harness.analyse.show.tables import csv_table
 from harness.analyse.show.words import rounded
-from harness.analyse.trend.study import Settings, study
+from harness.analyse.trend.study import PLANS, Settings, study
 from harness.record.errors import BadInput
 from harness.record.files import cannot_write, write_atomic
 
@@ -22,6 +22,7 @@ def build(
     draws: int = 10_000,
     seed: int = 0,
     recipe: str | None = None,
+    plans: str = PLANS[0],
     skip_broken: bool = False,
 ) -> dict[str, Any]:
     """Return all groups below `root` as one plain document: what --json prints and trend.json holds.
@@ -35,7 +36,7 @@ def build(
     if recipe is not None and not any(t.plan.recipe == recipe for t in trials):
         names = ", ".join(sorted({t.plan.recipe for t in trials}))
         raise BadInput(f"no run of recipe {recipe!r} in {root}: it has {names}")
-    settings = Settings(draws=draws, seed=seed, recipe=recipe)
+    settings = Settings(draws=draws, seed=seed, recipe=recipe, plans=plans)
     published = replay()
     compared = ("reduction_factor", "halving_months", "halving_interval_ols", "moore_factor", "frontier")
     document: dict[str, Any] = {

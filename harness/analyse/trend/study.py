@@ -19,6 +19,10 @@ THRESHOLD_DRAWS = 1_000
 """Draws at each of up to 200 levels: enough for a band in a figure, and a tenth of the headline's."""
 
 
+PLANS = ("declared", "cheapest")
+"""Which plan of an architecture stands in the trend: by the group's rule, or the one of least cost."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the user chose. unit: a key of `harness.analyse.evidence.cost.UNITS`; seed: of the draws."""
@@ -27,11 +31,12 @@ class Settings:
     draws: int = DRAWS
     seed: int = 0
     recipe: str | None = None
+    plans: str = PLANS[0]
 
 
 def study(group: Group, settings: Settings) -> dict[str, Any]:
     """The whole analysis of one group as plain data, ready for JSON (no NaN, no infinity: those are null)."""
-    rungs, beside, notes = ladder(group, settings.recipe)
+    rungs, beside, notes = ladder(group, settings.recipe, settings.unit if settings.plans == "cheapest" else None)
     document: dict[str, Any] = {
         "key": group.key,
         "dataset": {name: getattr(group.dataset, name) for name in group.dataset.__slots__},

@@ -1,5 +1,6 @@
 """When two runs are repetitions of one another, and when they are two plans."""
 
+from harness.analyse.evidence.ladder import ladder
 from harness.analyse.evidence.runs.groups import group_trials
 from harness.analyse.evidence.runs.plans import told_apart
 from harness.analyse.evidence.runs.trials import Trial
@@ -25,3 +26,23 @@ def test_the_words_say_what_differs() -> None:
     assert told_apart(plans) == ["1 process, 32 images per BatchNorm", "2 processes, 16 images per BatchNorm"]
     assert told_apart([spread(1, None).plan, plans[0]]) == ["unknown images per BatchNorm", "32 images per BatchNorm"]
     assert told_apart(plans[:1]) == [""]
+
+
+def test_the_plan_in_the_trend_is_that_of_the_rule_and_never_the_cheaper_one() -> None:
+    """Two runs of a dear plan stand before one of a cheap plan; asked for the cheapest, it says how many it saw."""
+    dear = [trial(Made("resnet18", curve_reaching(9), seed=s)) for s in (0, 1)]
+    cheap = trial(Made("resnet18", curve_reaching(4), planned_epochs=60))
+    (group,) = group_trials([cheap, *dear])
+    (used,), beside, notes = ladder(group)
+    assert (len(used.trials), len(beside), len(notes)) == (2, 1, 1)
+    assert "arbitrary" not in notes[0]
+    (used,), beside, notes = ladder(group, cheapest_in="epochs")
+    assert (used.trials, len(beside)) == ([cheap], 1)
+    assert "plans looked at 2, architectures 1" in notes[-1]
+
+
+def test_where_the_rule_leaves_two_plans_equal_a_note_says_that_the_choice_is_arbitrary() -> None:
+    runs = [trial(Made("resnet18", curve_reaching(9), recipe=name)) for name in ("b", "a")]
+    (group,) = group_trials(runs)
+    _, _, (note,) = ladder(group)
+    assert "the choice is arbitrary" in note
