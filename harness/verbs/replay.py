@@ -3,7 +3,6 @@
 import argparse
 import json
 
-from harness.analyse.show.replay import replay, text
 from harness.analyse.show.words import rounded
 
 
@@ -14,6 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print the replay; return 0. Raises BadInput where the published constants are missing."""
+    from harness.analyse.show.replay import replay, text  # not at the top: see aggregate.py
+
     document = rounded(replay())
     print(json.dumps(document, indent=1, allow_nan=False) if args.json else text(document))
     return 0

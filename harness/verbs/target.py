@@ -3,13 +3,14 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.analyse.evidence.fitness import LevelSpread, fitness, rungs_of
-from harness.analyse.evidence.runs.trials import trial_of_run
-from harness.analyse.evidence.target import ENOUGH, Calibration, calibrate, calibration_runs, target_yaml
 from harness.record.files import cannot_write, write_atomic
 from harness.record.folders.folder import Run, read_runs
 from harness.record.target import METRICS
+
+if TYPE_CHECKING:
+    from harness.analyse.evidence.target import Calibration
 
 CONF = Path("conf/target")
 CONFIRM = 2
@@ -29,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the target file and say where it came from; return 0. Raises BadInput where no level can be had."""
+    from harness.analyse.evidence.target import (
+        calibrate,
+        calibration_runs,
+        target_yaml,
+    )  # not at the top: see aggregate.py
+
     records = [run for root in args.runs for run in read_runs(root)]
     runs = calibration_runs(records)
     calibrations = [calibrate(runs, metric) for metric in (METRICS if args.metric == "both" else (args.metric,))]
@@ -46,8 +53,11 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def fitness_words(c: Calibration, records: list[Run]) -> str:
+def fitness_words(c: "Calibration", records: list[Run]) -> str:
     """How far the level is fit to measure costs at, by the measured runs of other networks on the same data."""
+    from harness.analyse.evidence.fitness import LevelSpread, fitness, rungs_of
+    from harness.analyse.evidence.runs.trials import trial_of_run
+
     if c.sd is None:
         return "fitness is not known: one run shows no spread"
     same = {run.summary["run_id"]: run for run in records if run.fingerprint == c.runs[0].fingerprint}
@@ -55,8 +65,10 @@ def fitness_words(c: Calibration, records: list[Run]) -> str:
     return str(fitness(rungs, c.metric, c.level, LevelSpread(c.sd, len(c.runs), c.calibrated)))
 
 
-def advice(c: Calibration) -> str:
+def advice(c: "Calibration") -> str:
     """What a user should know of a level from these runs; empty where there is nothing to add."""
+    from harness.analyse.evidence.target import ENOUGH
+
     n = len(c.runs)
     if not c.calibrated:
         note = (
