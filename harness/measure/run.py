@@ -122,8 +122,8 @@ def run(
         writer, open_to_us = _claim(folder, world, cleanup)
         if not open_to_us:
             return _already_finished(config, folder, data.fingerprint, world)
-        cleanup.push(_say_why_it_stays_open(config, folder, writer))
         begun = checkpoint.load(folder, world)
+        cleanup.push(_say_why_it_stays_open(config, folder, writer))
         data.start(world_size=world.size)  # before progress, mirror and heartbeat start threads
         if writer is not None:
             stretch = segment(device_name=machine.name, world_size=world.size, threads=torch.get_num_threads())
