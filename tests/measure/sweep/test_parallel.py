@@ -64,7 +64,13 @@ def test_interrupted_and_resumed_in_parallel_is_as_one_after_the_other(tmp_path:
     parallel, serial = tmp_path / "parallel", tmp_path / "serial"
     folders = [folder(parallel, *words[1:], seed) for seed in seeds]
     begun = start(parallel, *words, "hydra.launcher.parallel=2", "hydra.launcher.order=given")
-    wait_until(lambda: all((path / CHECKPOINT).exists() for path in folders[:2]), begun)
+    wait_until(lambda: any((path / CHECKPOINT).exists() for path in folders[:2]), begun)
+    faster, slower = sorted(folders[:2], key=lambda path: not (path / CHECKPOINT).exists())
+    holder = read_holder(faster / LOCK)
+    assert holder is not None
+    os.kill(holder.pid, signal.SIGSTOP)  # a loaded machine may else let one run end before the other begins
+    wait_until((slower / CHECKPOINT).exists, begun)
+    os.kill(holder.pid, signal.SIGCONT)
     begun.send_signal(signal.SIGINT)
     code, said = end(begun)
     assert code == EXIT_INTERRUPTED, said
