@@ -60,11 +60,11 @@ def test_ranks_that_see_other_images_write_nothing(tmp_path: Path, free_port: in
     """One node's copy of the data set is not the other's: 20 images a class against 21, and against 60."""
     words = []
     for rank, count in enumerate((20, 20 + more)):
-        for split in ("train", "val"):
+        for blue, split in enumerate(("train", "val")):
             for name in ("a", "b"):
                 (tmp_path / f"data{rank}" / split / name).mkdir(parents=True)
                 for number in range(count):
-                    image = Image.new("RGB", (16, 16), (number, rank, 0))
+                    image = Image.new("RGB", (16, 16), (number, rank, blue))
                     image.save(tmp_path / f"data{rank}" / split / name / f"{number}.png")
         words.append([*FOLDER, f"data.root={tmp_path / f'data{rank}'}", f"out={tmp_path / 'runs'}"])
     codes, said = together(free_port, tmp_path / "notes", *words)
