@@ -57,10 +57,10 @@ def test_a_sweep_goes_on_whoever_reads(tmp_path: Path, parallel: int) -> None:
 
 
 def test_a_search_goes_on_whoever_reads(tmp_path: Path) -> None:
-    level = "target.metric=top1 target.value=0.99 --seeds 1"
-    words = " ".join([*RUN, level, "budget.epochs=1", f"out={tmp_path}/runs"])
+    level = "target.metric=top1 target.value=0.99 --seeds 1 --runs 2"
+    words = " ".join([*RUN, level, "budget.epochs=2", f"out={tmp_path}/runs"])
     assert pipeline(f"{HARNESS} search {words} {ENDS['no reader']}", tmp_path) == EXIT_DONE
-    assert [run.outcome for run in read_runs(tmp_path / "runs")] == ["budget_exhausted"]
+    assert [run.outcome for run in read_runs(tmp_path / "runs")] == ["budget_exhausted"] * 2
 
 
 def test_a_diverged_run_is_sealed_whoever_reads(tmp_path: Path) -> None:
