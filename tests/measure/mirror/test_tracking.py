@@ -339,7 +339,12 @@ def test_an_agents_run_that_was_offline_is_synced_there(tmp_path: Path) -> None:
 
 def test_an_agent_that_asks_for_a_finished_run_gets_it(tmp_path: Path) -> None:
     """Nothing is trained again, and the agent's run is not one that never began."""
-    words = ["tracking=wandb", f"tracking.dir={tmp_path}", "tracking.finish_wait_seconds=300"]
+    words = [
+        "tracking=wandb",
+        f"tracking.dir={tmp_path}",
+        "tracking.finish_wait_seconds=300",
+        "tracking.init_timeout_seconds=300",
+    ]
     folder = train(tmp_path, env=environment(tmp_path))
     sealed = (folder / "run.json").read_bytes()
     with wandb_server() as server:
