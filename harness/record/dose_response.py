@@ -63,12 +63,17 @@ class Fit:
     @property
     def words(self) -> str:
         """One sentence for a person, with the reason where there is no number."""
+        return f"{self._estimate}; {100 * CONFIDENCE:.0f} % interval: {_interval_words(self.low, self.high)}"
+
+    @property
+    def _estimate(self) -> str:
+        if self.e90 is not None:
+            return f"E90 is {self.e90:.3g} epochs"
         first, last = self.tried[0].epochs, self.tried[-1].epochs
         failed = max((t.epochs for t in self.tried if t.succeeded < t.runs), default=first)
         passed = min((t.epochs for t in self.tried if t.succeeded), default=last)
         above = min((t.epochs for t in self.tried if t.epochs > failed), default=last)
-        reason = {
-            "estimated": f"E90 is {self.e90 or 0:.3g} epochs",
+        return {
             "separated": f"E90 lies between {failed} epochs, where no run succeeds, and {passed}, where every run does",
             "step": f"E90 lies between {failed} epochs, where some runs succeed, and {above}, where every run does"
             if above > failed
@@ -78,7 +83,6 @@ class Fit:
             "single": f"plans of {first} epochs alone were tried: E90 is not found",
             "level": "longer plans do not succeed more often than shorter ones: E90 is not found",
         }[self.case]
-        return f"{reason}; {100 * CONFIDENCE:.0f} % interval: {_interval_words(self.low, self.high)}"
 
     @property
     def interval(self) -> tuple[float | None, float | None]:
@@ -159,9 +163,8 @@ class _Data:
 
         It is concave in the slope, so unimodal in the slope's logarithm, too.
         """
-        from scipy.optimize import (
-            minimize_scalar,
-        )  # not at the top: its import takes longer than an analysis without it
+        # Not at the top: its import takes longer than an analysis without a search.
+        from scipy.optimize import minimize_scalar
 
         found = minimize_scalar(
             lambda log_slope: -self.log_likelihood(theta, math.exp(log_slope)),

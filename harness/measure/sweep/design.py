@@ -78,7 +78,7 @@ def next_step(known: Sequence[tuple[int, bool]], rule: Rule) -> Ask | Stop:
         if halved == len(blocks):
             return Ask(epochs, ask)
         halved += 1
-        if _most_fail(blocks[halved - 1]) or epochs == rule.shortest:
+        if _half_fail(blocks[halved - 1]) or epochs == rule.shortest:
             break
         epochs = max(rule.shortest, round(epochs / 2))
     if epochs == rule.longest and fit(tally(known)).low >= rule.longest:
@@ -88,6 +88,6 @@ def next_step(known: Sequence[tuple[int, bool]], rule: Rule) -> Ask | Stop:
     return Ask(round(float(lengths[len(blocks) - halved])), ask)
 
 
-def _most_fail(block: Sequence[tuple[int, bool]]) -> bool:
-    """Half of them or more."""
+def _half_fail(block: Sequence[tuple[int, bool]]) -> bool:
+    """Half of them or more fail."""
     return 2 * sum(success for _, success in block) <= len(block)
