@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.analyse.show.words import several
 from harness.record.errors import BadInput
 from harness.record.folders.folder import find_run_folders
 
@@ -35,7 +36,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 def say_what_is_read(root: Path) -> None:
     """Print a line at once: the libraries of an analysis and its draws take seconds. Nothing where there is no run."""
     if found := len(find_run_folders(root)):
-        print(f"reading {found} run{'' if found == 1 else 's'} in {root}", flush=True)
+        print(f"reading {several(found, 'run')} in {root}", flush=True)
 
 
 def asked_level(args: argparse.Namespace) -> "Level | None":

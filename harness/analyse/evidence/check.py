@@ -1,6 +1,5 @@
 """Auditing records offline: schema, hashes, monotone ledger, target, protocol, and the MACs counted again."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from harness.analyse.foreign.check import imported_defects
+from harness.analyse.foreign.check import Recount, imported_defects
 from harness.record.curve import WATCHED, Evaluation, monotone_defects
 from harness.record.errors import BadInput, HarnessError
 from harness.record.folders.folder import (
@@ -23,9 +22,6 @@ from harness.record.folders.folder import (
 )
 from harness.record.ledger import LEDGER_LINES
 from harness.record.target import Target, all_confirmed, complete, crossing_of, unconfirmed
-
-Recount = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, int | None]]
-"""(config, summary) -> the bill per image, counted again; from the room that has torch."""
 
 DATASET_KEYS = {
     "name", "fingerprint", "subset", "train_images", "evaluation_images", "classes", "resolution", "notes",

@@ -12,6 +12,7 @@ from harness.record.files import sha256_of
 from harness.record.folders.folder import CONFIG, PROVENANCE
 
 Recount = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, int | None]]
+"""(config, summary) -> the bill per image, counted again; from the room that has torch."""
 
 
 def imported_defects(

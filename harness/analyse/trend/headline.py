@@ -129,7 +129,7 @@ def line_interval(found: dict[str, Any], halving: list[float | None] | None, *, 
     least_squares, 95 %: where every run reached. It takes costs to err alike and normally about the line. hull, 95 % or
     more: where some run missed, the smallest interval that holds that one and the one over seeds. There costs rest on
     few successes: they err on the dear side, unlike each other, and a dear one leaves the frontier, so that least
-    squares alone holds the truth in 86 % of planted ladders of three seeds with three misses in ten.
+    squares alone holds the truth too seldom (results/coverage).
     """
     ols = found["halving_interval_ols"]
     if not missed or ols is None or halving is None:

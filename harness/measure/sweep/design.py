@@ -1,7 +1,7 @@
 """Which plans a search tries, and when it stops: a pure function of the runs so far.
 
 Nothing is stored: a search resumes by asking again with what it finds. A block of runs, each with a seed of its own,
-is tried at one planned length. First the length is halved from the longest plan down, until most of a block fail. From
+is tried at one planned length. First the length is halved from the longest plan down, until half of a block fails. From
 that length to `SPAN` times as much, evenly in its logarithm, go all blocks that are left: E90 lies among them, and
 lengths on both sides of it show how steeply success rises. The number of runs is fixed beforehand. A search that
 stopped once its interval looks narrow would stop where the runs happen to agree, and its interval would be too short:
@@ -20,7 +20,7 @@ from harness.record.dose_response import fit, tally
 from harness.record.errors import BadInput
 
 SPAN = 3
-"""The longest of the spread plans over the one at which most of a block fail. That one is near what the median run
+"""The longest of the spread plans over the one at which half of a block fails. That one is near what the median run
 needs, and nine runs of ten need under three times as much while the spread over seeds is below 0.85 in log epochs."""
 
 
