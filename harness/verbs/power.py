@@ -31,16 +31,16 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput(f"--factor {args.factor:g}: the ratio of the dearer to the cheaper, above 1, as 1.25")
     if two is not None and not (min(two) > 0 and math.isfinite(max(two)) and two[0] != two[1]):
         raise BadInput(f"--halving-months {two[0]:g} {two[1]:g}: give two different numbers of months above 0")
-    if not 0.05 < args.power < 1:
-        raise BadInput(f"--power {args.power:g}: a chance above 0.05, which luck has, and below 1, as 0.8")
     asked = asked_level(args)
     # Not at the top: the help comes without the second that these take.
     from harness.analyse.evidence.runs.groups import group_trials
     from harness.analyse.evidence.runs.trials import read_trials
     from harness.analyse.show.power import text
     from harness.analyse.show.words import rounded
-    from harness.analyse.trend.power import Question, plan
+    from harness.analyse.trend.power import ALPHA, Question, plan
 
+    if not ALPHA < args.power < 1:
+        raise BadInput(f"--power {args.power:g}: a chance above {ALPHA:g}, which luck has, and below 1, as 0.8")
     question = Question(factor=args.factor, power=args.power)
     if two is not None:
         question = Question(args.factor, (two[0], two[1]), args.power)

@@ -30,11 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the target file and say where it came from; return 0. Raises BadInput where no level can be had."""
-    from harness.analyse.evidence.target import (
-        calibrate,
-        calibration_runs,
-        target_yaml,
-    )  # not at the top: see aggregate.py
+    # Not at the top: see aggregate.py.
+    from harness.analyse.evidence.target import calibrate, calibration_runs, target_yaml
 
     records = [run for root in args.runs for run in read_runs(root)]
     runs = calibration_runs(records)
