@@ -9,6 +9,9 @@ from harness.record.target import Target
 PROTOCOL_VERSION = 2
 """Raised whenever a change makes old and new records incomparable (counting rules, evaluation, what a step is)."""
 
+CONFIRM = 2
+"""Looks in a row at the level that make a crossing, where nobody says otherwise: protocol 2's rule, conf/rule.yaml."""
+
 READABLE_PROTOCOLS = (1, 2)
 """Versions whose records this harness reads, checks and shows. A trend never mixes them.
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from harness.record.files import cannot_write, write_atomic
 from harness.record.folders.folder import Run, read_runs
+from harness.record.protocol import CONFIRM
 from harness.record.target import METRICS
 
 if TYPE_CHECKING:
     from harness.analyse.evidence.target import Calibration
 
 CONF = Path("conf/target")
-CONFIRM = 2
-"""Looks in a row that make a crossing where a level is judged for fitness: protocol 2's rule."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

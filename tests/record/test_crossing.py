@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.paths import CONF
 from harness.record.errors import BadInput
+from harness.record.protocol import CONFIRM
 from harness.record.target import Target, all_confirmed, complete, crossing, crossing_of, unconfirmed
 
 
@@ -134,3 +137,7 @@ def test_a_look_that_was_not_judged_by_the_metric_says_nothing_of_it() -> None:
     assert crossing_of(seen[:3], "top5", 0.5, 2) is None
     assert unconfirmed(seen[:2], target(metric="top5")) == ["top5"]
     assert unconfirmed(seen[:3], target(metric="top5")) == []
+
+
+def test_the_rule_of_the_config_is_the_protocols() -> None:
+    assert yaml.safe_load((CONF / "rule.yaml").read_text())["confirm"] == CONFIRM

@@ -4,10 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.analyse.foreign.curve import ForeignCurve, Look
+from harness.record.protocol import CONFIRM
 from harness.record.target import METRICS, crossing, crossing_of, reached
-
-CONFIRM = 2
-"""Looks in a row, protocol 2."""
 
 LEVELS = {"top1": (0.56, 0.564, 0.56522), "top5": (0.791,)}
 """AlexNet's, beside every whole percent: torchvision's top-1, the same less half a point and nearly it, the study's
