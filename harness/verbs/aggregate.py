@@ -14,12 +14,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_choice(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: DIR; with --json: nowhere)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
-    parser.add_argument(
-        "--plans",
-        choices=("declared", "cheapest"),
-        default="declared",
-        help="of several plans of an architecture: by rule, or the cheapest, for collections that nobody planned",
-    )
     parser.add_argument("--no-figures", action="store_true", help="tables only")
 
 

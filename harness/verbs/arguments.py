@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.analyse.evidence.runs.plans import PLANS
 from harness.analyse.show.words import several
 from harness.record.errors import BadInput
 from harness.record.folders.folder import find_run_folders
@@ -30,6 +31,12 @@ def add_level(parser: argparse.ArgumentParser) -> None:
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """Which runs the trend takes."""
     parser.add_argument("--recipe", metavar="NAME", help="only runs of this recipe")
+    parser.add_argument(
+        "--plans",
+        choices=PLANS,
+        default=PLANS[0],
+        help="of several plans of an architecture: the experiment's, or the cheapest, for collections nobody planned",
+    )
     parser.add_argument("--skip-broken", action="store_true", help="leave broken records out, and list them")
 
 

@@ -45,6 +45,6 @@ def main(args: argparse.Namespace) -> int:
     if two is not None:
         question = Question(args.factor, (two[0], two[1]), args.power)
     groups = group_trials(read_trials(args.runs, skip_broken=args.skip_broken).trials, asked)
-    plans = [plan(group, question, args.recipe) for group in groups]
-    print(json.dumps({"groups": rounded(plans)}, indent=1, allow_nan=False) if args.json else text(plans))
+    found = [plan(group, question, args.recipe, args.plans) for group in groups]
+    print(json.dumps({"groups": rounded(found)}, indent=1, allow_nan=False) if args.json else text(found))
     return 0

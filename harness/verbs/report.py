@@ -20,7 +20,14 @@ def main(args: argparse.Namespace) -> int:
     from harness.analyse.page.report import write  # not at the top: see aggregate.py
 
     size = write(
-        args.runs, args.out, level, draws=args.draws, seed=args.seed, recipe=args.recipe, skip_broken=args.skip_broken
+        args.runs,
+        args.out,
+        level,
+        draws=args.draws,
+        seed=args.seed,
+        recipe=args.recipe,
+        plans=args.plans,
+        skip_broken=args.skip_broken,
     )
     print(f"wrote {args.out} ({size / 1e6:.1f} MB, opens without a network)")
     return 0

@@ -51,7 +51,8 @@ def main(args: argparse.Namespace) -> int:
 
 def fitness_words(c: "Calibration", records: list[Run]) -> str:
     """How far the level is fit to measure costs at, by the measured runs of other networks on the same data."""
-    from harness.analyse.evidence.fitness import LevelSpread, fitness, rungs_of
+    from harness.analyse.evidence.fitness import LevelSpread, fitness
+    from harness.analyse.evidence.ladder import rungs_of
     from harness.analyse.evidence.runs.trials import trial_of_run
 
     if c.sd is None:

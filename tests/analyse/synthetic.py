@@ -45,6 +45,7 @@ class Made:
     cadence: int = 1
     title: str = ""
     world_size: int = 1
+    declared: bool = False
     batchnorm_images: int | None = None  # None: as in a record that is older than the question
 
     @property
@@ -94,8 +95,8 @@ def summary_of(made: Made, rows: list[Evaluation]) -> dict[str, Any]:
         "dataset": {"name": "synthetic", "fingerprint": made.fingerprint, "subset": made.subset,
                     "train_images": TRAIN_IMAGES, "evaluation_images": TOTAL, "classes": 10, "resolution": 64,
                     "notes": {}},
-        "target": made.target, "planned_epochs": made.planned_epochs, "evaluations_per_epoch": made.cadence,
-        "batch_size": 32, "outcome": made.outcome,
+        "target": made.target, "planned_epochs": made.planned_epochs, "declared": made.declared,
+        "evaluations_per_epoch": made.cadence, "batch_size": 32, "outcome": made.outcome,
         "bill": {"params": 10, "forward_macs": forward, "weight_gradient_macs": forward,
                  "input_gradient_macs": forward - 1000, "evaluation_macs": forward},
         "totals": {"step": last.step if last else 0, "images": last.images if last else 0} | totals,

@@ -7,7 +7,6 @@ from statistics import median, stdev
 
 from harness.analyse.evidence.ladder import REFERENCE, Rung
 from harness.analyse.evidence.runs.groups import Group
-from harness.analyse.evidence.runs.plans import Plan
 from harness.analyse.evidence.runs.trials import Trial
 
 UNIT = "spent_macs"
@@ -110,14 +109,6 @@ def fitness(rungs: Sequence[Rung], metric: str, level: float, spread: LevelSprea
 
     down, up = changes(level - spread.sd), changes(level + spread.sd)
     return Fitness(spread, median(down) if down else None, median(up) if up else None, (len(down), len(up)), len(base))
-
-
-def rungs_of(trials: Sequence[Trial], confirm: int) -> list[Rung]:
-    """One rung a plan, of every architecture; `confirm`: looks in a row that make a crossing."""
-    plans: dict[Plan, list[Trial]] = {}
-    for t in trials:
-        plans.setdefault(t.plan, []).append(t)
-    return [Rung(plan, members, confirm=confirm) for plan, members in sorted(plans.items(), key=lambda p: repr(p[0]))]
 
 
 def _cost(rung: Rung, metric: str, level: float) -> float | None:

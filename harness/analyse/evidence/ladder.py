@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -40,6 +41,11 @@ class Rung:
         """First publication, YYYY-MM-DD."""
         return self.trials[0].published
 
+    @property
+    def declared(self) -> bool:
+        """Whether the experiment says that this plan stands in the trend: a run of it does."""
+        return any(t.declared for t in self.trials)
+
     def costs(self, metric: str, value: float, unit: str, *, confirm: int | None = None) -> Costs:
         """One cost a run, in the order of `trials`; `confirm`: another rule of the crossing than the target's."""
         confirm = self.confirm if confirm is None else confirm
@@ -75,25 +81,32 @@ class Rung:
         return self.trials[order[(len(order) - 1) // 2]]
 
 
+def rungs_of(trials: Iterable[Trial], confirm: int) -> list[Rung]:
+    """One rung a plan, of every architecture; `confirm`: looks in a row that make a crossing."""
+    plans: dict[Plan, list[Trial]] = {}
+    for t in trials:
+        plans.setdefault(t.plan, []).append(t)
+    apart = told_apart(list(plans))
+    rungs = [
+        Rung(plan, sorted(members, key=lambda t: (t.seed, t.path)), words, confirm)
+        for (plan, members), words in zip(plans.items(), apart, strict=True)
+    ]
+    return sorted(rungs, key=lambda r: repr(r.plan))
+
+
 def ladder(
     group: Group, recipe: str | None = None, cheapest_in: str | None = None
 ) -> tuple[list[Rung], list[Rung], list[str]]:
     """The rungs of the trend (one an architecture, by date), the other plans beside it, and notes on the choice.
 
-    Where an architecture was run under several plans, the trend takes the recipe that most architectures share, then
-    the plan with most runs, then the longest: what was decided before a cost was known. A note says so where that rule
-    leaves two plans equal. `recipe` narrows the choice to one recipe. cheapest_in: a unit; the trend then takes the
-    plan of least expected cost, and a note says how many were looked at, since the least of many flatters.
+    Where an architecture was run under several plans, the trend takes the one that the experiment declares
+    (`declared=true`). Where it declares none, or several, it takes the recipe that most architectures share, then the
+    plan with most runs, then the longest: what was decided before a cost was known. A note says which it was, and
+    where that rule leaves two plans equal. `recipe` narrows the choice to one recipe. cheapest_in: a unit; the trend
+    then takes the plan of least expected cost, and a note says how many were looked at, since the least of many
+    flatters.
     """
-    plans: dict[Plan, list[Trial]] = {}
-    for t in group.measured:
-        if recipe is None or t.plan.recipe == recipe:
-            plans.setdefault(t.plan, []).append(t)
-    apart = told_apart(list(plans))
-    rungs = [
-        Rung(plan, sorted(trials, key=lambda t: (t.seed, t.path)), words, group.target.confirm)
-        for (plan, trials), words in zip(plans.items(), apart, strict=True)
-    ]
+    rungs = rungs_of((t for t in group.measured if recipe in (None, t.plan.recipe)), group.target.confirm)
     shared = Counter(name for name, _ in {(r.plan.recipe, r.model) for r in rungs})
 
     def rule(r: Rung) -> tuple[float, ...]:
@@ -101,7 +114,7 @@ def ladder(
         if cheapest_in is not None:
             cost = r.costs(group.target.metric, group.target.value, cheapest_in).expected()
             return (p.kind != "measured", cost.high, cost.low)
-        return (p.kind != "measured", -shared[p.recipe], -len(r.trials), -p.planned_epochs)
+        return (not r.declared, p.kind != "measured", -shared[p.recipe], -len(r.trials), -p.planned_epochs)
 
     def preference(r: Rung) -> tuple[object, ...]:
         return (*rule(r), r.plan.recipe, repr(r.plan))
@@ -115,17 +128,22 @@ def ladder(
             chosen[rung.model] = rung
     notes = []
     for model in sorted({r.model for r in beside}):
-        used = chosen[model]
+        used, others = chosen[model], [r for r in beside if r.model == model]
         words = f"{used.plan}, {used.apart}" if used.apart else str(used.plan)
-        count = 1 + sum(r.model == model for r in beside)
-        if cheapest_in is None and any(r.model == model and rule(r) == rule(used) for r in beside):
-            words = (
-                "none is declared and none has more runs or epochs, so the choice is arbitrary (give the records of "
-                f"one, --recipe, or --plans cheapest): the trend uses {words}"
+        declared = sum(r.declared for r in [used, *others])
+        how = f"{declared or 'none'} {'are' if declared else 'is'} declared, and "
+        if cheapest_in is not None:
+            how = "the trend uses"
+        elif declared == 1:
+            how = "the trend uses the declared one,"
+        elif any(rule(r) == rule(used) for r in others):
+            how += (
+                "none has more runs or epochs, so the choice is arbitrary (give the records of one, --recipe, or "
+                "--plans cheapest): the trend uses"
             )
         else:
-            words = f"the trend uses {words}"
-        notes.append(f"{model} was run under {count} plans: {words}")
+            how += "by recipe, number of runs and length the trend uses"
+        notes.append(f"{model} was run under {1 + len(others)} plans: {how} {words}")
     if cheapest_in is not None:
         notes.append(
             f"the cheapest plan of each architecture, chosen by its cost: plans looked at {len(rungs)}, architectures "

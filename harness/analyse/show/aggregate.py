@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.analyse.evidence.runs.groups import Level, group_trials
+from harness.analyse.evidence.runs.plans import PLANS
 from harness.analyse.evidence.runs.trials import read_trials
 from harness.analyse.show import pages
 from harness.analyse.show.replay import replay
 from harness.analyse.show.tables import csv_table
 from harness.analyse.show.words import rounded
-from harness.analyse.trend.study import PLANS, Settings, study
+from harness.analyse.trend.study import Settings, study
 from harness.record.errors import BadInput
 from harness.record.files import cannot_write, write_atomic
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.analyse.evidence.ladder import Rung, known_cost
+from harness.analyse.evidence.ladder import Rung, known_cost, rungs_of
 from harness.analyse.evidence.runs.groups import Level, group_trials
-from harness.analyse.evidence.runs.trials import read_trials
+from harness.analyse.evidence.runs.trials import Trial, read_trials
 from harness.analyse.trend.draws import Interval, draw_costs, percentile
 from harness.analyse.trend.rows import containing
 from harness.record.errors import BadInput
@@ -39,17 +39,14 @@ def splits(
     return results
 
 
-def cells_of(trials: list[Any], confirm: int) -> dict[Point, Rung]:
-    """One rung a (model, recipe): of several plans the one with most runs, then the longest."""
-    plans: dict[Any, list[Any]] = {}
-    for t in trials:
-        plans.setdefault(t.plan, []).append(t)
-    ranked = sorted(plans.items(), key=lambda item: (-len(item[1]), -item[0].planned_epochs, repr(item[0])))
+def cells_of(trials: list[Trial], confirm: int) -> dict[Point, Rung]:
+    """One rung a (model, recipe): of several plans the declared one, then the one with most runs, then the longest."""
     cells: dict[Point, Rung] = {}
-    for plan, runs in ranked:
-        cells.setdefault(
-            (plan.model, plan.recipe), Rung(plan, sorted(runs, key=lambda t: (t.seed, t.path)), confirm=confirm)
-        )
+    for r in sorted(
+        rungs_of(trials, confirm),
+        key=lambda r: (not r.declared, -len(r.trials), -r.plan.planned_epochs, repr(r.plan)),
+    ):
+        cells.setdefault((r.model, r.plan.recipe), r)
     return dict(sorted(cells.items()))
 
 

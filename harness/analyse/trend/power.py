@@ -30,6 +30,7 @@ from harness.analyse.evidence.cost import UNITS
 from harness.analyse.evidence.crossings import crossing
 from harness.analyse.evidence.ladder import Rung, ladder
 from harness.analyse.evidence.runs.groups import Group
+from harness.analyse.evidence.runs.plans import PLANS
 from harness.analyse.evidence.runs.trials import Trial
 from harness.analyse.evidence.spread import pooled
 from harness.analyse.trend.line import fit, frontier, months
@@ -104,9 +105,9 @@ def least(power_of: Callable[[int], float], power: float, first: int) -> int | N
     return high
 
 
-def plan(group: Group, question: Question, recipe: str | None = None) -> dict[str, Any]:
+def plan(group: Group, question: Question, recipe: str | None = None, plans: str = PLANS[0]) -> dict[str, Any]:
     """The answers for one group as plain data; `reason` says in words what is too little to answer from."""
-    rungs, _, _ = ladder(group, recipe)
+    rungs, _, _ = ladder(group, recipe, "paper_pflop" if plans == "cheapest" else None)
     target = group.target
     reached = [r for r in rungs if r.costs(target.metric, target.value, "paper_pflop").successes]
     return {

@@ -6,6 +6,7 @@ from typing import Any
 from harness.analyse.evidence.fitness import LevelSpread, fitness, spread_of
 from harness.analyse.evidence.ladder import REFERENCE, Rung, ladder, reference_of
 from harness.analyse.evidence.runs.groups import Group
+from harness.analyse.evidence.runs.plans import PLANS
 from harness.analyse.trend.axes import hardware_axis, learning_curves, searches
 from harness.analyse.trend.draws import DRAWS
 from harness.analyse.trend.headline import draw_all, expected_costs, with_intervals
@@ -17,10 +18,6 @@ from harness.record.target import Target
 
 THRESHOLD_DRAWS = 1_000
 """Draws at each of up to 200 levels: enough for a band in a figure, and a tenth of the headline's."""
-
-
-PLANS = ("declared", "cheapest")
-"""Which plan of an architecture stands in the trend: by the group's rule, or the one of least cost."""
 
 
 @dataclass(frozen=True)

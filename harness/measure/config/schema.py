@@ -197,6 +197,7 @@ class Config:
     budget: BudgetConfig
     seed: Annotated[int, FROM_0]
     calibration: bool
+    declared: bool
     out: str
     evaluations_per_epoch: Annotated[int, ABOVE_0]
     device: Annotated[str, one_of("auto", "cpu", "cuda")]

@@ -42,6 +42,7 @@ def summarise(training: Training, bill: Bill, *, outcome: str, diverged_at_step:
         },
         "target": None if training.target is None else training.target.as_dict(),
         "planned_epochs": config.budget.epochs,
+        "declared": config.declared,
         "evaluations_per_epoch": config.evaluations_per_epoch,
         "batch_size": config.recipe.batch_size,
         "outcome": outcome,

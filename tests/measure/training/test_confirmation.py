@@ -11,6 +11,7 @@ from faults import STATEFUL, Fault, Order
 
 from harness import models
 from harness.analyse.evidence.check import check_record
+from harness.measure.config.compose import run_folder
 from harness.measure.config.schema import Config
 from harness.measure.machine.signals import StopFlag
 from harness.measure.run import Result, run
@@ -141,6 +142,12 @@ def test_a_calibration_run_is_marked_and_stops_at_no_level(tiny_config: MakeConf
     assert measure(plain).folder != made.path  # the same training, another record: it may give a cost
     with pytest.raises(BadInput, match="add target=none"):
         tiny_config("calibration=true", "target=fake")
+
+
+def test_a_declared_plan_is_the_same_run_and_its_record_says_so(tiny_config: MakeConfig) -> None:
+    ours = tiny_config("declared=true")
+    assert run_folder(ours) == run_folder(tiny_config())
+    assert read_run(measure(ours).folder).summary["declared"] is True
 
 
 @pytest.mark.parametrize(

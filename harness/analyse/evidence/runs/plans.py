@@ -8,6 +8,9 @@ from typing import Any
 CALIBRATION = "calibration"
 """The kind of a run that sets a level and is used for nothing else (`calibration=true`)."""
 
+PLANS = ("declared", "cheapest")
+"""Which plan of an architecture stands in the trend: the experiment's (`declared=true`), or the one of least cost."""
+
 _SAYS_NOTHING = re.compile(
     r"(?m)^  (?:epochs:.*|frozen: \[\]|ema_decay: 0\.0|average: none|average_decay: null|epsilon: null)\n"
 )

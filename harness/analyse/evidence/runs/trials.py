@@ -67,6 +67,7 @@ class Trial:
     sought: Target | None
     counters: NDArray[Any]
     clocks: NDArray[np.float64]
+    declared: bool = False  # the experiment's word that this plan stands in the trend
     errors: NDArray[Any] | None = None  # (2, evaluations): images by which top-1, top-5 may be wrong, read off a plot
 
     def count(self, name: str) -> NDArray[Any]:
@@ -168,6 +169,7 @@ def trial_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]],
             hardware=sys.intern(hardware_label(s["hardware"])),
             forward_macs=int(s["bill"]["forward_macs"]),
             sought=_sought(s),
+            declared=bool(s.get("declared", False)),
             counters=exact([_counted(columns[name]) for name in COUNTERS]),
             errors=_errors(columns),
             clocks=np.array([*(columns[name] for name in CLOCKS[:-1]), energy], dtype=np.float64),

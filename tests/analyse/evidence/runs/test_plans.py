@@ -1,10 +1,13 @@
 """When two runs are repetitions of one another, and when they are two plans."""
 
+from pathlib import Path
+
 from harness.analyse.evidence.ladder import ladder
 from harness.analyse.evidence.runs.groups import group_trials
 from harness.analyse.evidence.runs.plans import told_apart
-from harness.analyse.evidence.runs.trials import Trial
-from tests.analyse.synthetic import Made, curve_reaching, trial
+from harness.analyse.evidence.runs.trials import Trial, trial_of
+from harness.record.curve import FIELDS
+from tests.analyse.synthetic import Made, curve_reaching, evaluations, summary_of, trial
 
 
 def spread(world_size: int, batchnorm_images: int | None, seed: int = 0) -> Trial:
@@ -46,3 +49,32 @@ def test_where_the_rule_leaves_two_plans_equal_a_note_says_that_the_choice_is_ar
     (group,) = group_trials(runs)
     _, _, (note,) = ladder(group)
     assert "the choice is arbitrary" in note
+
+
+def test_a_declared_plan_stands_in_the_trend_whatever_the_rule_would_take() -> None:
+    """One declared run of a short plan stands before three of a longer one that nobody declared."""
+    many = [trial(Made("resnet18", curve_reaching(9), seed=s, planned_epochs=60)) for s in range(3)]
+    ours = trial(Made("resnet18", curve_reaching(9), seed=7, declared=True))
+    (group,) = group_trials([*many, ours])
+    (used,), (beside,), (note,) = ladder(group)
+    assert (used.trials, len(beside.trials)) == ([ours], 3)
+    assert "the trend uses the declared one, recipe small, 30 epochs" in note
+    (used,), _, (note,) = ladder(group_trials(many + [trial(Made("resnet18", curve_reaching(4)))])[0])
+    assert used.trials == many
+    assert "none is declared, and by recipe, number of runs and length the trend uses" in note
+
+
+def test_where_two_plans_are_declared_the_rule_chooses_between_them_and_a_note_says_so() -> None:
+    two = [trial(Made("resnet18", curve_reaching(9), planned_epochs=n, declared=True)) for n in (30, 60)]
+    more = [trial(Made("resnet18", curve_reaching(9), seed=s, planned_epochs=90)) for s in range(3)]
+    (used,), beside, (note,) = ladder(group_trials([*two, *more])[0])
+    assert (used.trials, len(beside)) == ([two[1]], 2)
+    assert "under 3 plans: 2 are declared, and by recipe" in note
+
+
+def test_a_record_from_before_the_question_declares_nothing() -> None:
+    made = Made("resnet18", curve_reaching(5))
+    summary = summary_of(made, evaluations(made))
+    del summary["declared"]
+    columns = {name: [getattr(row, name) for row in evaluations(made)] for name in FIELDS}
+    assert trial_of(Path("old"), summary, columns, settings="").declared is False
