@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.record.errors import BadInput
 from harness.record.fidelity import FLAGS, flags_of
-from harness.record.units import FLOPS_PER_MAC, macs_to_flops
+from harness.record.units import FLOPS_PER_MAC
 
 TABLE_COLUMNS = 100
 
@@ -55,7 +55,7 @@ def _print_table(rows: list[dict[str, Any]], *, resolution: int, batch: int) -> 
     for heading in ("model", "published"):
         table.add_column(heading, no_wrap=True)
     step = "" if batch == 1 else f" x{batch}"
-    headings = ("params M", f"forward GMAC{step}", f"spent GMAC{step}", "ratio", f"spent GFLOP{step}", "study GMAC")
+    headings = ("params M", f"forward GMAC{step}", f"spent GMAC{step}", "ratio", "study GMAC")
     for heading in headings:
         table.add_column(heading, justify="right")
     table.add_column("flags", no_wrap=True)
@@ -68,7 +68,6 @@ def _print_table(rows: list[dict[str, Any]], *, resolution: int, batch: int) -> 
             f"{r['step_forward_macs'] / 1e9:.4f}",
             f"{r['step_spent_macs'] / 1e9:.4f}",
             f"{r['spent_per_forward']:.4f}",
-            f"{macs_to_flops(r['step_spent_macs']) / 1e9:.3f}",
             "-" if study is None else f"{study / 1e9:.2f}",
             " ".join(flags_of(r["fidelity"])) or "-",
         )
@@ -76,10 +75,10 @@ def _print_table(rows: list[dict[str, Any]], *, resolution: int, batch: int) -> 
     console.print(table)
     per = "image" if batch == 1 else f"step of {batch} images"
     console.print(
-        f"\nPer {per} at {resolution} pixels, 1000 classes, train mode with auxiliary heads. spent = forward + the "
-        "gradients autograd computes; norms, activations and pooling are in --json, in no MAC column. spent GFLOP is "
-        f"spent GMAC x {FLOPS_PER_MAC}: a MAC is a multiplication and an addition, and papers count either way. "
-        "study: forward as Hernandez & Brown (2020) used it, who count 3 x that as spent.",
+        f"\nPer {per} at {resolution} pixels, 1000 classes, in training. GMAC: 10^9 multiply-accumulates, the products "
+        f"of convolutions and matrices; some count {FLOPS_PER_MAC} FLOP for each. forward: with auxiliary heads. "
+        "spent: forward and backward, what a training step costs. ratio: spent / forward. study: forward as Hernandez "
+        "& Brown (2020) used it, who count 3 x that as spent.",
         soft_wrap=False,
     )
     for r in rows:

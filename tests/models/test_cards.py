@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness import models
+from harness import cli, models
 from harness.measure.bill.report import STUDY
 from harness.measure.config import cards
 from harness.measure.config.compose import compose
 from harness.measure.config.schema import FidelityConfig
 from harness.measure.config.validate import remarks
 from harness.paths import CONF
+from harness.record.errors import BadInput
 from harness.record.fidelity import FLAGS, UNKNOWN, flags_of
 
 GOLDEN_FOLDER = Path(__file__).parents[1] / "golden"
@@ -102,6 +103,27 @@ def test_default_recipes() -> None:
         assert asked.recipe.name == "paper2020"
         assert len(remarks(asked)) == (name in other)
         assert remarks(compose([f"model={name}", "data=imagenet"])) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [(["count", "resnet18"], "no architecture"), (["train", "model=resnet18", "data=fake"], "model.name=resnet18")],
+    ids=str,
+)
+def test_a_card_without_a_constructor_says_where_to_add_it(
+    words: list[str], start: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(models.ZOO, "resnet18")
+    assert cli.main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert start in line
+    assert line.endswith("conf/model/resnet18.yaml has no constructor, add it to ZOO in models/__init__.py")
+
+
+def test_a_constructor_without_a_card_says_which_card_to_add(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(models.ZOO, "tiny", models.ZOO["resnet18"])
+    with pytest.raises(BadInput, match=r"add its card conf/model/tiny\.yaml"):
+        cards.read_card("tiny", resolution=224)
 
 
 def test_a_card_copied_for_another_network_is_told() -> None:

@@ -24,13 +24,21 @@ def read_card(name: str, *, resolution: int) -> dict[str, Any]:
     """One card as plain data, its interpolations resolved at `resolution`; raises BadInput for an unknown name."""
     path = CARDS / f"{name}.yaml"
     if name not in ZOO or not path.exists():
-        near = difflib.get_close_matches(name, ZOO, n=3, cutoff=0.4) or sorted(ZOO)
-        raise BadInput(f"no architecture {name!r}; did you mean {', '.join(near)}?")
+        raise BadInput(f"no architecture {name!r}: {what_it_lacks(name)}")
     node = OmegaConf.create({"model": OmegaConf.load(path), "data": {"resolution": resolution}})
     plain = OmegaConf.to_container(node, resolve=True)
     assert isinstance(plain, dict)
     card: dict[str, Any] = plain["model"]
     return card
+
+
+def what_it_lacks(name: str) -> str:
+    """Return what to do about a name that is no architecture: a card and a constructor make one."""
+    if (CARDS / f"{name}.yaml").exists():
+        return f"conf/model/{name}.yaml has no constructor, add it to ZOO in models/__init__.py"
+    if name in ZOO:
+        return f"models.ZOO has it, add its card conf/model/{name}.yaml"
+    return f"did you mean {', '.join(difflib.get_close_matches(name, ZOO, n=3, cutoff=0.4) or sorted(ZOO))}?"
 
 
 def skeleton(name: str, *, resolution: int, classes: int = 1000) -> nn.Module:

@@ -1,9 +1,9 @@
 """What a config must satisfy before anything is loaded; each defect is one line that names the remedy."""
 
-import difflib
 from dataclasses import is_dataclass
 from typing import Any, get_type_hints
 
+from harness.measure.config.cards import what_it_lacks
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
 from harness.measure.config.tracking import refuse_what_wandb_would
@@ -27,9 +27,7 @@ def remarks(config: Config) -> list[str]:
 def validate(config: Config) -> None:
     """Raise BadInput for the first value that cannot be used."""
     if config.model.name not in ZOO:
-        near = difflib.get_close_matches(config.model.name, ZOO, n=3, cutoff=0.4)
-        hint = f"did you mean {', '.join(near)}?" if near else "add its constructor to models/__init__.py"
-        raise BadInput(f"model.name={config.model.name}: no such architecture in models.ZOO; {hint}")
+        raise BadInput(f"model.name={config.model.name}: no such architecture; {what_it_lacks(config.model.name)}")
     _within_limits(config, "")
     for name in PATHS:
         if _get(config, name) == "":

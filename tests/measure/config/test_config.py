@@ -92,7 +92,7 @@ def test_every_key_has_a_comment(path: Path) -> None:
         (["recipe=modern", "budget.epochs=4"], "recipe.warmup_epochs=5 is longer than the plan, budget.epochs=4"),
         (["recipe.resolution_schedule=[{from_epoch: 1, resolution: 64}]"], "at 64 pixels changes nothing"),
         (["recipe.resolution_schedule=[{from_epoch: 15, resolution: 96}]"], "begins outside the plan of 15 epochs"),
-        (["model.name=swin_q"], "model.name=swin_q: no such architecture in models.ZOO; did you mean swin_t"),
+        (["model.name=swin_q"], "model.name=swin_q: no such architecture; did you mean swin_t"),
         (["device=tpu"], "device=tpu: use one of auto, cpu, cuda"),
         (["recipe.optimizer=lion"], "use one of sgd"),
         (["target=no/such/file.yaml"], "harness target"),
