@@ -166,17 +166,24 @@ def test_blocks_show_the_analysed_numbers(tree: Path) -> None:
 def test_order_against_the_published_table(tmp_path: Path) -> None:
     published = [("resnet18", 8), ("vgg11", 30), ("mobilenet_v2", 4), ("densenet121", 6)]
     rows: list[dict[str, Any]] = [
-        {"model": m, "title": m, "cost": float(c), "epochs": e, "forward_macs": c}
+        {"model": m, "title": m, "cost": float(c), "cost_interval": [c - 1, c + 1], "epochs": e, "forward_macs": c}
         for (m, c), e in zip(published, (15, 7, 16, 12), strict=True)
     ]
     # published PFLOP: vgg11 367.7, resnet18 97.9, densenet121 82.9, mobilenet_v2 20.2: the same order
-    cost, epochs = findings.order_against_published(rows)
+    cost, places, epochs = findings.order_against_published(rows)
     assert "rank correlation 1.00 over the 4" in cost
     # epochs here 15, 7, 16, 12 rank 3, 1, 4, 2; published 15, 12, 16, 8 rank 3, 2, 4, 1: 1 - 6 x 2 / (4 x 15)
     assert "the rank correlation is 0.80" in epochs
     assert "cheapest there" not in cost
-    rows[1]["cost"] = 1.0
-    assert "vgg11 is 1 of 4 here and 4 there" in findings.order_against_published(rows)[0]
+    assert places.startswith("0 of 4 stand at another place than there; for 0 of them")
+    rows[1] |= {"cost": 1.0, "cost_interval": [0.5, 31.0]}  # wide enough for its old place, the last
+    cost, places, _ = findings.order_against_published(rows)
+    assert "vgg11 is 1 of 4 here and 4 there" in cost
+    assert places.endswith("(no cost in their interval has the place there): densenet121, mobilenet_v2, resnet18.")
+    rows[1]["cost_interval"] = [0.5, None]  # no upper end: any later place is allowed
+    assert "vgg11" not in findings.order_against_published(rows)[1]
+    rows[1]["cost_interval"] = [0.5, 5.0]
+    assert "vgg11" in findings.order_against_published(rows)[1]
     rows.append({"model": "efficientnet_b0", "title": "EfficientNet-B0", "cost": None})
     assert "EfficientNet-B0, the cheapest there, missed here" in findings.order_against_published(rows)[0]
     assert findings.order_against_published(rows[:2]) == []

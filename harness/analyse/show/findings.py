@@ -14,6 +14,7 @@ from harness.analyse.evidence.titles import short_title
 from harness.analyse.show.tables import unfit
 from harness.analyse.show.templates import render
 from harness.analyse.show.words import confidence, halving, interval, number, percents, times
+from harness.analyse.trend.thresholds import levels_of
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
 
@@ -49,6 +50,7 @@ def _facts(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
         "note": reference_note(group),
         "fitness": fitness_words(group),
         "reached_level": level_reached(group),
+        "over_levels": over_levels(group),
         "reaching": sum(r["cost"] is not None for r in rows),
         "always": sum(r["reached"] == r["n"] for r in rows),
         "missed": [f"{short_title(r['title'])} {best(r)}" for r in rows if r["cost"] is None],
@@ -189,6 +191,18 @@ def level_reached(group: dict[str, Any]) -> dict[str, Any] | None:
     return max(reached, key=lambda t: float(t["level"]), default=None)
 
 
+def over_levels(group: dict[str, Any]) -> dict[str, list[float]] | None:
+    """Return the ends of level, factor and halving time over the levels that AlexNet passes; None without two."""
+    passed = [t for t in levels_of(group, group["target"]["metric"]) if not t["reference_censored"]]
+    ends = {
+        name: [t[name] for t in passed if t[name] is not None]
+        for name in ("level", "reduction_factor", "halving_months")
+    }
+    if any(len(values) < 2 for values in ends.values()):
+        return None
+    return {name: [min(values), max(values)] for name, values in ends.items()}
+
+
 def best(row: dict[str, Any]) -> str:
     """Return the best accuracies of an architecture's seeds, from the lowest to the highest."""
     known = sorted(100 * a for a in row["best_accuracy"] if a is not None)
@@ -205,12 +219,15 @@ def order_against_published(rows: list[dict[str, Any]]) -> list[str]:
         return []
     cost, printed = [r["cost"] for r in both], [theirs[r["model"]] for r in both]
     here, there = ranks(cost), ranks(printed)
-    widest = sorted(range(len(both)), key=lambda i: (-abs(here[i] - there[i]), both[i]["model"]))[:4]
+    moved = sorted(
+        (i for i in range(len(both)) if here[i] != there[i]),
+        key=lambda i: (-abs(here[i] - there[i]), both[i]["model"]),
+    )
     moves = [
         f"{short_title(both[i]['title'])} is {here[i]:.0f} of {len(both)} here and {there[i]:.0f} there"
-        for i in widest
-        if here[i] != there[i]
+        for i in moved[:4]
     ]
+    beyond = [short_title(both[i]["title"]) for i in moved if not _allowed(there[i], both[i], cost)]
     by_epochs = _correlation([r["epochs"] for r in both], [epochs[r["model"]] for r in both])
     by_macs = _correlation([r["forward_macs"] for r in both], printed)
     first = min((r for r in rows if r["model"] in theirs), key=lambda r: theirs[r["model"]])
@@ -218,9 +235,19 @@ def order_against_published(rows: list[dict[str, Any]]) -> list[str]:
     return [
         f"Order by cost against the published table: rank correlation {_correlation(cost, printed):.2f} over the "
         f"{len(both)} that reach" + (f"; {', '.join(moves)}." if moves else ".") + absent,
+        f"{len(moved)} of {len(both)} stand at another place than there; for {len(beyond)} of them that is more than "
+        f"seeds vary (no cost in their interval has the place there){': ' + ', '.join(beyond) if beyond else ''}.",
         f"Most of that order is known without training: MACs an image alone have {by_macs:.2f} with the published "
         f"cost. In epochs, the part that training measures, the rank correlation is {by_epochs:.2f}.",
     ]
+
+
+def _allowed(place: float, row: dict[str, Any], costs: list[float]) -> bool:
+    """Whether an architecture may hold a place among `costs`, its own moved along its interval and the others left."""
+    low, high = row["cost_interval"] or (row["cost"], row["cost"])
+    first = 1 + sum(c < (0 if low is None else low) for c in costs)
+    last = sum(c <= (math.inf if high is None else high) for c in costs)
+    return first <= place <= last
 
 
 def _printed(column: str) -> dict[str, float]:

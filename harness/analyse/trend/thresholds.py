@@ -14,6 +14,8 @@ from harness.analyse.trend.rows import best_accuracy
 from harness.record.target import METRICS, Target
 
 GRID_PERCENT = range(1, 100)
+ABOVE_CHANCE = 0.10
+"""Nearer to chance a crossing says nothing of the network."""
 
 
 def thresholds(rungs: list[Rung], target: Target, unit: str, draws: int, seed: int) -> list[dict[str, Any]]:
@@ -34,6 +36,20 @@ def thresholds(rungs: list[Rung], target: Target, unit: str, draws: int, seed: i
             if sum(c.successes > 0 for c in costs) >= 2:
                 found.append({"metric": metric, "level": level} | _at_level(rungs, costs, unit, draws, seed))
     return found
+
+
+def levels_of(document: dict[str, Any], metric: str) -> list[dict[str, Any]]:
+    """Return the levels that say something: from chance + 10 points up, and resolved by the evaluation grid.
+
+    A level that most architectures have passed at their first evaluation is not resolved.
+    """
+    places = {"top1": 1, "top5": 5}[metric]
+    lowest = places / document["dataset"]["classes"] + ABOVE_CHANCE
+    return [
+        t
+        for t in document["thresholds"]
+        if t["metric"] == metric and t["level"] >= lowest and 2 * t["unresolved"] < t["reached"]
+    ]
 
 
 def costs_at(rung: Rung, metric: str, levels: NDArray[np.float64], unit: str) -> list[Costs]:

@@ -5,29 +5,13 @@ from typing import Any
 
 from harness.analyse.evidence.titles import named
 from harness.analyse.show.figures.canvas import BLUE, OCHRE, SOFT, VERMILION, WIDE, Picture, new, style
+from harness.analyse.trend.thresholds import levels_of
 from harness.record.target import METRICS
-
-ABOVE_CHANCE = 0.10
-"""Nearer to chance a crossing says nothing of the network."""
 
 GAP_PERCENT = 1.5
 """Levels stand a percent apart; a wider gap is left open."""
 
 SHAPES = {"top1": (BLUE, "-", "o"), "top5": (OCHRE, "--", "D")}
-
-
-def levels_of(document: dict[str, Any], metric: str) -> list[dict[str, Any]]:
-    """Return the levels to draw: from chance + 10 points up, and resolved by the evaluation grid.
-
-    A level that most architectures have passed at their first evaluation is not resolved.
-    """
-    places = {"top1": 1, "top5": 5}[metric]
-    lowest = places / document["dataset"]["classes"] + ABOVE_CHANCE
-    return [
-        t
-        for t in document["thresholds"]
-        if t["metric"] == metric and t["level"] >= lowest and 2 * t["unresolved"] < t["reached"]
-    ]
 
 
 def thresholds(document: dict[str, Any], width: float = WIDE) -> Picture | None:

@@ -12,8 +12,9 @@ from harness.analyse.show import aggregate
 from harness.analyse.show.figures.canvas import NARROW, WIDE
 from harness.analyse.show.figures.curves import held
 from harness.analyse.show.figures.gallery import pictures
-from harness.analyse.show.figures.thresholds import levels_of, thresholds
+from harness.analyse.show.figures.thresholds import thresholds
 from harness.analyse.show.figures.trend import SIDE_YEARS, side_by_side
+from harness.analyse.trend.thresholds import levels_of
 from harness.paths import ROOT
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run, write_runs
 
