@@ -44,7 +44,7 @@ MAY_IMPORT = {
         "harness.paths",
         "harness.models",
     },
-    "harness.measure.run": {
+    "harness.measure.stages": {
         "harness.measure.bill",
         "harness.measure.config",
         "harness.measure.data",
@@ -52,7 +52,15 @@ MAY_IMPORT = {
         "harness.measure.mirror",
         "harness.measure.training",
         "harness.record",
-        "harness.paths",
+    },
+    "harness.measure.run": {
+        "harness.measure.bill",
+        "harness.measure.config",
+        "harness.measure.data",
+        "harness.measure.machine",
+        "harness.measure.stages",
+        "harness.measure.training",
+        "harness.record",
         "harness.models",
     },
     "harness.measure.sweep": {

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
     from harness.measure.bill.count import Bill
     from harness.measure.config.schema import Config
-    from harness.measure.run import Result
+    from harness.measure.stages.ending import Result
 
 __all__ = ["compose", "count", "train"]
 

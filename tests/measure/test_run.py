@@ -12,9 +12,11 @@ from harness.measure import run as run_module
 from harness.measure.bill.count import bill
 from harness.measure.config.compose import compose
 from harness.measure.config.schema import Config
+from harness.measure.config.words import portable
 from harness.measure.data.protocol import steps_per_epoch
 from harness.measure.machine.signals import StopFlag
-from harness.measure.run import Result, run
+from harness.measure.run import run
+from harness.measure.stages.ending import Result
 from harness.measure.training import loop as train
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import BadInput, OutOfMemory
@@ -261,7 +263,7 @@ def test_a_last_batch_of_fewer_images_than_micro_batches_still_trains(tiny_confi
 def test_only_portable_overrides_go_into_the_record() -> None:
     local = ["++data.root=/home/someone/imagenet", "++out=/scratch/someone", "+tracking.entity=lab", "~tracking"]
     kept = ["model=alexnet", "+experiment=debug", "++recipe.lr=0.1"]
-    assert run_module.portable([*local, *kept, "target=/home/someone/own.yaml"]) == [*kept, "target=own.yaml"]
+    assert portable([*local, *kept, "target=/home/someone/own.yaml"]) == [*kept, "target=own.yaml"]
 
 
 @pytest.mark.parametrize(("finished", "words"), [(False, "begun on other data"), (True, "on other data; set another")])

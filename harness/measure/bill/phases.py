@@ -33,11 +33,12 @@ class Bills:
             self._known[resolution] = found
         return found
 
-    def foresee(self, recipe: RecipeConfig, resolution: int) -> None:
+    def count_phases(self, recipe: RecipeConfig, resolution: int) -> None:
         """Count every phase of the recipe now: an operator nobody can bill stops the run at its start, not in it.
 
         Raises BadInput for a network that cannot be trained, or not be judged.
         """
+        self.at(resolution)
         refuse_untrainable(self.model, resolution)
-        for each in {resolution, *(phase.resolution for phase in recipe.resolution_schedule)}:
-            self.at(each)
+        for phase in recipe.resolution_schedule:
+            self.at(phase.resolution)

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -61,6 +63,18 @@ def refuse_without_effect(words: list[str]) -> None:
             instead = next((told for name, told in _INSTEAD.items() if key.startswith(name)), None)
             told = instead or "of Hydra's own words only hydra/launcher and hydra.launcher.* are"
             raise BadInput(f"{word}: not obeyed here; {told}")
+
+
+def portable(words: Sequence[str]) -> list[str]:
+    """The words without the paths and devices of the machine they were given on; of a target file only its name."""
+    local = ("out=", "data.root=", "device=", "hydra/", "threads=", "tracking")
+    kept = [word for word in words if not word.lstrip("+~").startswith(local)]
+    return [
+        f"target={Path(unquoted(word.partition('=')[2])).name}"
+        if word.lstrip("+").startswith("target=") and "/" in word
+        else word
+        for word in kept
+    ]
 
 
 def at_home(path: str) -> str:

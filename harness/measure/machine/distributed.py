@@ -119,13 +119,25 @@ def end_process(code: int) -> None:
 
 
 def lose(world: World) -> None:
-    """Part from the others for good, after an error that they may not have: what they still wait for ends at once."""
+    """Part from the others for good: what they still wait for ends at once."""
     if world.size > 1:
         from torch import distributed
 
         if distributed.is_initialized():
             distributed.destroy_process_group()
             _LOST.append(world)
+
+
+@contextmanager
+def lost_on_error(world: World) -> Iterator[None]:
+    """Part from the others after an error that they may not have; a BadInput is one that all processes raise."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except BaseException:
+        lose(world)
+        raise
 
 
 def tell(reason: str) -> None:

@@ -38,7 +38,7 @@ RUN_KEYS = frozenset(
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, read back. `summary` is run.json; see `harness.measure.run` for what writes each key."""
+    """A finished run, read back. `summary` is run.json; see run.json.md for each key."""
 
     path: Path
     summary: dict[str, Any]

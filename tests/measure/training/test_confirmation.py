@@ -14,7 +14,8 @@ from harness.analyse.evidence.check import check_record
 from harness.measure.config.compose import run_folder
 from harness.measure.config.schema import Config
 from harness.measure.machine.signals import StopFlag
-from harness.measure.run import Result, run
+from harness.measure.run import run
+from harness.measure.stages.ending import Result
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import BadInput
 from harness.record.folders.folder import read_run

@@ -5,16 +5,16 @@ from typing import Any
 
 import torch
 
-from harness.measure.bill.count import Bill
 from harness.measure.config.compose import run_id
 from harness.measure.training.state import Training
 from harness.record.protocol import PROTOCOL_VERSION
 from harness.record.target import unconfirmed
 
 
-def summarise(training: Training, bill: Bill, *, outcome: str, diverged_at_step: int | None) -> dict[str, Any]:
-    """The keys of `RUN_KEYS` of the run folder, without the hashes. `bill` is per image at the base resolution."""
+def summarise(training: Training, *, outcome: str, diverged_at_step: int | None) -> dict[str, Any]:
+    """The keys of `RUN_KEYS` of the run folder, without the hashes. The bill is per image at the base resolution."""
     config, data, position = training.config, training.data, training.position
+    bill = training.bills.at(config.data.resolution)
     totals: dict[str, Any] = {"step": position.step, "images": position.images, **position.ledger.as_dict()}
     for name in ("train_seconds", "eval_seconds", "data_wait_seconds", "energy_joules"):
         value = getattr(position, name)
