@@ -78,7 +78,7 @@ def headline(root: Path) -> str:
         same=findings.published_factor(trend["cheapest"]) if trend["cheapest"] != "efficientnet_b0" else None,
         study_level=f"{100 * claims()['target_top5']:.1f} %",
         factor_is=findings.factor_confidence(group),
-        unfit=unfit(group),
+        unfit=unfit(group["trend"]),
         line_is=findings.line_confidence(trend),
         moore=findings.against_moore(trend),
         note=findings.reference_note(group),
@@ -92,7 +92,7 @@ def results_table(root: Path) -> str:
     if shown is None:
         return NOTHING
     folder, group, _ = shown
-    table = main_table([row for row in rows_by_date(group) if row["in_trend"]], unfit(group)).only(*COLUMNS)
+    table = main_table([row for row in rows_by_date(group) if row["in_trend"]], unfit(group["trend"])).only(*COLUMNS)
     return TEMPLATES.get_template("table.md.j2").render(folder=folder, table=table.markdown())
 
 

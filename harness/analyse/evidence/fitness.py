@@ -4,10 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median, stdev
+from typing import Any
 
 from harness.analyse.evidence.ladder import REFERENCE, Rung
 from harness.analyse.evidence.runs.groups import Group
 from harness.analyse.evidence.runs.trials import Trial
+from harness.record.target import Target
 
 UNIT = "spent_macs"
 LIMIT = 0.15
@@ -109,6 +111,31 @@ def fitness(rungs: Sequence[Rung], metric: str, level: float, spread: LevelSprea
 
     down, up = changes(level - spread.sd), changes(level + spread.sd)
     return Fitness(spread, median(down) if down else None, median(up) if up else None, (len(down), len(up)), len(base))
+
+
+def judged(rungs: Sequence[Rung], target: Target, spread: LevelSpread | None) -> dict[str, Any] | None:
+    """How much the costs move when the level moves by its own spread, as plain data; None where nothing tells that.
+
+    down, up: null where not known, and where the median network does not reach the moved level at all (`words` says).
+    """
+    if spread is None:
+        return None
+    found = fitness(rungs, target.metric, target.value, spread)
+    return {
+        "fit": found.fit,
+        "down": _finite(found.down),
+        "up": _finite(found.up),
+        "networks": found.networks,
+        "answered": list(found.answered),
+        "level_sd": spread.sd,
+        "level_runs": spread.runs,
+        "calibrated": spread.calibrated,
+        "words": str(found),
+    }
+
+
+def _finite(change: float | None) -> float | None:
+    return None if change is None or math.isinf(change) else change
 
 
 def _cost(rung: Rung, metric: str, level: float) -> float | None:

@@ -160,7 +160,7 @@ def _section(group: dict[str, Any], document: dict[str, Any], sources: list[Sour
 
 def _tables(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
     """The tables as HTML, each under its caption."""
-    main = tables.main_table(tables.rows_by_date(group), tables.unfit(group)).only(*COSTS_FIRST)
+    main = tables.main_table(tables.rows_by_date(group), tables.unfit(group["trend"])).only(*COSTS_FIRST)
     made = {
         "headline": (tables.headline_table(group, published), "The trend, and the same costs read otherwise."),
         "main": (main, "● cheapest so far when published; ↑ not reached, the cost lies above."),

@@ -127,7 +127,7 @@ def cards(group: dict[str, Any], published: dict[str, Any]) -> list[dict[str, st
     titles = {r["model"]: short_title(r["title"]) for r in group["rows"]}
     same, bound = published_factor(trend["cheapest"]), trend["reference_censored"]
     theirs = "" if same is None else f", {times(same)} with this network"
-    warning = f" ({unfit(group)})" if unfit(group) else ""
+    warning = f" ({unfit(trend)})" if unfit(trend) else ""
     return [
         {
             "name": f"Less arithmetic than {titles[trend['reference']]}, with {titles[trend['cheapest']]}{warning}",

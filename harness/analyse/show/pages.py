@@ -34,7 +34,7 @@ def _broken(line: str) -> list[str]:
 def _names(document: dict[str, Any]) -> dict[str, Any]:
     """What the templates may use."""
     made = SimpleNamespace(
-        main=lambda group: tables.main_table(tables.rows_by_date(group), tables.unfit(group)),
+        main=lambda group: tables.main_table(tables.rows_by_date(group), tables.unfit(group["trend"])),
         terminal=tables.terminal_table,
         missed=lambda group: [row for row in tables.rows_by_date(group) if row["missed"]],
         headline=lambda group: tables.headline_table(group, document["published"]),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from harness.analyse.show.table import Table
+from harness.analyse.show.tables import unfit
 from harness.analyse.show.words import confidence, interval, number
 
 
@@ -30,7 +31,8 @@ def text(splits: list[dict[str, Any]]) -> str:
             continue
         covers = confidence(list(s["n"].values()))
         rows = [[names[k], _factor(p), interval(p["interval"])] for k, p in s["parts"].items()]
-        blocks.append(f"{head}\n{Table.of(['gain', 'factor', covers], rows).terminal()}")
+        table = Table.of(["gain", "factor", covers], rows).warned("factor", unfit(s))
+        blocks.append(f"{head}\n{table.terminal()}")
     return "\n\n".join(blocks)
 
 

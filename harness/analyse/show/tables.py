@@ -130,9 +130,12 @@ def main_table(rows: Sequence[dict[str, Any]], warning: str = "") -> Table:
     return Table(MAIN_COLUMNS, [Row(_cells(row), _kind(row)) for row in rows]).warned("factor", warning)
 
 
-def unfit(document: dict[str, Any]) -> str:
-    """Return what must stand beside every factor where the reference is not fit for one; empty where it is."""
-    found = document["trend"] and document["trend"]["fitness"]
+def unfit(judged: dict[str, Any] | None) -> str:
+    """Return what must stand beside every factor where the reference is not fit for one; empty where it is.
+
+    judged: a trend, or a split of a gain; None where there is neither.
+    """
+    found = judged and judged["fitness"]
     return "reference unfit" if found and found["fit"] is False else ""
 
 
@@ -201,7 +204,7 @@ def terminal_table(document: dict[str, Any]) -> Table:
         )
         for row in rows_by_date(document)
     ]
-    return Table(columns, lines).warned("factor", unfit(document))
+    return Table(columns, lines).warned("factor", unfit(document["trend"]))
 
 
 def with_plan(name: str, row: dict[str, Any]) -> str:
@@ -229,7 +232,7 @@ def ledger_table(document: dict[str, Any]) -> Table:
 def headline_table(document: dict[str, Any], published: dict[str, Any]) -> Table:
     """Return the trend beside the published one; `document` has a trend."""
     trend = document["trend"]
-    bound, warning = trend["reference_censored"], unfit(document)
+    bound, warning = trend["reference_censored"], unfit(trend)
     header = ["", "here", "95 %, the line", "95 %, seeds drawn again", "the study (ImageNet, top-5)"]
     theirs = f"{number(published['halving_months'])} {interval(published['halving_interval_ols'])}"
     lines = [
@@ -293,7 +296,7 @@ def sensitivity_table(document: dict[str, Any]) -> Table:
         for i in document["sensitivity"]
     ]
     header = ["change", "factor", "halving months", "95 %, least squares", "note"]
-    return Table.of(header, lines, words=(0, 4)).warned("factor", unfit(document))
+    return Table.of(header, lines, words=(0, 4)).warned("factor", unfit(document["trend"]))
 
 
 def hardware_table(document: dict[str, Any]) -> Table:

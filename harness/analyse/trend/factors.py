@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.analyse.evidence.ladder import Rung, known_cost, rungs_of
+from harness.analyse.evidence.fitness import judged, spread_of
+from harness.analyse.evidence.ladder import Rung, known_cost, ladder, rungs_of
 from harness.analyse.evidence.runs.groups import Level, group_trials
 from harness.analyse.evidence.runs.trials import Trial, read_trials
 from harness.analyse.trend.draws import Interval, draw_costs, percentile
@@ -28,7 +29,8 @@ def splits(
     for group in group_trials(read_trials(root).trials, asked):
         cells = cells_of(group.measured, group.target.confirm)
         target = group.target
-        about = {"dataset": group.dataset.name, "key": group.key, "target": target.as_dict()}
+        fit = judged(ladder(group)[0], target, spread_of(group))
+        about = {"dataset": group.dataset.name, "key": group.key, "target": target.as_dict(), "fitness": fit}
         pairs = [pair] if pair else complete_pairs(cells)
         results += [about | split(cells, *p, target.metric, target.value, draws, seed) for p in pairs]
     if not results:

@@ -3,18 +3,17 @@
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analyse.evidence.fitness import LevelSpread, fitness, spread_of
-from harness.analyse.evidence.ladder import REFERENCE, Rung, ladder, reference_of
+from harness.analyse.evidence.fitness import judged, spread_of
+from harness.analyse.evidence.ladder import REFERENCE, ladder, reference_of
 from harness.analyse.evidence.runs.groups import Group
 from harness.analyse.evidence.runs.plans import PLANS
 from harness.analyse.trend.axes import hardware_axis, learning_curves, searches
 from harness.analyse.trend.draws import DRAWS
 from harness.analyse.trend.headline import draw_all, expected_costs, with_intervals
 from harness.analyse.trend.readings import by_study_rule, with_bounds
-from harness.analyse.trend.rows import finite, row_of
+from harness.analyse.trend.rows import row_of
 from harness.analyse.trend.sensitivity import sensitivity
 from harness.analyse.trend.thresholds import thresholds
-from harness.record.target import Target
 
 THRESHOLD_DRAWS = 1_000
 """Draws at each of up to 200 levels: enough for a band in a figure, and a tenth of the headline's."""
@@ -75,7 +74,7 @@ def study(group: Group, settings: Settings) -> dict[str, Any]:
     document["trend"] = trend | {
         "study_rule": by_study_rule(rungs, target, unit),
         "bounds": with_bounds(rungs, expected_costs(rungs, target.metric, target.value, unit), trend),
-        "fitness": _fitness(rungs, target, level_spread),
+        "fitness": judged(rungs, target, level_spread),
         "draws": settings.draws,
         "seed": settings.seed,
     }
@@ -99,24 +98,3 @@ def _about_reference(rows: list[dict[str, Any]], reference: str) -> list[str]:
     if chosen and own["cost"] is not None and all(cost >= own["cost"] for cost in costs):
         notes.append(f"{reference}, the reference, is the cheapest architecture here: no factor is above 1")
     return notes
-
-
-def _fitness(rungs: list[Rung], target: Target, spread: LevelSpread | None) -> dict[str, Any] | None:
-    """How much the costs move when the level moves by its own spread, as plain data; None where nothing tells that.
-
-    down, up: null where not known, and where the median network does not reach the moved level at all (`words` says).
-    """
-    if spread is None:
-        return None
-    found = fitness(rungs, target.metric, target.value, spread)
-    return {
-        "fit": found.fit,
-        "down": finite(found.down),
-        "up": finite(found.up),
-        "networks": found.networks,
-        "answered": list(found.answered),
-        "level_sd": spread.sd,
-        "level_runs": spread.runs,
-        "calibrated": spread.calibrated,
-        "words": str(found),
-    }

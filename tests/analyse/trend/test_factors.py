@@ -10,11 +10,11 @@ from tests.analyse.synthetic import Made, curve_reaching, day, write_runs
 EPOCHS = {("alexnet", "era"): 24, ("alexnet", "modern"): 12, ("net1", "era"): 9, ("net1", "modern"): 5}
 
 
-def corners(tmp_path: Path, *, leave_out: tuple[str, str] | None = None) -> Path:
+def corners(tmp_path: Path, *, leave_out: tuple[str, str] | None = None, after: int = 0) -> Path:
     return write_runs(
         tmp_path,
         [
-            Made(model, curve_reaching(epochs + seed), published=day(40 * (model == "net1")), seed=seed, recipe=recipe)
+            Made(model, curve_reaching(epochs + seed, after=after), day(40 * (model == "net1")), seed, recipe=recipe)
             for (model, recipe), epochs in EPOCHS.items()
             for seed in range(3)
             if (model, recipe) != leave_out
@@ -70,6 +70,26 @@ def test_a_corner_that_missed_makes_bounds(tmp_path: Path, capsys: pytest.Captur
     assert found["parts"]["architecture_first"]["interval"][0] is None
     assert cli.main(["factors", str(runs), "--draws", "100"]) == 0
     assert "≥ 5.00x" in capsys.readouterr().out
+
+
+def test_a_reference_that_is_unfit_says_so_beside_the_factor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three calibration runs whose finals spread by four points: four epochs more of some six to nine."""
+    runs = corners(tmp_path, after=6)
+    write_runs(
+        runs,
+        [
+            Made("alexnet", [0.1, f], seed=100 + s, target=None, kind="calibration", outcome="budget_exhausted")
+            for s, f in enumerate((0.46, 0.5, 0.54))
+        ],
+    )
+    assert split(runs, capsys)["fitness"]["fit"] is False
+    assert cli.main(["factors", str(runs), "--draws", "100"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("unfit") == said.count(" -> ") > 0  # beside each; a heading may be broken into lines
+    assert cli.main(["factors", str(corners(tmp_path / "unknown")), "--draws", "100"]) == 0
+    assert "unfit" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["--start", "a:b"], ["--start", "alexnet", "--end", "net1:era"]])
