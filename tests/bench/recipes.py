@@ -3,7 +3,9 @@
 The whole run is the harness's own; only the size is scaled down, by one rule: batch 16; the learning rate falls with
 the batch, linearly, but by its square root for adamw and for networks without normalisation; warm-up and drops keep
 their share of the plan; phases of other resolutions are left out. A row ends as soon as two looks in a row are at twice
-chance, and at the latest after the plan. A row is kept as soon as it is known and not run again, so that the suite can
+chance, and at the latest after the plan. A network without normalisation that stands still under the root is tried once
+more linearly, and the row says so: SqueezeNet has a ReLU behind its logits, and a step too large silences them.
+What a card calls unsuited is not trained. A row is kept as soon as it is known and not run again, so that the suite can
 be stopped at any time. Losses are not timings: a loaded machine gives the same.
 
 Why so long a plan, and why the root: without normalisation the outputs of a fresh network hardly depend on the image,
@@ -40,7 +42,14 @@ CHANCE = 0.1
 LEARNED = 2 * CHANCE
 
 
-def overrides(model: str, recipe: str) -> list[str]:
+def scalings(model: str, recipe: str) -> tuple[str, ...]:
+    """How a row's learning rate falls with the batch, and what is tried where that does not learn."""
+    if compose([f"model={model}", f"recipe={recipe}"]).recipe.optimizer == "adamw":
+        return ("root",)
+    return ("linear",) if normalised(model) else ("root", "linear")
+
+
+def overrides(model: str, recipe: str, scaling: str) -> list[str]:
     """The run of a row, scaled down from the recipe by the rule above."""
     words = [
         f"model={model}",
@@ -51,14 +60,14 @@ def overrides(model: str, recipe: str) -> list[str]:
     ]
     full = compose(words).recipe
     share, shorter = BATCH / full.batch_size, EPOCHS / full.epochs
-    root = full.optimizer == "adamw" or not normalised(model)
+    rate = full.lr * {"linear": share, "root": math.sqrt(share)}[scaling]
     return [
         *words,
         f"data.images_per_class={IMAGES_PER_CLASS}",
         "data.evaluation_images_per_class=20",
         f"recipe.batch_size={BATCH}",
         "recipe.accumulation_steps=1",
-        f"recipe.lr={full.lr * (math.sqrt(share) if root else share):.6g}",
+        f"recipe.lr={rate:.6g}",
         f"recipe.warmup_epochs={full.warmup_epochs * shorter:.4g}",
         f"recipe.schedule_every_epochs={max(1, round(full.schedule_every_epochs * shorter))}",
         "recipe.resolution_schedule=[]",
@@ -76,11 +85,26 @@ def normalised(model: str) -> bool:
 def rows() -> Iterator[tuple[str, str]]:
     """Cards and recipes; the cheap cards first, the papers' own recipes before the rest."""
     ordered = sorted(ZOO, key=lambda name: cards.read_card(name, resolution=224)["forward_macs"])
-    return ((model, recipe) for recipe in RECIPES for model in ordered)
+    return ((model, recipe) for recipe in RECIPES for model in ordered if not unsuited(model, recipe))
+
+
+def unsuited(model: str, recipe: str) -> bool:
+    """Whether a card says that a recipe does not suit it."""
+    return "unsuited" in cards.read_card(model, resolution=224)["recipes"].get(recipe, {})
 
 
 def measure(model: str, recipe: str) -> dict[str, Any]:
-    """Train one row and say what became of it."""
+    """Train one row, by the first scaling under which it learns, and say what became of it."""
+    tried = []
+    for scaling in scalings(model, recipe):
+        tried.append(train(model, recipe, scaling))
+        if tried[-1]["learns"]:
+            break
+    return tried[-1] | {"stood_still": [row["scaling"] for row in tried[:-1]]}
+
+
+def train(model: str, recipe: str, scaling: str) -> dict[str, Any]:
+    """Train one row under one scaling."""
     losses: list[float] = []
     changes: list[float] = []
     original = loop.optimise_step
@@ -96,7 +120,7 @@ def measure(model: str, recipe: str) -> dict[str, Any]:
             changes.append(max(moved))
         return loss
 
-    words = overrides(model, recipe)
+    words = overrides(model, recipe, scaling)
     loop.optimise_step = watched
     try:
         with tempfile.TemporaryDirectory() as scratch:
@@ -108,6 +132,7 @@ def measure(model: str, recipe: str) -> dict[str, Any]:
     row = {
         "model": model,
         "recipe": recipe,
+        "scaling": scaling,
         "optimizer": compose(words).recipe.optimizer,
         "lr": compose(words).recipe.lr,
         "steps": len(losses),
@@ -152,23 +177,29 @@ def table(known: dict[tuple[str, str], dict[str, Any]]) -> str:
         "once two looks in a row (one an epoch, 200 unseen images, the weights that the recipe judges) are at "
         f"{LEARNED:.0%}, twice chance: then it *learns*. The learning rate is the recipe's, scaled with the batch: "
         "linearly, but by the square root for adamw and for networks without normalisation, which would stand "
-        "still at the start for thousands of steps; warm-up and drops keep their share of the plan. *change*: the "
+        "still at the start for thousands of steps (*linear: root stood still* where the root was too much); "
+        "warm-up and drops keep their share of the plan. *change*: the "
         "largest relative change of a weight tensor in one of the first ten steps. It shows that a recipe does "
         "not diverge and that a network begins to learn, and after how many steps, not how well it ends. "
         "Generated: `python -m tests.bench recipes`, which goes on where it stopped.",
         "",
-        "| model | recipe | optimiser | lr | steps | loss, start | end | top-1 | live | change | diverged | learns |",
-        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|---|---|",
+        "| model | recipe | optimiser | scaled | lr | steps | loss, start | end | top-1 | live | change | diverged "
+        "| learns |",
+        "|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|---|---|",
     ]
     for key in rows():
         if (r := known.get(key)) is None:
             continue
         top1, live = (("-" if v is None else f"{v:.1%}") for v in (r["top1"], r["live_top1"]))
+        scaled = r["scaling"] + "".join(f": {other} stood still" for other in r["stood_still"])
         said = ("yes" if r["diverged"] else "no", "yes" if r["learns"] else "NO")
         lines.append(
-            f"| {r['model']} | {r['recipe']} | {r['optimizer']} | {r['lr']:g} | {r['steps']} | {r['start_loss']:.3f} "
-            f"| {r['end_loss']:.3f} | {top1} | {live} | {r['largest_change']:.4f} | {said[0]} | {said[1]} |"
+            f"| {r['model']} | {r['recipe']} | {r['optimizer']} | {scaled} | {r['lr']:g} | {r['steps']} "
+            f"| {r['start_loss']:.3f} | {r['end_loss']:.3f} | {top1} | {live} | {r['largest_change']:.4f} "
+            f"| {said[0]} | {said[1]} |"
         )
     missing = [f"{model} {recipe}" for model, recipe in rows() if (model, recipe) not in known]
+    left_out = [f"{model} {recipe}" for recipe in RECIPES for model in ZOO if unsuited(model, recipe)]
+    lines += ["", f"Not trained, for the card says that the recipe does not suit: {', '.join(sorted(left_out))}."]
     lines += ["", f"Not run yet: {', '.join(missing)}." if missing else "All rows are there.", ""]
     return "\n".join(lines)
