@@ -21,6 +21,7 @@ from harness.measure.data.store import pack
 from harness.measure.data.store.manifest import open_manifest
 from harness.record.errors import BadInput, HarnessError
 from harness.record.folders.folder import LOCK
+from tests.forked import PIPE, Forked
 from tests.measure.data.conftest import WNIDS, encoded, picture
 from tests.measure.data.loading import SIDE, digest, evaluation, load
 
@@ -43,18 +44,16 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return slow_tree(tmp_path_factory.mktemp("slow"))
 
 
-def start(tree: Path, out: Path) -> subprocess.Popen[str]:
+def start(tree: Path, out: Path) -> Forked:
     words = ["prepare", "data=imagenet", f"data.root={tree}", f"--out={out}", "--workers=1", "--short-side=64"]
     code = (
         "import sys; from harness import cli; from harness.measure.data.store import files; "
         "files.MIN_IMAGES_PER_SHARD = 3; sys.exit(cli.main(sys.argv[1:]))"
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *words, f"data.resolution={SIDE}"], stderr=subprocess.PIPE, text=True
-    )
+    return Forked(["-c", code, *words, f"data.resolution={SIDE}"], stderr=PIPE)
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_for(condition: Callable[[], bool], process: Forked) -> None:
     while not condition():
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)

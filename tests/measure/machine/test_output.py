@@ -15,6 +15,8 @@ from faults import SMALL, Fault, Order
 from harness.paths import ROOT
 from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED
 from harness.record.folders.folder import CHECKPOINT, STATE, find_run_folders, read_runs
+from tests import forked
+from tests.forked import Forked
 from tests.measure import faults
 
 RUN = ["data=fake", "model=squeezenet1_1", "target=none", "device=cpu", "precision=fp32", "threads=1"]
@@ -30,42 +32,57 @@ def pipeline(line: str, tmp_path: Path) -> int:
     return int(codes.read_text().split()[0])
 
 
-ENDS = {
-    "a reader of one line": "2>&1 | head -1",
-    "a tee that dies": "2>&1 | (head -1; kill -9 $BASHPID)",
-    "no reader": "2>&1 | true",
-    "a full disk": ">/dev/full 2>&1",
-    "closed descriptors": ">&- 2>&-",
+READERS = {
+    "a reader of one line": "head -1",
+    "a tee that dies": "head -1; kill -9 $$",
+    "no reader": "true",
 }
 
 
-@pytest.mark.parametrize("end", ENDS)
-def test_a_run_is_sealed_whoever_reads(tmp_path: Path, end: str) -> None:
+def read_by(reader: str, *words: str) -> int:
+    """The exit code of `harness WORDS 2>&1 | READER`."""
+    reading, writing = os.pipe()
+    with subprocess.Popen(["bash", "-c", READERS[reader]], stdin=reading, stdout=subprocess.DEVNULL):
+        os.close(reading)
+        process = Forked(["-m", "harness", *words], stdout=writing, stderr=writing)
+        os.close(writing)
+        return process.wait(PATIENCE_SECONDS)
+
+
+def sealed_after_three_epochs(root: Path) -> bool:
+    (run,) = read_runs(root)
+    return [look.epoch for look in run.curve] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_run_is_sealed_whoever_reads(tmp_path: Path, reader: str) -> None:
+    assert read_by(reader, "train", *RUN, "budget.epochs=3", f"out={tmp_path}/runs") == EXIT_DONE
+    assert sealed_after_three_epochs(tmp_path / "runs")
+
+
+@pytest.mark.parametrize("end", [">/dev/full 2>&1", ">&- 2>&-"], ids=["a full disk", "closed descriptors"])
+def test_a_run_is_sealed_where_nothing_can_be_written(tmp_path: Path, end: str) -> None:
     words = " ".join([*RUN, "budget.epochs=3", f"out={tmp_path}/runs"])
-    assert pipeline(f"{HARNESS} train {words} {ENDS[end]}", tmp_path) == EXIT_DONE
-    (run,) = read_runs(tmp_path / "runs")
-    assert [look.epoch for look in run.curve] == [1, 2, 3]
+    assert pipeline(f"{HARNESS} train {words} {end}", tmp_path) == EXIT_DONE
+    assert sealed_after_three_epochs(tmp_path / "runs")
 
 
 @pytest.mark.parametrize("parallel", [1, 2])
 def test_a_sweep_goes_on_whoever_reads(tmp_path: Path, parallel: int) -> None:
-    words = " ".join(
-        [*RUN, "seed=0,1", "budget.epochs=1", f"hydra.launcher.parallel={parallel}", f"out={tmp_path}/runs"]
-    )
-    assert pipeline(f"{HARNESS} train -m {words} {ENDS['a reader of one line']}", tmp_path) == EXIT_DONE
+    words = [*RUN, "seed=0,1", "budget.epochs=1", f"hydra.launcher.parallel={parallel}", f"out={tmp_path}/runs"]
+    assert read_by("a reader of one line", "train", "-m", *words) == EXIT_DONE
     assert sorted(run.seed for run in read_runs(tmp_path / "runs")) == [0, 1]
 
 
 def test_a_search_goes_on_whoever_reads(tmp_path: Path) -> None:
-    level = "target.metric=top1 target.value=0.99 --seeds 1 --runs 2"
-    words = " ".join([*RUN, level, "budget.epochs=2", f"out={tmp_path}/runs"])
-    assert pipeline(f"{HARNESS} search {words} {ENDS['no reader']}", tmp_path) == EXIT_DONE
+    level = ["target.metric=top1", "target.value=0.99", "--seeds", "1", "--runs", "2"]
+    assert read_by("no reader", "search", *RUN, *level, "budget.epochs=2", f"out={tmp_path}/runs") == EXIT_DONE
     assert [run.outcome for run in read_runs(tmp_path / "runs")] == ["budget_exhausted"] * 2
 
 
 def test_a_diverged_run_is_sealed_whoever_reads(tmp_path: Path) -> None:
-    words = " ".join([*RUN, "recipe.lr=1e30", "budget.epochs=1", f"out={tmp_path}/runs"])
-    assert pipeline(f"{HARNESS} train {words} {ENDS['no reader']}", tmp_path) == EXIT_DIVERGED
+    words = [*RUN, "recipe.lr=1e30", "budget.epochs=1", f"out={tmp_path}/runs"]
+    assert read_by("no reader", "train", *words) == EXIT_DIVERGED
     assert [run.outcome for run in read_runs(tmp_path / "runs")] == ["diverged"]
 
 
@@ -101,8 +118,7 @@ run(compose([*SMALL, f"out={sys.argv[1]}"]), overrides=[], stop=StopFlag())
 @pytest.mark.parametrize("outcome", ["diverged", "out_of_memory"])
 def test_the_record_is_sealed_before_anything_is_said(tmp_path: Path, outcome: str) -> None:
     """Called from a program of its own, whose output nobody mends: it fails on the words, with the record sealed."""
-    command = [sys.executable, "-c", FAILING, str(tmp_path), outcome]
-    ended = subprocess.run(command, cwd=ROOT, stderr=subprocess.DEVNULL, timeout=PATIENCE_SECONDS)
+    ended = forked.run(["-c", FAILING, str(tmp_path), outcome], timeout=PATIENCE_SECONDS)
     assert ended.returncode != EXIT_DONE
     if outcome == "out_of_memory":  # no outcome: the run stays open, and its state says why it ended
         (state,) = tmp_path.rglob("state.json")
@@ -216,6 +232,6 @@ def test_a_worker_that_breaks_its_pipe_is_no_success(tmp_path: Path) -> None:
     code = "import sys\nfrom harness import cli\nfrom harness.measure import run\n"
     code += "def broken(*_, **__): raise BrokenPipeError(32, 'Broken pipe')\nrun.build = broken\n"
     code += f"sys.exit(cli.main(['train', *{RUN!r}, 'out={tmp_path}']))"
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    ended = forked.run(["-c", code], timeout=PATIENCE_SECONDS)
     assert ended.returncode == EXIT_ERROR
     assert "BrokenPipeError" in ended.stderr

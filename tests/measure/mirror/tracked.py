@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from harness.paths import ROOT
+from tests import forked
 from tests.measure.mirror.tracked_run import LOG_EVERY
 
 PATIENCE_SECONDS = 300
@@ -77,14 +78,7 @@ def train(folder: Path, *overrides: str, env: dict[str, str]) -> Path:
         "log_every_steps=2",
     ]
     command += ["data.resolution=32", "threads=1", "device=cpu", f"out={folder / 'runs'}", *overrides]
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", *command],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
+    done = forked.run(["-m", "harness", *command], env=env, timeout=PATIENCE_SECONDS)
     assert done.returncode == 0, done.stderr
     (found,) = (folder / "runs").rglob("run.json")
     return found.parent

@@ -1,7 +1,5 @@
 """The words of a command line: commas, paths as typed, Hydra's own words, sweeps of sweeps, each named run once."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +8,9 @@ from harness import cli
 from harness.measure.config.compose import compose, options
 from harness.measure.sweep.expand import jobs_of, words_of
 from harness.measure.sweep.slurm import slurm_config, time_limit
-from harness.paths import ROOT
 from harness.record.errors import BadInput
 from harness.record.folders.folder import read_runs
+from tests import forked
 
 FAKE = ["data=fake", "model=squeezenet1_1", "target=none", "device=cpu", "precision=fp32", "threads=1"]
 ODD = ["a b", "Übung", "it's", "k=v", "#1", "a(b)", "[x]", "{y}", "tail\\", "1e5", "%s", "a;b", "null", "~x", "$HOME"]
@@ -204,7 +202,6 @@ assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
 
 def test_a_notebook_and_a_thread_train_and_get_everything_back(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("answer: 42\n")
-    command = [sys.executable, "-c", NOTEBOOK, str(tmp_path / "out"), str(tmp_path)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    ended = forked.run(["-c", NOTEBOOK, tmp_path / "out", tmp_path], timeout=240)
     assert ended.returncode == 0, ended.stderr
     assert sorted(one.seed for one in read_runs(tmp_path / "out")) == [0, 1]

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,24 +14,24 @@ from harness.measure.sweep import local as local_module
 from harness.measure.sweep.forecast import longest_first
 from harness.measure.sweep.job import Job
 from harness.measure.sweep.local import LocalConfig, processes_at_once, shares
-from harness.paths import ROOT
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
 from harness.record.folders.folder import CHECKPOINT, CURVE, LOCK, STATE, is_finished, read_run
 from harness.record.folders.lock import read_holder
 from harness.record.folders.sweep import LOGS
+from tests.forked import PIPE, Forked
 
 RUN = ["data=fake", "model=squeezenet1_1", "target=none", "device=cpu", "precision=fp32"]
 PATIENCE_SECONDS = 240
 
 
-def start(out: Path, *words: str) -> subprocess.Popen[str]:
-    """`harness train -m` in a process of its own."""
-    command = [sys.executable, "-m", "harness", "train", "-m", *RUN, f"out={out}", *words]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(out: Path, *words: str) -> Forked:
+    """`harness train -m` in a process of its own; those that it starts are fresh ones."""
+    command = ["-m", "harness", "train", "-m", *RUN, f"out={out}", *words]
+    return Forked(command, stdout=PIPE, stderr=PIPE)
 
 
-def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+def end(process: Forked) -> tuple[int, str]:
     """Its exit code and stderr."""
     _, said = process.communicate(timeout=PATIENCE_SECONDS)
     return process.returncode, said
@@ -43,7 +41,7 @@ def folder(out: Path, *words: str) -> Path:
     return run_folder(compose([*RUN, f"out={out}", *words]))
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_until(condition: Callable[[], bool], process: Forked) -> None:
     """Poll what another process does; fails where that ends before."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():

@@ -2,18 +2,17 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
 from harness import cli
-from harness.paths import ROOT
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import EXIT_INTERRUPTED
 from harness.record.folders.folder import CURVE, find_run_folders, is_finished, read_run
+from tests import forked
 
 SMALL = [
     *("data=digits", "model=alexnet", "model.name=net", "model.min_resolution=16", "data.resolution=16"),
@@ -45,9 +44,9 @@ sys.exit(cli.main(sys.argv[3:]))
 """`harness search`, to which a signal comes at its optimiser step number `at`, over all its runs (0: never)."""
 
 
-def searched(out: Path, *words: str, signal_number: int = 0, at: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", PROGRAM, str(signal_number), str(at), "search", *SMALL, f"out={out}", *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+def searched(out: Path, *words: str, signal_number: int = 0, at: int = 0) -> CompletedProcess[str]:
+    command = ["-c", PROGRAM, str(signal_number), str(at), "search", *SMALL, f"out={out}", *words]
+    return forked.run(command, timeout=500)
 
 
 def records(out: Path) -> dict[str, list[dict[str, Any]]]:
@@ -133,8 +132,8 @@ def test_several_at_once_give_what_one_after_the_other_gives(
     words += ["threads=1", "target.metric=top5", "target.value=0.55", "--seeds", "2", "--runs", "4", "--json"]
     assert cli.main([*words, f"out={tmp_path / 'one'}"]) == 0
     alone = json.loads(capsys.readouterr().out)
-    command = [sys.executable, "-m", "harness", *words, f"out={tmp_path / 'two'}", "hydra.launcher.parallel=2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+    command = ["-m", "harness", *words, f"out={tmp_path / 'two'}", "hydra.launcher.parallel=2"]
+    done = forked.run(command, timeout=500)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == alone
     assert records(tmp_path / "one") == records(tmp_path / "two")

@@ -1,0 +1,250 @@
+"""The harness in a process of its own that starts at once: forked from a server that has imported torch.
+
+Half of what a fresh `harness train` on a toy costs is its imports, three seconds of a processor each time. A process
+from here is a real one in what a test looks at: its number and signals, descriptors, folder, environment, exit code,
+and an end with everything that Python does at an end. It is no fresh interpreter. What happens before or while torch is
+imported, and what an environment does to an import (OMP_NUM_THREADS), is tested with `subprocess`.
+"""
+
+import atexit
+import contextlib
+import functools
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, CompletedProcess, TimeoutExpired
+from typing import IO, Any
+
+from harness.paths import ROOT
+
+CLOSED = -4
+"""For stdout or stderr: the process starts without that descriptor, as `>&-` in a shell."""
+
+IMPORTED = (
+    *("harness.cli", "harness.measure.run", "harness.measure.sweep.alone", "harness.measure.sweep.expand"),
+    *("harness.measure.sweep.here", "harness.measure.sweep.parallel", "harness.measure.sweep.forecast"),
+    *("harness.measure.data.small", "torch._dynamo", "tests.measure.faults"),
+)
+"""What the server has imported: all that a run on generated images needs, and nothing that starts a thread."""
+
+Stream = int | IO[Any] | None
+
+
+class Forked:
+    """A process begun as `python ARGUMENTS` would begin it ("-m", MODULE, ... or "-c", CODE, ...); used like a Popen.
+
+    Text is UTF-8. stdin: by default nothing to read.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        cwd: Path = ROOT,
+        env: Mapping[str, str] | None = None,
+        stdin: Stream = DEVNULL,
+        stdout: Stream = None,
+        stderr: Stream = None,
+    ) -> None:
+        self.args = list(map(str, arguments))
+        self.returncode: int | None = None
+        self.stdin: IO[str] | None = None
+        self.stdout: IO[str] | None = None
+        self.stderr: IO[str] | None = None
+        given, ours = [], []
+        for number, stream in enumerate((stdin, stdout, stderr)):
+            if stream == CLOSED:
+                continue
+            if stream == PIPE:
+                reading, writing = os.pipe()
+                theirs, mine = (reading, writing) if number == 0 else (writing, reading)
+                setattr(self, ("stdin", "stdout", "stderr")[number], os.fdopen(mine, "r" if number else "w"))
+            elif stream == DEVNULL:
+                theirs = os.open(os.devnull, os.O_RDWR)
+            else:
+                theirs = os.dup(number if stream is None else stream if isinstance(stream, int) else stream.fileno())
+            given.append(number)
+            ours.append(theirs)
+        self._line, other = socket.socketpair()
+        environment = dict(os.environ if env is None else env)
+        order = {"arguments": self.args, "cwd": str(cwd), "environment": environment, "descriptors": given}
+        socket.send_fds(_server(), [json.dumps(order).encode()], [other.fileno(), *ours])
+        for descriptor in ours:
+            os.close(descriptor)
+        other.close()
+        self._told = self._line.makefile("rb")
+        self.pid = self._number()
+
+    def _number(self) -> int:
+        line = self._told.readline()
+        if not line:
+            raise RuntimeError("the server that forks the tests' processes has ended")
+        return int(line)
+
+    def poll(self) -> int | None:
+        """Its exit code, minus the number of the signal that ended it, or None while it runs."""
+        if self.returncode is None and select.select([self._line], [], [], 0)[0]:
+            self.returncode = self._number()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has ended. Raises TimeoutExpired."""
+        if self.returncode is None:
+            if not select.select([self._line], [], [], timeout)[0]:
+                raise TimeoutExpired(self.args, timeout or 0)
+            self.returncode = self._number()
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """What it wrote into its pipes, once it has ended. Raises TimeoutExpired."""
+        read = {name: _Reader(stream) for name in ("stdout", "stderr") if (stream := getattr(self, name)) is not None}
+        if self.stdin is not None:
+            self.stdin.close()
+        self.wait(timeout)
+        for reader in read.values():
+            reader.join(timeout)
+            if reader.is_alive():
+                raise TimeoutExpired(self.args, timeout or 0)
+        return tuple(read[name].text if name in read else "" for name in ("stdout", "stderr"))  # type: ignore[return-value]
+
+    def send_signal(self, number: int) -> None:
+        """A signal to it, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+class _Reader(threading.Thread):
+    """Reads a pipe to its end and closes it."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self.text = ""
+        self.start()
+
+    def run(self) -> None:
+        with self._stream:
+            self.text = self._stream.read()
+
+
+def run(arguments: Sequence[str | Path], *, timeout: float, check: bool = False, **how: Any) -> CompletedProcess[str]:
+    """Begin a process (how: as for Forked) and wait for it; both its streams are read. Raises TimeoutExpired.
+
+    Raises CalledProcessError where it fails and `check` is given.
+    """
+    process = Forked(arguments, **{"stdout": PIPE, "stderr": PIPE, **how})
+    try:
+        said, complained = process.communicate(timeout)
+    except TimeoutExpired:
+        process.kill()
+        raise
+    done = CompletedProcess(process.args, process.wait(), said, complained)
+    if check:
+        done.check_returncode()
+    return done
+
+
+@functools.cache
+def _server() -> socket.socket:
+    """The socket at which the server takes orders. It ends with this process, at the latest when the socket closes."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-m", "tests.forked", str(theirs.fileno())]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # numpy's threads begin when it is imported
+    server = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True
+    )
+    theirs.close()
+    atexit.register(_end, server)
+    return ours
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    server.kill()
+    server.wait()
+
+
+def serve(orders: socket.socket) -> dict[str, Any]:
+    """Fork a process for every order, until nobody is left to give any. Returns in a forked process: its order."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    assert len(os.listdir("/proc/self/task")) == 1, "a thread would be missing in every process forked from here"
+    running: dict[int, tuple[int, socket.socket]] = {}  # by the descriptor that tells when a process has ended
+    while True:
+        for descriptor in select.select([orders.fileno(), *running], [], [])[0]:
+            if descriptor != orders.fileno():
+                pid, line = running.pop(descriptor)
+                os.close(descriptor)
+                _tell(line, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                line.close()
+                continue
+            text, given, _, _ = socket.recv_fds(orders, 1 << 20, 4)
+            if not text:
+                sys.exit()
+            order, line = json.loads(text), socket.socket(fileno=given[0])
+            if pid := os.fork():
+                _tell(line, pid)
+                running[os.pidfd_open(pid)] = (pid, line)
+                for one in given[1:]:
+                    os.close(one)
+                continue
+            for number, theirs in zip(order["descriptors"], given[1:], strict=True):
+                os.dup2(theirs, number)
+            os.closerange(3, max(given[-1], orders.fileno(), *running, 0) + 1)
+            return dict(order)
+
+
+def _tell(line: socket.socket, number: int) -> None:
+    with contextlib.suppress(OSError):  # whoever asked for the process has ended
+        line.sendall(f"{number}\n".encode())
+
+
+def become(order: Mapping[str, Any]) -> None:
+    """Take the order's folder, environment, streams and words, and run them as the interpreter's own."""
+    os.chdir(order["cwd"])
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    for number in {0, 1, 2} - set(order["descriptors"]):
+        os.close(number)
+    sys.stdin, sys.stdout, sys.stderr = (_stream(number) for number in (0, 1, 2))  # type: ignore[assignment]
+    option, what, *words = order["arguments"]
+    sys.path[0] = order["cwd"]
+    if option == "-m":
+        sys.argv[1:] = words
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = [option, *words]
+        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+
+
+def _stream(number: int) -> IO[str] | None:
+    """What Python makes of a descriptor when it starts."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return None
+    errors = "backslashreplace" if number == 2 else "strict"
+    lines = number == 2 or os.isatty(number)
+    return open(
+        number, "w" if number else "r", encoding="utf-8", errors=errors, buffering=1 if lines else -1, closefd=False
+    )
+
+
+if __name__ == "__main__":
+    become(serve(socket.socket(fileno=int(sys.argv[1]))))
