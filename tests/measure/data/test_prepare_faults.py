@@ -3,11 +3,9 @@
 import multiprocessing
 import os
 import resource
-import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +19,13 @@ from harness.measure.data.store import pack
 from harness.measure.data.store.manifest import open_manifest
 from harness.record.errors import BadInput, HarnessError
 from harness.record.folders.folder import LOCK
+from tests import forked
 from tests.forked import PIPE, Forked
 from tests.measure.data.conftest import WNIDS, encoded, picture
 from tests.measure.data.loading import SIDE, digest, evaluation, load
+
+PATIENCE_SECONDS = 300
+"""Long, for a machine with much else to do; nothing that works takes so long."""
 
 
 def slow_tree(root: Path) -> Path:
@@ -270,13 +272,24 @@ SHARED_MEMORY = {"read-only": "ro", "no file more": "nr_inodes=1"}
 """/dev/shm as containers and full machines have it: options of a tmpfs that is mounted there."""
 
 
+MOUNTED = """
+import ctypes, subprocess, sys
+from harness.cli import entry
+
+CLONE_NEWNS = 0x20000  # linux/sched.h: mount points of its own
+assert ctypes.CDLL(None).unshare(CLONE_NEWNS) == 0
+for command in ("mount --make-rprivate /", f"mount -t tmpfs -o {sys.argv.pop(1)} none /dev/shm"):
+    subprocess.run(command.split(), check=True)
+entry()
+"""
+
+
 def without_shared_memory(how: str, words: list[str]) -> subprocess.CompletedProcess[str]:
     """A verb in a mount namespace of its own, where /dev/shm takes nothing."""
     mount = f"mount -t tmpfs -o {SHARED_MEMORY[how]} none /dev/shm"
     if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True).returncode:
         pytest.skip("needs a mount namespace (root, or CAP_SYS_ADMIN)")
-    command = shlex.join([sys.executable, "-m", "harness", *words])
-    return subprocess.run(["unshare", "-m", "sh", "-c", f"{mount} && exec {command}"], capture_output=True, text=True)
+    return forked.run(["-c", MOUNTED, SHARED_MEMORY[how], *words], timeout=PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("how", SHARED_MEMORY)

@@ -63,15 +63,14 @@ def test_a_sweep_without_m_is_one_line_that_names_it(verb: str, capsys: pytest.C
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("key", ["out", "data.root", "tracking.dir"])
 @pytest.mark.parametrize("name", ODD)
-def test_a_path_is_taken_as_typed(key: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_path_is_taken_as_typed(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All three that there are."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for typed, meant in ((f"/x/{name}/y", f"/x/{name}/y"), (f"~/{name}", f"{tmp_path}/{name}")):
-        jobs, _ = jobs_of([*FAKE, f"{key}={typed}"], multirun=False)
+        jobs, _ = jobs_of([*FAKE, *(f"{key}={typed}" for key in ("out", "data.root", "tracking.dir"))], multirun=False)
         config = compose(jobs[0].overrides)  # as a process of a sweep composes it again
-        found = {"out": config.out, "data.root": config.data.root, "tracking.dir": config.tracking.dir}
-        assert found[key] == meant
+        assert [config.out, config.data.root, config.tracking.dir] == [meant] * 3
         assert jobs[0].config == config
 
 
