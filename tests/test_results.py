@@ -40,7 +40,10 @@ def test_the_citation_has_the_version_and_license_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert cited["version"] == project["version"]
     assert cited["license"] == project["license"]["text"]
-    assert {"cff-version", "message", "title", "authors"} <= cited.keys()
+    assert {"cff-version", "message", "title", "authors", "date-released"} <= cited.keys()
+    (study,) = cited["references"]
+    assert [author["family-names"] for author in study["authors"]] == ["Hernandez", "Brown"]
+    assert study["identifiers"] == [{"type": "other", "value": "arXiv:2005.04305"}]
 
 
 def test_the_ladder_judged_again_has_the_numbers_that_were_found_before() -> None:

@@ -83,8 +83,9 @@ def _panel(axes: Any, levels: list[dict[str, Any]], metric: str, value: str, ban
         at = [100 * level["level"] for level in stretch]
         axes.fill_between(at, *zip(*ends, strict=True), color=colour, alpha=0.14, linewidth=0)
         changes = [50 * (t["level"] + u["level"]) for t, u in pairwise(stretch) if t["frontier"] != u["frontier"]]
-        foot = axes.get_xaxis_transform()
-        axes.plot(changes, [0] * len(changes), "|", color=SOFT, markersize=7, transform=foot, clip_on=False)
+        if changes:  # a line without a point has no extent, and the layout would give up on it
+            foot = axes.get_xaxis_transform()
+            axes.plot(changes, [0] * len(changes), "|", color=SOFT, markersize=7, transform=foot, clip_on=False)
 
 
 def _stretches(levels: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
