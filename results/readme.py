@@ -14,11 +14,10 @@ import yaml
 from harness.analyse.evidence.published import claims
 from harness.analyse.evidence.titles import named, short_title
 from harness.analyse.show import collected, findings
-from harness.analyse.show.figures.collected import level_words
 from harness.analyse.show.table import Table
 from harness.analyse.show.tables import main_table, rows_by_date, unfit
 from harness.analyse.show.templates import environment
-from harness.analyse.show.words import halving, number, span, times
+from harness.analyse.show.words import MISSING, halving, level_words, number, span, times
 from harness.analyse.trend.collection.study import LEVELS
 from harness.cli import VERBS
 from harness.paths import ROOT
@@ -26,7 +25,7 @@ from harness.record.errors import BadInput
 from harness.record.files import write_atomic
 
 TEMPLATES = environment(Path(__file__).parent / "templates")
-COLUMNS = ("architecture", "date", "reached", "epochs (after, at]", "PFLOP", "factor")
+COLUMNS = ("architecture", "date", "reached", "epochs", "PFLOP", "factor")
 PAGES = (
     "README.md",
     "harness/measure/data/README.md",
@@ -65,23 +64,25 @@ def headline(root: Path) -> str:
     folder, group, published = shown
     trend, data = group["trend"], group["dataset"]
     titles = {r["model"]: short_title(r["title"]) for r in group["rows"]}
-    subset = f" (a subset of {data['train_images']:,} training images)" if data["subset"] else ""
     return TEMPLATES.get_template("headline.md.j2").render(
         folder=folder,
         trend=trend,
         published=published,
-        data=named(data["name"]) + subset,
-        level=findings.level_words(group["target"]),
+        data=named(data["name"]),
+        images=data["train_images"],
+        guess=GUESS[group["target"]["metric"]],
+        level=level_words(group["target"]),
+        over_levels=findings.over_levels(group),
+        again=(root / "results" / folder / "PROTOCOL2.md").exists(),
         cheapest=titles[trend["cheapest"]],
         reference=titles[trend["reference"]],
         bound=trend["reference_censored"],
         same=findings.published_factor(trend["cheapest"]) if trend["cheapest"] != "efficientnet_b0" else None,
-        study_level=f"{100 * claims()['target_top5']:.1f} %",
+        study_level=level_words({"metric": "top5", "value": claims()["target_top5"]}),
         factor_is=findings.factor_confidence(group),
-        unfit=unfit(group["trend"]),
         line_is=findings.line_confidence(trend),
         moore=findings.against_moore(trend),
-        note=findings.reference_note(group),
+        cautions=findings.cautions(group),
         runs=sum(r["n"] for r in group["rows"] if r["in_trend"]),
     )
 
@@ -92,8 +93,9 @@ def results_table(root: Path) -> str:
     if shown is None:
         return NOTHING
     folder, group, _ = shown
-    table = main_table([row for row in rows_by_date(group) if row["in_trend"]], unfit(group["trend"])).only(*COLUMNS)
-    return TEMPLATES.get_template("table.md.j2").render(folder=folder, table=table.markdown())
+    warning = unfit(group["trend"])
+    table = main_table([row for row in rows_by_date(group) if row["in_trend"]], warning).only(*COLUMNS)
+    return TEMPLATES.get_template("table.md.j2").render(folder=folder, table=table.markdown(), unfit=warning)
 
 
 def findings_list(root: Path) -> str:
@@ -101,6 +103,9 @@ def findings_list(root: Path) -> str:
     shown = measured(root)
     return NOTHING if shown is None else "\n".join(f"* {line}" for line in findings.lines(*shown[1:]))
 
+
+GUESS = {"top1": "the first guess", "top5": "one of five guesses"}
+"""What is right in an image that counts."""
 
 NOTHING = "No measured ladder is committed yet: `make demo` measures a small one on your machine."
 
@@ -176,12 +181,18 @@ def imagenet(root: Path) -> str:
     margin, top5 = (collected.view_of(document, *level) for level in LEVELS[1:])
     ladder, trend = group["trend"], view["trend"]
     titles = {row["model"]: short_title(row["title"]) for row in group["rows"] + view["rows"]}
-    study_level = f"top-5 {100 * claims()['target_top5']:g} %"
+    study_level, curves_level, half_a_point_lower, top5_level = (
+        level_words({"metric": metric, "value": value})
+        for metric, value in (
+            ("top5", claims()["target_top5"]),
+            *((v["metric"], v["level"]) for v in (view, margin, top5)),
+        )
+    )
     runs = sum(r["n"] for r in group["rows"] if r["in_trend"])
     lines = [
-        ["level", study_level, level_words(view), findings.level_words(group["target"])],
+        ["level", study_level, curves_level, level_words(group["target"])],
         [
-            "arithmetic less than AlexNet",
+            "times less arithmetic than AlexNet",
             times(published["reduction_factor"]),
             times(trend["reduction_factor"]),
             times(ladder["reduction_factor"], at_least=ladder["reference_censored"]),
@@ -193,16 +204,17 @@ def imagenet(root: Path) -> str:
             number(trend["halving_months"]),
             halving(ladder["halving_months"], at_most=ladder["reference_censored"]),
         ],
-        ["95 % of the line", *map(span, _lines_known(published, trend, ladder))],
-        ["runs", "not told", f"{document['curves']} of others", str(runs)],
+        ["95 % interval of the months", *map(span, _lines_known(published, trend, ladder))],
+        ["runs", MISSING, f"{document['curves']}, by others", str(runs)],
     ]
     header = ["", "the study, ImageNet", "public curves, ImageNet", f"measured here, {named(group['dataset']['name'])}"]
     return TEMPLATES.get_template("imagenet.md.j2").render(
         table=Table.of(header, lines, words=(0, 1, 2, 3)).markdown(),
         networks=document["networks"],
-        margin=level_words(margin),
+        curves=document["curves"],
+        margin=half_a_point_lower,
         margin_factor=times(margin["trend"]["reduction_factor"]),
-        top5=level_words(top5),
+        top5=top5_level,
         top5_factor=times(top5["trend"]["reduction_factor"]),
     )
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.analyse.evidence.runs.plans import PLANS
-from harness.analyse.show.words import several
 from harness.record.errors import BadInput
 from harness.record.folders.folder import find_run_folders
+from harness.record.words import several
 
 if TYPE_CHECKING:
     from harness.analyse.evidence.runs.groups import Level

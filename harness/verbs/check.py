@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from harness.analyse.evidence.check import Recount, check_paths
-from harness.analyse.show.words import several
 from harness.record.errors import EXIT_DONE, EXIT_ERROR
+from harness.record.words import several
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

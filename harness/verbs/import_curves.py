@@ -9,6 +9,7 @@ from harness.analyse.foreign.reader import read_curves
 from harness.analyse.foreign.records import dataset_block, write_records
 from harness.analyse.foreign.text.columns import FACTS, Reading
 from harness.record.errors import BadInput
+from harness.record.words import several
 
 DESCRIPTION = f"""\
 Learning curves that others made become records marked `imported`.
@@ -69,7 +70,7 @@ def main(args: argparse.Namespace) -> int:
     for note in (note for r in read for note in r.notes):
         print(f"harness: {note}", file=sys.stderr)
     for folder, evaluations in written:
-        print(f"{folder}: {'there already' if evaluations is None else f'{evaluations} evaluations'}")
+        print(f"{folder}: {'there already' if evaluations is None else several(evaluations, 'evaluation')}")
     return 0
 
 

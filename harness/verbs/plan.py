@@ -12,6 +12,7 @@ from rich.table import Table
 
 from harness.record.errors import EXIT_BAD_INPUT, EXIT_DONE, BadInput
 from harness.record.units import macs_to_pflop
+from harness.record.words import several
 from harness.verbs.words import add_overrides
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def _print_table(configs: "Sequence[Config]", rows: "Sequence[Forecast]") -> Non
     Console(width=100, highlight=False).print(table)
     pflop, hours, disk = _sums(rows)
     print(
-        f"{len(rows)} runs: {pflop:.4g} PFLOP, {hours:.3g} {budget.gpu}-hours at {budget.utilisation:.0%} of peak "
-        f"(arithmetic alone), {disk / 1e6:.0f} MB on disk"
+        f"{several(len(rows), 'run')}: {pflop:.4g} PFLOP, {hours:.3g} {budget.gpu}-hours "
+        f"at {budget.utilisation:.0%} of peak (arithmetic alone), {disk / 1e6:.0f} MB on disk"
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.measure.machine.output import make_lasting
 from harness.record.errors import BadInput
+from harness.record.words import several
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
     make_lasting()
     out = Path(os.path.expanduser(args.out))  # unlike Path's own, it leaves ~ where there is no home folder
     if args.verify:
-        print(f"{out}: {files.verify(out)} files verified")
+        print(f"{out}: {several(files.verify(out), 'file')} verified")
         return 0
     own = ("out", "short_side", "format", "quality", "square", "workers", "verify")
     for override in args.overrides:

@@ -10,6 +10,7 @@ from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag
 from harness.record.errors import EXIT_DONE, EXIT_INTERRUPTED, BadInput
 from harness.record.units import paper_pflop
+from harness.record.words import several
 from harness.verbs.at_once import in_parallel
 
 if TYPE_CHECKING:
@@ -104,9 +105,9 @@ def text(document: dict[str, Any]) -> str:
             *([] if cost is None else [f"a plan of that length costs {cost:.3g} PFLOP (paper unit) of training"]),
             f"runs that end at {level['metric']} {level['value']:.2%} or above, one look at the plan's end, by length:",
             *lines,
-            f"plans of {rule['shortest']} to {rule['longest']} epochs, {rule['seeds']} seeds at a time; "
+            f"plans of {rule['shortest']} to {rule['longest']} epochs, {several(rule['seeds'], 'seed')} at a time; "
             f"{document['stopped']}",
-            f"the search itself: {len(document['runs'])} runs, {spent:,} MACs of training, "
+            f"the search itself: {several(len(document['runs']), 'run')}, {spent:,} MACs of training, "
             f"{paper_pflop(ledger['train_forward_macs']):.3g} PFLOP (paper unit); it is no part of any cost to target",
         ]
     )

@@ -9,6 +9,7 @@ from harness.measure.mirror.sync import run_options, upload_run
 from harness.measure.mirror.wandb_process import credentials_present
 from harness.record.errors import BadInput
 from harness.record.folders.folder import find_run_folders, is_finished, read_run
+from harness.record.words import several
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +41,9 @@ def main(args: argparse.Namespace) -> int:
         options = run_options(run, args.dir, given)
         live = journal_path(args.dir, run.summary["run_id"])
         rows = len(merged_rows(live))
-        print(f"{folder}: {len(run.curve)} evaluations, {rows} journal rows -> {options['project']}")
+        print(
+            f"{folder}: {several(len(run.curve), 'evaluation')}, {several(rows, 'journal row')} -> {options['project']}"
+        )
         if not args.dry_run:
             upload_run(run, options, live)
     if skipped := len(folders) - len(finished):

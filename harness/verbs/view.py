@@ -13,6 +13,7 @@ from rich.text import Text
 
 from harness.record.folders.survey import Line
 from harness.record.units import macs_to_pflop
+from harness.record.words import several
 
 _ENDED = ("reached", "complete", "censored")
 _ORDER = ("running", "failed", "interrupted", *_ENDED, "waiting")
@@ -50,7 +51,7 @@ def whole(lines: Sequence[Line], at_once: int | None = None) -> str:
     spent = macs_to_pflop(sum(line.spent_macs or 0 for line in lines))
     left = seconds_left(lines, at_once)
     rest = "" if left is None else f"; at most {duration(left)} left"
-    return f"{len(lines)} run{'' if len(lines) == 1 else 's'}: {states}; {spent:.3g} PFLOP spent{rest}"
+    return f"{several(len(lines), 'run')}: {states}; {spent:.3g} PFLOP spent{rest}"
 
 
 def seconds_left(lines: Sequence[Line], at_once: int | None = None) -> float | None:

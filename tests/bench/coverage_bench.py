@@ -78,8 +78,8 @@ the line where runs miss, which says 95 % or more.
 {shares.markdown()}
 
 * cost: of each architecture; factor: of AlexNet over the cheapest; line: the halving time, as the tables print it.
-* least squares alone: takes each cost as known. Where runs miss it is too narrow, so the line's interval is then its
-  hull with that of the seeds.
+* least squares alone: takes each cost as known. Where runs miss it is too narrow, so the line's interval is then
+  widened until it holds that of the seeds.
 * Where few of many runs miss, ten runs that all reach leave too little doubt of the eleventh: the interval of a cost
   then holds the truth less often than it says (one run in ten, ten runs each).
 * seeds: "if only the seeds were drawn again", against the line through the true costs of the very architectures drawn.

@@ -29,7 +29,7 @@ class LevelSpread:
     calibrated: bool
 
     def __str__(self) -> str:
-        return f"{self.runs} {'calibration runs' if self.calibrated else 'full schedules'}"
+        return f"{self.runs} {'calibration runs' if self.calibrated else 'whole plans'}"
 
 
 @dataclass(frozen=True)

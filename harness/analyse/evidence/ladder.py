@@ -12,6 +12,7 @@ from harness.analyse.evidence.crossings import Crossing, crossing
 from harness.analyse.evidence.runs.groups import Group
 from harness.analyse.evidence.runs.plans import Plan, told_apart
 from harness.analyse.evidence.runs.trials import Trial
+from harness.analyse.evidence.titles import short_title
 
 REFERENCE = "alexnet"
 
@@ -143,7 +144,7 @@ def ladder(
             )
         else:
             how += "by recipe, number of runs and length the trend uses"
-        notes.append(f"{model} was run under {1 + len(others)} plans: {how} {words}")
+        notes.append(f"{short_title(used.trials[0].title)} was run under {1 + len(others)} plans: {how} {words}")
     if cheapest_in is not None:
         notes.append(
             f"the cheapest plan of each architecture, chosen by its cost: plans looked at {len(rungs)}, architectures "

@@ -17,6 +17,7 @@ from harness.analyse.evidence.runs.plans import CALIBRATION, Plan, recipe_settin
 from harness.record.errors import BadInput, RecordError
 from harness.record.folders.folder import CONFIG, Run
 from harness.record.target import METRICS, Target
+from harness.record.words import several
 
 MODEL = "alexnet"
 SPLIT = "validation"
@@ -124,7 +125,7 @@ def target_yaml(calibrations: Sequence[Calibration], remarks: Sequence[str] = ()
     lines += [f"# {remark}" for remark in remarks]
     plan = f"recipe {s['recipe']}, {s['planned_epochs']} epochs"
     n = len(first.runs)
-    rule = f"lowest of {n} calibration runs" if first.calibrated else f"median over {n} seed(s)"
+    rule = f"lowest of {n} calibration runs" if first.calibrated else f"median over {several(n, 'seed')}"
     source = f"{rule} of {MODEL}'s final {first.metric}, {plan}: " + ", ".join(
         f"{r.summary['run_id']}={f:.6f}" for r, f in zip(first.runs, first.finals, strict=True)
     )

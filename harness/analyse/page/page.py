@@ -15,7 +15,8 @@ from harness.analyse.show.figures.canvas import NARROW
 from harness.analyse.show.figures.gallery import pictures
 from harness.analyse.show.table import Table
 from harness.analyse.show.templates import environment
-from harness.analyse.show.words import several
+from harness.analyse.show.words import level_words
+from harness.record.words import several
 
 HERE = Path(__file__).parent
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -24,18 +25,19 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 MEANINGS = {
     "PFLOP": "expected training arithmetic until the target, what all runs spent over the number that reached: "
     "3 x forward MACs x images / 10^15, the study's unit",
-    "95 %, or as said": "[ ] 95 % interval over seeds; ( ] n = 1, the two evaluations between which it crossed; "
+    "PFLOP interval": "[ ] 95 % interval over seeds; ( ] n = 1, the two looks between which it crossed; "
     "{ } the cheapest and the dearest run; ~ read off a plot, with its error",
     "share, 95 %": "share of runs that reach the target, by Clopper and Pearson",
     "median": "the median run, where at least half of the runs reached the target",
     "factor": "how many times cheaper than AlexNet",
     "factor interval": "95 % interval of the factor",
-    "= epochs x": "the part of the factor that is fewer epochs",
-    "MACs/epoch": "the part of the factor that is fewer MACs an image",
+    "epochs factor": "the part of the factor that is fewer epochs",
+    "MACs factor": "the part of the factor that is less arithmetic an image",
     "n": "runs, each with a seed of its own",
     "reached": "runs that reached the target, of all runs",
-    "epochs (after, at]": "expected epochs, at the evaluations before and at the crossing",
+    "epochs": "passes over the training images: (at the look before the level, at the level]",
     "GMAC": "10^9 multiply-accumulates of one image, forward",
+    "missed": "how the other runs ended; budget exhausted: at the end of their plan",
     "date": "first publication of the architecture",
     "outcome": "how the run ended",
     "seed": "of the run's random numbers",
@@ -47,12 +49,12 @@ MEANINGS = {
     "evaluation MACs": "spent on evaluations, which are in no cost",
     "lost MACs": "done, lost to an interruption, and done again",
     "change": "what was judged otherwise",
-    "halving months": "months in which the cost halves",
+    "months a halving": "months in which the cost halves",
     "95 %, the line": "how well the line is known: least squares and, where runs missed, together with the seeds",
     "95 %, least squares": "how well the line is known, each cost taken as known",
     "note": "what the change leaves out",
     "hardware": "devices, threads and precision",
-    "training seconds": "seconds of training until the target, evaluations not counted",
+    "training seconds": "seconds of training until the level, evaluations not counted",
     "joules, evaluation included": "energy until the target, where the hardware counts it",
     "flags": "how the measured network differs from the published one",
 }
@@ -62,22 +64,23 @@ COSTS_FIRST = (
     "architecture",
     "PFLOP",
     "factor",
-    "95 %, or as said",
+    "PFLOP interval",
     "factor interval",
     "reached",
     "share, 95 %",
     "median",
-    "epochs (after, at]",
+    "epochs",
     "GMAC",
-    "= epochs x",
-    "MACs/epoch",
+    "epochs factor",
+    "MACs factor",
     "date",
     "flags",
+    "missed",
 )
 """The order of the main table's columns: on a telephone the first ones are all that is seen without scrolling."""
 
 TITLES = {
-    "trend": "Cost to target by publication date",
+    "trend": "Cost to the level by publication date",
     "compared": "Beside the study and Moore's law",
     "split": "What a cost is made of",
     "curves": "Learning curves",
@@ -89,7 +92,7 @@ TITLES = {
 
 PARTS = {
     "table": "Table",
-    "hangs": "What it hangs on",
+    "hangs": "What the result hangs on",
     "limits": "Limits",
     "reproduce": "Reproduce",
     "provenance": "Provenance",
@@ -128,6 +131,7 @@ def _section(group: dict[str, Any], document: dict[str, Any], sources: list[Sour
         "prefix": prefix,
         "group": group,
         "name": named(group["dataset"]["name"]),
+        "level": level_words(group["target"]),
         "has_trend": group["trend"] is not None and not group["trend"]["reason"],
         "facts": _facts(group, sources),
         "reproductions": reproductions(group["rows"], sources),
@@ -153,7 +157,9 @@ def _section(group: dict[str, Any], document: dict[str, Any], sources: list[Sour
     if section["has_trend"]:
         section["cards"] = findings.cards(group, published)
         section["abstract"] = findings.abstract(group, published)
-        section["findings"] = findings.lines(group, published)[len(section["abstract"]) :]
+        section["cautions"] = findings.cautions(group)
+        told = len(section["abstract"]) + len(section["cautions"])
+        section["findings"] = findings.lines(group, published)[told:]
     section["legend"] = tables.legend(group)
     return section
 
@@ -214,14 +220,15 @@ def _facts(group: dict[str, Any], sources: list[Source]) -> list[tuple[str, str]
         ("comparability key", group["key"]),
         (
             "data set",
-            f"{data['name']}, {data['train_images']:,} training and {data['evaluation_images']:,} evaluation images, "
+            f"{named(data['name'])}, {data['train_images']:,} training and {data['evaluation_images']:,} evaluation "
+            "images, "
             f"{data['classes']} classes{subset}",
         ),
         ("data fingerprint", data["fingerprint"]),
         (
             "target",
-            f"{target['metric']} {target['value']:.4%} on {target['split']}, looked for "
-            f"{several(target['evaluations_per_epoch'], 'time')} an epoch; {target['source']}",
+            f"{level_words(target)} on {target['split']}, looked for "
+            f"{several(target['evaluations_per_epoch'], 'time')} an epoch; {findings.source_words(target)}",
         ),
         ("protocol version", str(group["protocol_version"])),
         *code_and_hardware(mine),

@@ -5,7 +5,8 @@ from typing import Any
 from harness.analyse.evidence.titles import short_title
 from harness.analyse.show.figures.collected import level_words, rule_words
 from harness.analyse.show.table import Column, Row, Table
-from harness.analyse.show.words import MISSING, interval, number, several, span, times
+from harness.analyse.show.words import MISSING, interval, number, span, times
+from harness.record.words import several
 
 ENOUGH = 3
 """Examples in a sentence."""

@@ -1,6 +1,7 @@
 """What a measured ladder found, in sentences: every number in them is computed, and stands beside the published one."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,19 +14,31 @@ from harness.analyse.evidence.published import table as published_table
 from harness.analyse.evidence.titles import short_title
 from harness.analyse.show.tables import unfit
 from harness.analyse.show.templates import render
-from harness.analyse.show.words import confidence, halving, interval, number, percents, times
+from harness.analyse.show.words import confidence, halving, interval, level_words, number, times
 from harness.analyse.trend.thresholds import levels_of
 from harness.record.units import MOORE_DOUBLING_MONTHS
+from harness.record.words import several
 
 
 def lines(group: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """Return all findings, a line each, the abstract first. `group` has a trend with a line."""
-    return abstract(group, published) + render("findings.j2", **_facts(group, published)).splitlines()
+    """Return all findings, a line each, the abstract and its cautions first. `group` has a trend with a line."""
+    rest = render("findings.j2", **_facts(group, published)).splitlines()
+    return abstract(group, published) + cautions(group) + rest
 
 
 def abstract(group: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """Return what to read first: factor, halving time, how sure they are, and the study's own."""
     return render("abstract.j2", **_facts(group, published)).splitlines()
+
+
+def cautions(group: dict[str, Any]) -> list[str]:
+    """Return what must be known before the factor is quoted: how often the reference reaches, how sure the level is."""
+    return [words for words in (reference_note(group), fitness_words(group)) if words]
+
+
+def source_words(target: dict[str, Any]) -> str:
+    """Return where a level comes from; records from before name "3 seed(s)"."""
+    return re.sub(r"(\d+) seed\(s\)", lambda count: several(int(count[1]), "seed"), str(target["source"]))
 
 
 def _facts(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
@@ -47,8 +60,6 @@ def _facts(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
         "made_of": next(r for r in rows if r["model"] == trend["cheapest"]),
         "same": published_factor(trend["cheapest"]) if trend["cheapest"] != "efficientnet_b0" else None,
         "moore": against_moore(trend),
-        "note": reference_note(group),
-        "fitness": fitness_words(group),
         "reached_level": level_reached(group),
         "over_levels": over_levels(group),
         "reaching": sum(r["cost"] is not None for r in rows),
@@ -57,11 +68,6 @@ def _facts(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
         "order": order_against_published(rows),
         "hardware": sorted({h for r in rows for h in r["hardware"]}),
     }
-
-
-def level_words(target: dict[str, Any]) -> str:
-    """Return, for instance, "79.7 % top-1"."""
-    return f"{100 * target['value']:.1f} % {target['metric'][:3]}-{target['metric'][3]}"
 
 
 def reference_note(document: dict[str, Any]) -> str:
@@ -76,8 +82,11 @@ def reference_note(document: dict[str, Any]) -> str:
             "upper one (≤)."
         )
     if row["reached"] < row["n"]:
-        share = percents(row["reached_interval"])
-        return f"{reached} (95 % of that share: {share}); its cost includes what the other runs spent."
+        low, high = row["reached_interval"]
+        return (
+            f"{reached}: a further run would with a probability of {100 * low:.0f} to {100 * high:.0f} % (95 %). Its "
+            "cost includes what the other runs spent."
+        )
     return ""
 
 
@@ -86,13 +95,13 @@ def fitness_words(group: dict[str, Any]) -> str:
     found = group["trend"]["fitness"]
     if found is None or not any(found["answered"]):
         return ""
-    runs = f"{found['level_runs']} {'calibration runs' if found['calibrated'] else 'full schedules'}"
-    verdict = {True: "the reference is fit", False: "reference unfit", None: "it is not known whether it is fit"}
+    runs = several(found["level_runs"], "calibration run" if found["calibrated"] else "run")
+    verdict = {True: "the reference is fit", False: "reference unfit", None: "not known whether the reference is fit"}
     down, up = (_moved(found[way], count) for way, count in zip(("down", "up"), found["answered"], strict=True))
     return (
-        f"The level is known to {100 * found['level_sd']:.1f} points, one standard deviation of {runs}. So far down, "
-        f"the cost of the median network {down}; so far up, it {up}. At most {100 * LIMIT:.0f} % are allowed: "
-        f"{verdict[found['fit']]}."
+        f"The level itself is uncertain by {100 * found['level_sd']:.1f} points, one standard deviation of {runs} of "
+        f"the whole plan. At a level that much lower the cost of the median network {down}; at one that much higher it "
+        f"{up}. At most {100 * LIMIT:.0f} % are allowed: {verdict[found['fit']]}."
     )
 
 
@@ -100,7 +109,9 @@ def _moved(change: float | None, answered: int) -> str:
     """What a moved level does to the median network's cost."""
     if not answered:
         return "is not known, for the runs end before"
-    return "has no end, for no run gets there" if change is None else f"changes by {100 * change:+.0f} %"
+    if change is None:
+        return "has no end, for no run gets there"
+    return f"is {abs(100 * change):.0f} % {'lower' if change < 0 else 'higher'}"
 
 
 def spread_words(group: dict[str, Any]) -> str:
@@ -112,8 +123,8 @@ def spread_words(group: dict[str, Any]) -> str:
     tested = "" if spread["p"] is None else f" (Levene's test: p = {number(spread['p'], 2)})"
     if spread["holds"]:
         return (
-            f"One standard deviation between seeds is a factor of {factor}, pooled over the architectures with "
-            f"{spread['freedom']} degrees of freedom; they vary alike{tested}."
+            f"Runs that differ in their seed alone differ in cost by a factor of {factor}, one standard deviation, "
+            f"pooled over the architectures with {spread['freedom']} degrees of freedom. All vary alike{tested}."
         )
     return (
         f"The architectures do not vary alike between seeds{tested}, so each has its own spread, and the table prints "
@@ -133,20 +144,20 @@ def cards(group: dict[str, Any], published: dict[str, Any]) -> list[dict[str, st
             "name": f"Less arithmetic than {titles[trend['reference']]}, with {titles[trend['cheapest']]}{warning}",
             "value": times(trend["reduction_factor"], at_least=bound),
             "spread": f"{factor_confidence(group)}: {interval(trend['reduction_interval'])}",
-            "published": f"published: {times(published['reduction_factor'])}{theirs}",
+            "published": f"the study: {times(published['reduction_factor'])}{theirs}",
         },
         {
             "name": "One halving of the cost every",
             "value": f"{halving(trend['halving_months'], at_most=bound)} months",
             "spread": f"{line_confidence(trend)}: {interval(trend['halving_interval_line'])}",
-            "published": f"published: {number(published['halving_months'])} "
+            "published": f"the study: {number(published['halving_months'])} "
             f"{interval(published['halving_interval_ols'])}",
         },
         {
             "name": "Moore's law over the same span",
             "value": times(trend["moore_factor"]),
             "spread": f"{number(trend['span_months'])} months at one doubling in {MOORE_DOUBLING_MONTHS:.0f}",
-            "published": f"published: {times(published['moore_factor'])}",
+            "published": f"the study: {times(published['moore_factor'])}",
         },
     ]
 
@@ -158,9 +169,8 @@ def factor_confidence(group: dict[str, Any]) -> str:
 
 
 def line_confidence(trend: dict[str, Any]) -> str:
-    """Return what the interval of the line is: least squares, or its hull with the seeds' where runs missed."""
-    hull = "95 % or more of the line, least squares and seeds together"
-    return hull if trend["line_interval_kind"] == "hull" else "95 % of the line, least squares"
+    """Return how sure the interval of the line is: where runs missed it also holds the seeds', and may be too wide."""
+    return "95 % or more" if trend["line_interval_kind"] == "hull" else "95 %"
 
 
 def against_moore(trend: dict[str, Any]) -> str:
@@ -170,10 +180,10 @@ def against_moore(trend: dict[str, Any]) -> str:
         return ""
     low, high = ends
     inside = (low is None or low <= MOORE_DOUBLING_MONTHS) and (high is None or high >= MOORE_DOUBLING_MONTHS)
-    months = f"Moore's {MOORE_DOUBLING_MONTHS:.0f} months a doubling lie"
+    law = f"Moore's law, a doubling in {MOORE_DOUBLING_MONTHS:.0f} months, lies"
     if inside:
-        return f"{months} inside that interval, so these runs do not tell the two apart."
-    return f"{months} outside that interval, so the two differ."
+        return f"{law} inside that interval: these runs cannot tell the two apart."
+    return f"{law} outside that interval: the two differ."
 
 
 def published_factor(model: str) -> float | None:
@@ -233,12 +243,12 @@ def order_against_published(rows: list[dict[str, Any]]) -> list[str]:
     first = min((r for r in rows if r["model"] in theirs), key=lambda r: theirs[r["model"]])
     absent = f" {short_title(first['title'])}, the cheapest there, missed here." if first["cost"] is None else ""
     return [
-        f"Order by cost against the published table: rank correlation {_correlation(cost, printed):.2f} over the "
-        f"{len(both)} that reach" + (f"; {', '.join(moves)}." if moves else ".") + absent,
+        f"The order of costs against the study's: rank correlation {_correlation(cost, printed):.2f} (1: the same) of "
+        f"the {len(both)} that reach" + (f". The largest moves: {'; '.join(moves)}." if moves else ".") + absent,
         f"{len(moved)} of {len(both)} stand at another place than there; for {len(beyond)} of them that is more than "
         f"seeds vary (no cost in their interval has the place there){': ' + ', '.join(beyond) if beyond else ''}.",
-        f"Most of that order is known without training: MACs an image alone have {by_macs:.2f} with the published "
-        f"cost. In epochs, the part that training measures, the rank correlation is {by_epochs:.2f}.",
+        f"Most of that order is known without training: MACs an image alone have {by_macs:.2f} with the study's cost. "
+        f"In epochs, the part that training measures, the rank correlation is {by_epochs:.2f}.",
     ]
 
 

@@ -4,10 +4,12 @@ import textwrap
 from types import SimpleNamespace
 from typing import Any
 
+from harness.analyse.evidence.fitness import LIMIT
 from harness.analyse.evidence.titles import named, short_title
 from harness.analyse.show import findings, tables
 from harness.analyse.show.table import TERMINAL_COLUMNS
 from harness.analyse.show.templates import render
+from harness.analyse.show.words import level_words
 
 
 def markdown(document: dict[str, Any]) -> str:
@@ -19,6 +21,12 @@ def terminal(document: dict[str, Any]) -> str:
     """Return the short form, at most 100 columns wide."""
     text = render("terminal.txt.j2", **_names(document)).strip()
     return "\n".join(broken for line in text.splitlines() for broken in _broken(line))
+
+
+def _titles(group: dict[str, Any], models: list[str]) -> list[str]:
+    """Architectures of the trend as people write them."""
+    titles = {r["model"]: short_title(r["title"]) for r in group["rows"] if r["in_trend"]}
+    return [titles[model] for model in models]
 
 
 def _reference(group: dict[str, Any]) -> str:
@@ -53,9 +61,14 @@ def _names(document: dict[str, Any]) -> dict[str, Any]:
         "legend": tables.legend,
         "reference_note": findings.reference_note,
         "findings": lambda group: findings.lines(group, document["published"]),
-        "level_words": findings.level_words,
+        "level_words": level_words,
         "search_words": findings.search_words,
         "named": named,
         "with_plan": tables.with_plan,
+        "unfit": tables.unfit,
+        "limit": LIMIT,
+        "source_words": findings.source_words,
+        "frontier": lambda group: _titles(group, group["trend"]["frontier"]),
+        "missing": lambda group: _titles(group, group["trend"]["bounds"]["missed"]),
         "reference": _reference,
     }

@@ -7,6 +7,7 @@ from harness.analyse.show.findings import level_words
 from harness.analyse.show.table import Table
 from harness.analyse.show.words import number
 from harness.analyse.trend.power import MOST
+from harness.record.words import several
 
 
 def text(plans: list[dict[str, Any]]) -> str:
@@ -38,7 +39,7 @@ def _costs(costs: dict[str, Any]) -> list[str]:
         [_images(row), number(row["sd_log_cost"]), _many(row["seeds"]), f"{row['power_with_seeds_now']:.0%}"]
         for row in known
     ]
-    now = f"chance with {costs['seeds_now']} seeds"
+    now = f"chance with {several(costs['seeds_now'], 'seed')}"
     table = Table.of(["evaluation images", "spread of ln cost", "seeds each", now], rows)
     notes = [
         f"measured: {costs['architectures']} architectures, spread {number(costs['sd_log_cost'])} over seeds from "

@@ -109,19 +109,19 @@ def counts(by_name: dict[str, int]) -> str:
 MAIN_COLUMNS = (
     Column("architecture", words=True),
     Column("date"),
-    Column("n"),
     Column("reached"),
     Column("share, 95 %"),
     Column("GMAC"),
-    Column("epochs (after, at]"),
+    Column("epochs"),
     Column("PFLOP"),
-    Column("95 %, or as said"),
+    Column("PFLOP interval"),
     Column("median"),
     Column("factor"),
     Column("factor interval"),
-    Column("= epochs x"),
-    Column("MACs/epoch"),
+    Column("epochs factor"),
+    Column("MACs factor"),
     Column("flags", legend=MEANINGS),
+    Column("missed", words=True),
 )
 
 
@@ -144,13 +144,11 @@ def _kind(row: dict[str, Any]) -> str:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    missed = f" ({counts(row['missed'])})" if row["missed"] else ""
     low, high = row["epochs_interval"]
     return [
         with_plan(row["title"], row),
         row["published"],
-        str(row["n"]),
-        f"{row['reached']}/{row['n']}{missed}",
+        f"{row['reached']}/{row['n']}",
         percents(row["reached_interval"]),
         number(row["forward_macs"] / 1e9),
         f"> {low:.4g}" if high is None else f"({low:.4g}, {high:.4g}]",
@@ -162,6 +160,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         number(row.get("epochs_factor")),
         number(row.get("macs_per_epoch_factor")),
         " ".join(row["flags"]) or MISSING,
+        counts(row["missed"]) or MISSING,
     ]
 
 
@@ -184,8 +183,7 @@ def terminal_table(document: dict[str, Any]) -> Table:
     """Return the main table with names as commands take them, and the columns that 100 characters have room for."""
     columns = [
         Column("architecture", words=True),
-        *map(Column, ("date", "runs", "share, 95 %", "PFLOP", "95 %, or as said", "median", "factor")),
-        Column("flags", words=True),
+        *map(Column, ("date", "reached", "share, 95 %", "PFLOP", "interval", "median", "factor")),
     ]
     lines = [
         Row(
@@ -198,7 +196,6 @@ def terminal_table(document: dict[str, Any]) -> Table:
                 cost_interval(row, 2).replace(", no upper end", " up"),
                 number(row["median"]),
                 times(row["factor"], at_least=row["factor_at_least"]),
-                " ".join(row["flags"]) or MISSING,
             ],
             _kind(row),
         )
@@ -237,14 +234,14 @@ def headline_table(document: dict[str, Any], published: dict[str, Any]) -> Table
     theirs = f"{number(published['halving_months'])} {interval(published['halving_interval_ols'])}"
     lines = [
         [
-            f"reduction factor, {warning}" if warning else "reduction factor",
+            f"factor, {warning}" if warning else "factor",
             times(trend["reduction_factor"], at_least=bound),
             MISSING,
             interval(trend["reduction_interval"]),
             times(published["reduction_factor"]),
         ],
         [
-            "halving, months",
+            "months a halving",
             halving(trend["halving_months"], at_most=bound),
             interval(trend["halving_interval_line"]),
             interval(trend["halving_interval"]),
@@ -263,8 +260,14 @@ def _bound_lines(bounds: dict[str, Any] | None) -> list[list[str]]:
         return []
     months, ends = number(bounds["halving_months"]), interval(bounds["halving_interval_ols"])
     return [
-        ["halving, misses at bounds", months, ends, MISSING, MISSING],
-        ["hull of both", interval(bounds["hull"]), interval(bounds["hull_interval"]), MISSING, MISSING],
+        ["months, misses at their bounds", months, ends, MISSING, MISSING],
+        [
+            "months, with and without them",
+            interval(bounds["hull"]),
+            interval(bounds["hull_interval"]),
+            MISSING,
+            MISSING,
+        ],
     ]
 
 
@@ -274,7 +277,7 @@ def _study_lines(rule: dict[str, Any], published: dict[str, Any]) -> list[list[s
     return [
         ["factor, the study's rule", times(rule["reduction_factor"]), MISSING, MISSING, theirs[0]],
         [
-            "halving, the study's rule",
+            "months, the study's rule",
             number(rule["halving_months"]),
             interval(rule["halving_interval_ols"]),
             MISSING,
@@ -295,7 +298,7 @@ def sensitivity_table(document: dict[str, Any]) -> Table:
         ]
         for i in document["sensitivity"]
     ]
-    header = ["change", "factor", "halving months", "95 %, least squares", "note"]
+    header = ["change", "factor", "months a halving", "95 %, least squares", "note"]
     return Table.of(header, lines, words=(0, 4)).warned("factor", unfit(document["trend"]))
 
 

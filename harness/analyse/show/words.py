@@ -64,6 +64,11 @@ def span(ends: Sequence[float | None] | None, unit: str = "") -> str:
     return f"{number(low)}{unit} and more, no upper end" if high is None else f"{number(low)} to {number(high)}{unit}"
 
 
+def level_words(target: dict[str, Any]) -> str:
+    """Return, for instance, "79.7 % top-1"."""
+    return f"{100 * target['value']:.5g} % {target['metric'][:3]}-{target['metric'][3]}"
+
+
 def percents(ends: Sequence[float]) -> str:
     """Return an interval of a share, for instance "[9, 76] %"."""
     low, high = ends
@@ -71,13 +76,8 @@ def percents(ends: Sequence[float]) -> str:
 
 
 def confidence(runs: Sequence[int]) -> str:
-    """Return what an interval over architectures of so many runs is: 95 %, or the grid's where each was run once."""
-    return "95 %" if max(runs) > 1 else "grid only, n = 1"
-
-
-def several(count: int, noun: str) -> str:
-    """Return, for instance, "1 run" or "3 runs"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """Return what an interval over architectures of so many runs is: 95 %, or two looks' where each was run once."""
+    return "95 %" if max(runs) > 1 else "between two looks, n = 1"
 
 
 def times(factor: float | None, *, at_least: bool = False) -> str:

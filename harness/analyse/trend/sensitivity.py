@@ -25,29 +25,30 @@ def sensitivity(rungs: list[Rung], target: Target, unit: str, spread: LevelSprea
     base = expected_costs(rungs, target.metric, target.value, unit)
     headline = point(rungs, base)
     items = [_item("as measured", headline, rungs)]
-    step, why = (STEP, "") if spread is None else (spread.sd, f", one sd of {spread}")
+    step, why = (STEP, "") if spread is None else (spread.sd, f", one standard deviation of {spread}")
     for delta in (-step, step):
         if 0 < (value := target.value + delta) <= 1:
             changed = point(rungs, expected_costs(rungs, target.metric, value, unit))
             note = _unanswered(rungs, target.metric, value, unit)
-            items.append(_item(f"target {100 * delta:+.1f} points{why}", changed, rungs, note))
+            items.append(_item(f"level {100 * delta:+.1f} points{why}", changed, rungs, note))
     for other in ("paper_pflop", "spent_macs"):
         if other != unit:
             changed = point(rungs, expected_costs(rungs, target.metric, target.value, other))
             items.append(_item(f"in {UNIT_WORDS[other]}", changed, rungs))
-    for confirm, words in ((1, "the first evaluation at the target"), (2, "two evaluations in a row at the target")):
+    for confirm, words in ((1, "the first evaluation at the level"), (2, "two evaluations in a row at the level")):
         if confirm != target.confirm:
             judged = expected_costs(rungs, target.metric, target.value, unit, confirm=confirm)
             note = _unanswered(rungs, target.metric, target.value, unit, confirm=confirm)
             items.append(_item(words, point(rungs, judged), rungs, note))
     items.append(_all_architectures(rungs, base))
     for name in headline["frontier"]:
+        (title,) = (short_title(r.trials[0].title) for r in rungs if r.model == name)
         kept = [(r, c) for r, c in zip(rungs, base, strict=True) if r.model != name]
         if kept:
             changed = point([r for r, _ in kept], [c for _, c in kept])
             if name == REFERENCE:
                 changed["reduction_factor"] = None  # a factor against AlexNet without AlexNet is no factor
-            items.append(_item(f"without {name}", changed, [r for r, _ in kept]))
+            items.append(_item(f"without {title}", changed, [r for r, _ in kept]))
     return items
 
 
@@ -59,11 +60,11 @@ def _all_architectures(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
     reached = [(months(r.published), c.high) for r, c in zip(rungs, costs, strict=True) if not c.censored]
     line = fit([x for x, _ in reached], [cost for _, cost in reached])
     missing = len(rungs) - len(reached)
-    notes = [f"{missing} of {len(rungs)} architectures do not reach it and are left out"] if missing else []
+    notes = [f"not reached, and left out: {missing} of {len(rungs)} architectures"] if missing else []
     notes += ["too few left for a trend"] if line is None else []
     known = line is not None and line.halving_low is not None
     return {
-        "change": "all architectures, not the frontier",
+        "change": "all architectures, not only the cheapest so far",
         "reduction_factor": None,
         "halving_months": None if line is None else finite(line.halving_months),
         "halving_interval_ols": [finite(line.halving_low), finite(line.halving_high)] if line and known else None,
@@ -83,7 +84,7 @@ def _unanswered(rungs: list[Rung], metric: str, value: float, unit: str, *, conf
     if not any(s.any() for s in stopped.values()):
         return ""
     number, runs = sum(int(s.sum()) for s in stopped.values()), sum(len(r.trials) for r in rungs)
-    words = f"not measured: {number} of {runs} runs stopped at the target's first crossing"
+    words = f"not measured: {number} of {runs} runs stopped when they first reached the level"
     reference = reference_of(rungs)
     own = missed[reference.model] & ~stopped[reference.model]
     if own.any():
@@ -105,7 +106,7 @@ def _item(words: str, found: dict[str, Any], rungs: list[Rung], unanswered: str 
             "note": unanswered,
         }
     missing = len(rungs) - found["reached"]
-    notes = [f"{missing} of {len(rungs)} architectures do not reach it"] if missing else []
+    notes = [f"not reached: {missing} of {len(rungs)} architectures"] if missing else []
     notes += ["too few left for a trend"] if found["reason"] else []
     return {
         "change": words,

@@ -36,6 +36,7 @@ from harness.record.folders.sweep import (
     submitters,
     write_manifest,
 )
+from harness.record.words import several
 
 POLL_SECONDS = 10.0
 DEFAULT_ARRAY_SIZE = 1001
@@ -118,7 +119,8 @@ def _submit(runs: list[Job], root: Path, slurm: SlurmConfig) -> list[Submission]
         else:
             wanted.setdefault(tuple(vars(config.model.resources).values()), []).append(job)
     print(
-        f"{len(runs)} runs: {finished} finished, {queued} in the queue, {len(runs) - finished - queued} to submit",
+        f"{several(len(runs), 'run')}: {finished} finished, {queued} in the queue, "
+        f"{len(runs) - finished - queued} to submit",
         file=sys.stderr,
     )
     most = max_array_size()
@@ -166,7 +168,10 @@ def _submit_array(group: list[Job], root: Path, slurm: SlurmConfig) -> list[Subm
     ]
     write_manifest(root, submissions)
     array = submissions[0].job.partition("_")[0]
-    print(f"submitted {len(submissions)} runs as job {array}; logs in {root / SUBMISSIONS}/{array}_*", file=sys.stderr)
+    print(
+        f"submitted {several(len(submissions), 'run')} as job {array}; logs in {root / SUBMISSIONS}/{array}_*",
+        file=sys.stderr,
+    )
     return submissions
 
 

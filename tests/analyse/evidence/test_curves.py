@@ -129,7 +129,7 @@ def test_a_calibration_run_gives_no_cost() -> None:
     ]
     (group,) = group_trials(runs)
     assert group.trials == runs[:1]
-    assert group.notes == ["1 calibration runs set the level and give no cost"]
+    assert group.notes == ["set the level and give no cost: 1 calibration run"]
     with pytest.raises(BadInput, match="only calibration runs"):
         group_trials(runs[1:])
 

@@ -94,7 +94,7 @@ def test_full_schedules_adopt_the_target_of_their_group(tmp_path: Path) -> None:
     others = [made for made in ladder() if made.model != "alexnet"]
     document = group(write_runs(tmp_path, [full, *others]))
     assert row(document, "alexnet")["epochs"] == 20
-    assert any("judged at this one" in note for note in document["notes"])
+    assert any("counted here too" in note for note in document["notes"])
 
 
 def test_a_full_schedule_and_the_same_seed_until_the_target_count_once(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_reference_that_mostly_misses_pays_for_its_misses(tmp_path: Path) -> N
     document = group(write_runs(tmp_path, runs))
     assert main_table([row(document, "net1")]).only("factor").rows[0].cells[0] == "18.0x"
     said = pages.markdown({"groups": [document], "runs_unfinished": 0, "published": replay()})
-    assert "1 of 3 runs (95 % of that share: [1, 91] %)" in said
+    assert "1 of 3 runs: a further run would with a probability of 1 to 91 % (95 %)" in said
     assert "[1, 91]" in pages.terminal({"groups": [document], "runs_unfinished": 0, "published": replay()})
 
 

@@ -3,7 +3,8 @@ import math
 import pytest
 
 from harness.analyse.show.table import Table
-from harness.analyse.show.words import interval, number, rounded, several, span
+from harness.analyse.show.words import interval, number, rounded, span
+from harness.record.words import several
 
 
 @pytest.mark.parametrize(

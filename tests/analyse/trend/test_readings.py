@@ -64,7 +64,7 @@ def test_a_miss_stands_at_its_bound_in_a_second_line_and_the_hull_holds_both(tmp
 def test_where_nothing_missed_there_is_no_second_line(tmp_path: Path) -> None:
     document = built(tmp_path, ladder())
     assert trend(document)["bounds"] is None
-    assert "hull of both" not in pages.markdown(document)
+    assert "with and without them" not in pages.markdown(document)
 
 
 def test_an_open_end_leaves_the_hull_open() -> None:
@@ -78,13 +78,13 @@ def test_all_architectures_have_a_line_of_their_own_beside_the_frontiers(tmp_pat
     twins = [Made(f"{m.model}b", m.accuracies, m.published, m.seed, 2 * m.forward_macs) for m in ladder()]
     missed = Made("late", [0.3] * 30, day(20), outcome="budget_exhausted")
     (group,) = built(tmp_path, [*ladder(), *twins, missed])["groups"]
-    (item,) = [i for i in group["sensitivity"] if i["change"] == "all architectures, not the frontier"]
+    (item,) = [i for i in group["sensitivity"] if i["change"] == "all architectures, not only the cheapest so far"]
     assert item["halving_months"] == pytest.approx(16, abs=0.05)
     assert item["reduction_factor"] is None
     low, high = item["halving_interval_ols"]
     assert low < 15
     assert high > 17
-    assert item["note"] == "1 of 11 architectures do not reach it and are left out"
+    assert item["note"] == "not reached, and left out: 1 of 11 architectures"
 
 
 def test_where_a_run_missed_the_line_is_known_no_better_than_least_squares_and_seeds_together() -> None:

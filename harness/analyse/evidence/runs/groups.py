@@ -7,6 +7,7 @@ from harness.analyse.evidence.runs.trials import Dataset, Trial
 from harness.record.errors import BadInput
 from harness.record.protocol import comparability_key
 from harness.record.target import Target
+from harness.record.words import several
 
 
 @dataclass
@@ -107,23 +108,25 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
             same.sort(key=lambda t: t.source)
             own = [t for target in same for t in by_target[target]]
             notes = (
-                [f"{len(full)} full-schedule run{'' if len(full) == 1 else 's'} without a target, judged at this one"]
+                [f"{several(len(full), 'run')} of a whole plan, with no level to stop at: counted here too"]
                 if full
                 else []
             )
             groups.append(_group(own + full, same[0], protocol, notes))
     if homeless and not groups:
         raise BadInput(
-            f"none of the {len(homeless)} runs names a target: give --target FILE (make one with `harness target`) "
+            f"none of {several(len(homeless), 'run')} names a target: give --target FILE (`harness target` makes one) "
             "or --metric top1 --value 0.56"
         )
     for group in groups:
         data = (group.dataset.fingerprint, group.dataset.subset)
         group.calibration = [t for t in calibrations if (t.dataset.fingerprint, t.dataset.subset) == data]
         if group.calibration:
-            group.notes.append(f"{len(group.calibration)} calibration runs set the level and give no cost")
+            group.notes.append(f"set the level and give no cost: {several(len(group.calibration), 'calibration run')}")
         if homeless:
-            group.notes.append(f"{len(homeless)} runs without a target share no data set with any target: left out")
+            group.notes.append(
+                f"left out, on a data set that no target is for: {several(len(homeless), 'run')} without a target"
+            )
     _tell_other_identities(groups)
     return sorted(groups, key=lambda g: (g.dataset.name, g.dataset.subset, g.target.metric, g.target.value, g.key))
 
@@ -164,7 +167,7 @@ def looks_in_a_row(trials: list[Trial], protocol: int) -> int:
 def _group(trials: list[Trial], target: Target, protocol: int, notes: list[str]) -> Group:
     kept = _without_repeats(trials)
     if repeated := len(trials) - len(kept):
-        notes.append(f"{repeated} runs repeat the curve of another (one plan and seed): counted once")
+        notes.append(f"counted once: {several(repeated, 'run')} with the curve of another (one plan and seed)")
     return Group(kept[0].dataset, target, protocol, kept, notes)
 
 

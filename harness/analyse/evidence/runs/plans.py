@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.record.words import several
+
 CALIBRATION = "calibration"
 """The kind of a run that sets a level and is used for nothing else (`calibration=true`)."""
 
@@ -84,7 +86,7 @@ def told_apart(plans: Sequence[Plan]) -> list[str]:
         names = [n for n in own if n != "batch_size" and any(other.get(n) != own[n] for other in others)]
         words = [f"{name} {own[name]}" for name in names]
         if any(p.world_size != plan.world_size for p in alike):
-            words.append(f"{plan.world_size} process{'' if plan.world_size == 1 else 'es'}")
+            words.append(several(plan.world_size, "process"))
         if any(p.batchnorm_images != plan.batchnorm_images for p in alike if p.batch_size == plan.batch_size):
             words.append(f"{plan.batchnorm_images or 'unknown'} images per BatchNorm")
         found.append(", ".join(words))

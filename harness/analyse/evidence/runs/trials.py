@@ -16,6 +16,7 @@ from harness.record.curve import FIELDS, parse_columns
 from harness.record.errors import RecordError
 from harness.record.folders.folder import CONFIG, CURVE, Run, find_run_folders, is_finished, read_sealed, read_summary
 from harness.record.target import METRICS, Target
+from harness.record.words import several
 
 READERS = 4
 """Threads that read records: small files wait for the disk, and waiting overlaps (half the time on a cold cache)."""
@@ -124,8 +125,7 @@ def hardware_label(hardware: dict[str, Any]) -> str:
     """One line that names the hardware as far as time and energy depend on it."""
     parts = [f"{hardware.get('world_size', 1)} x {hardware.get('device_name', 'unknown')}"]
     if hardware.get("device") == "cpu":
-        threads = hardware.get("threads")
-        parts.append(f"{threads} thread{'' if threads == 1 else 's'}")
+        parts += [several(threads, "thread")] if (threads := hardware.get("threads")) else []
     parts.append(str(hardware.get("precision", "unknown precision")))
     parts += ["compiled"] if hardware.get("compile") else []
     return ", ".join(parts)

@@ -30,8 +30,9 @@ def split(document: dict[str, Any], width: float = WIDE) -> Picture:
     n = " to ".join(str(size) for size in dict.fromkeys((sizes[0], sizes[-1])))
     return Picture(
         figure,
-        "A cost is the MACs of an image, forward, times the images seen. The left bar is known before any training; "
-        f"the right one is what training measures (expected, from n = {n} runs). Hollow: not "
+        "A cost is the arithmetic of an image (GMAC: 10^9 multiply-accumulates, forward) times the images seen. The "
+        f"left bar is known before any training; the right one is what training measures (expected, from n = {n} "
+        "runs). Hollow: not "
         "reached, the bar is a lower bound.",
     )
 

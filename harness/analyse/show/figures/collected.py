@@ -29,11 +29,12 @@ def collected_trend(view: dict[str, Any], published: dict[str, Any]) -> Picture:
     picture = trend(_document(view, rows, []), published, FRONTIER_NAMED)
     picture.caption = (
         f"Cost to {level_words(view)} on ImageNet, from curves that others published, at {rule_words(view['rule'])}. "
-        "Small dots: curves. Large marks: a network's cheapest curve, with the looks between which it crossed; round "
-        "and blue: the cheapest so far when published. Open triangles: no curve reaches it, the cost lies above the "
-        "foot of the tail. None of these runs was made to cross early, so every mark is an upper bound. PFLOP: 3 x "
-        "forward MACs x images / 10^15. Band: 95 % of the least-squares line. Dashed and dotted: the same start, "
-        "falling as Moore's law and as the study have it. Of networks of one date the dearer stand to the right."
+        "Small dots: curves, hollow where they miss. Large marks: a network's cheapest curve, with the looks between "
+        "which it crossed; round and blue: the cheapest so far when published. Open triangles: no curve reaches it, "
+        "the cost lies above the foot of the tail. None of these runs was made to cross early, so every mark is an "
+        "upper bound. PFLOP: 3 x forward MACs x images / 10^15. Band: 95 % of the least-squares line. Dashed and "
+        "dotted: the same start, falling as Moore's law and as the study have it. Of networks of one date the dearer "
+        "stand to the right."
     )
     return picture
 
@@ -46,7 +47,8 @@ def collected_thresholds(view: dict[str, Any], levels: list[dict[str, Any]]) -> 
             f"The same {levels[0]['runs']} curves of ImageNet, judged at every whole percent: factor of the cheapest "
             "network against the cheapest of AlexNet's day, months a halving over the frontier with the 95 % interval "
             "of its least-squares line, share of curves that reach the level. Hollow: no AlexNet reaches that level, "
-            "so the factor is a lower and the halving time an upper bound."
+            "so the factor is a lower and the halving time an upper bound. A band that leaves the frame has no end, "
+            "or one above it. Ticks below the first two panels: another network is among the cheapest so far."
         )
     return picture
 

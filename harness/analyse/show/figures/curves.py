@@ -8,8 +8,11 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from harness.analyse.evidence.titles import named, short_title
 from harness.analyse.show.figures.canvas import BLUE, SOFT, VERMILION, WIDE, Picture, new, style
+from harness.analyse.show.words import level_words
 
 PANEL_INCHES = 1.5
+
+TITLE_CHARACTERS, NO_BREAK = 22, "\u00a0"
 
 SEEDS_DRAWN = 30
 """Runs of a panel; of more only the first ones by seed, and the panel says so."""
@@ -54,10 +57,10 @@ def _panel(axes: Any, curve: dict[str, Any], level: float) -> None:
     axes.xaxis.set_major_locator(LogLocator(numticks=4))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(labelsize=7)
-    axes.set_title(textwrap.fill(short_title(curve["title"]), 18), fontsize=7.5)
     n, drawn = len(curve["runs"]), curve["runs"][:SEEDS_DRAWN]
-    words = f"n = {n}" if n == len(drawn) else f"{len(drawn)} of n = {n}"
-    axes.text(0.97, 0.04, words, transform=axes.transAxes, ha="right", fontsize=7)
+    words = f"(n = {n})" if n == len(drawn) else f"({len(drawn)} of n = {n})"
+    title = textwrap.fill(f"{short_title(curve['title'])} {words.replace(' ', NO_BREAK)}", TITLE_CHARACTERS)
+    axes.set_title(title, fontsize=7.5)
     axes.axhline(100 * level, color=VERMILION, linewidth=0.8, linestyle="-.")
     for run in drawn:
         x, percent = run["paper_pflop"], [100 * a for a in run["accuracy"]]
@@ -81,5 +84,5 @@ def _caption(document: dict[str, Any]) -> str:
         f"Accuracy on {named(data['name'])} against training arithmetic "
         "(3 x forward MACs x images / 10^15), one panel an architecture, by date of publication. Grey: every "
         "evaluation of every run. Blue: the highest level that a run has reached and confirmed at the next evaluation. "
-        f"Dash-dotted: the target, {target['value']:.1%}; a dot marks where a run crosses it."
+        f"Dash-dotted: the target, {level_words(target)}; a dot marks where a run crosses it."
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.analyse.evidence.titles import named
 from harness.analyse.show.figures.canvas import BLUE, OCHRE, SOFT, VERMILION, WIDE, Picture, new, style
+from harness.analyse.show.words import level_words
 from harness.analyse.trend.thresholds import levels_of
 from harness.record.target import METRICS
 
@@ -27,7 +28,8 @@ def thresholds(document: dict[str, Any], width: float = WIDE) -> Picture | None:
             _panel(panels[1], levels, metric, "halving_months", "halving_interval")
             colour, dash, _ = SHAPES[metric]
             share = [100 * t["runs_reached"] / t["runs"] for t in levels]
-            panels[2].plot([100 * t["level"] for t in levels], share, dash, color=colour, linewidth=1.4)
+            words = f"{metric[:3]}-{metric[3]}"
+            panels[2].plot([100 * t["level"] for t in levels], share, dash, color=colour, linewidth=1.4, label=words)
         target = document["target"]
         for axes, words in zip(
             panels, ("times less arithmetic", "months a halving", "runs that reach, %"), strict=True
@@ -41,10 +43,8 @@ def thresholds(document: dict[str, Any], width: float = WIDE) -> Picture | None:
         panels[1].set_ylim(0, _ceiling(drawn))
         panels[2].set_ylim(0, 103)
         panels[2].set_xlabel("level asked for, % accuracy")
-        panels[0].legend(loc="upper left")
-        panels[0].set_title(
-            f"dash-dotted: the target, {target['metric'][:3]}-{target['metric'][3]} {target['value']:.1%}"
-        )
+        panels[2].legend(loc="lower left")  # most runs reach the lowest levels: nothing stands there
+        panels[0].set_title(f"dash-dotted: the target, {level_words(target)}")
     return Picture(figure, _caption(document))
 
 
@@ -53,10 +53,10 @@ def _caption(document: dict[str, Any]) -> str:
     runs = next(t["runs"] for t in document["thresholds"])
     return (
         f"The same {runs} runs on {named(data['name'])}, judged at every whole percent from ten points above chance "
-        "upwards. Hollow: no run of AlexNet reaches that level, so the factor is a lower and the "
-        "halving time an upper bound. Bands: 95 % over seeds; one that ends at the frame has no end. A band jumps "
-        "where an architecture enters or leaves the frontier (the ticks below the first two panels), and where the "
-        "test whether all architectures vary alike changes its answer: one spread for all, or each its own."
+        "upwards. Hollow: no run of AlexNet reaches that level, so the factor is a lower and the halving time an "
+        "upper bound. Bands: 95 % over seeds; one that leaves the frame has no end, or one above it. A band jumps "
+        "where an architecture enters or leaves the cheapest so far (the ticks below the first two panels), and where "
+        "the test whether all architectures vary alike changes its answer: one spread for all, or each its own."
     )
 
 
@@ -73,7 +73,7 @@ def _panel(axes: Any, levels: list[dict[str, Any]], metric: str, value: str, ban
     if not known:
         return
     x, y = [100 * t["level"] for t in known], [t[value] for t in known]
-    axes.plot(x, y, dash, color=colour, linewidth=1.2, label=f"{metric[:3]}-{metric[3]}")
+    axes.plot(x, y, dash, color=colour, linewidth=1.2)
     for bound, face in ((False, colour), (True, "none")):
         points = [(100 * t["level"], t[value]) for t in known if t["reference_censored"] is bound]
         if points:

@@ -22,7 +22,7 @@ from harness.analyse.show.figures.canvas import (
 )
 from harness.analyse.show.figures.labels import Label, place
 from harness.analyse.show.tables import counts
-from harness.analyse.show.words import interval, number, times
+from harness.analyse.show.words import interval, level_words, number, times
 from harness.analyse.trend.line import months
 from harness.record.units import MOORE_DOUBLING_MONTHS
 
@@ -65,7 +65,7 @@ def trend(document: dict[str, Any], published: dict[str, Any], width: float = WI
             labels.append(Label(x, value, words, colour, low, high, tail))
         if document["trend"]["reason"] is None:
             lines = _lines(axes, rows, document["trend"], published)
-        axes.set_ylabel(f"training cost to {_level(document)}, PFLOP")
+        axes.set_ylabel(f"training cost to {level_words(document['target'])}, PFLOP")
         axes.set_xlabel("first publication")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
         axes.margins(x=0.1, y=0.12)  # room for labels and triangles
@@ -85,13 +85,12 @@ def caption(document: dict[str, Any]) -> str:
     sizes = sorted({r["n"] for r in rows})
     n = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     return (
-        f"Cost to {_level(document)} on "
-        f"{named(data['name'])}{subset}. "
-        f"Small dots: runs (n = {n} an architecture). Large marks: an architecture's expected cost, its interval, "
-        "in PFLOP (3 x forward MACs x images / 10^15, the study's unit); round and blue: the cheapest so far when "
+        f"Cost to {level_words(document['target'])} on {named(data['name'])}{subset}. Small dots: runs (n = {n} an "
+        "architecture), hollow where they missed. Large marks: an architecture's expected cost, its interval, in "
+        "PFLOP (3 x forward MACs x images / 10^15, the study's unit); round and blue: the cheapest so far when "
         "published. Open triangles: not reached; the cost lies above the foot of the tail. Band: 95 % of the "
-        "least-squares line. Dashed and dotted: the same start, falling as Moore's law and as the study have it. "
-        "Of architectures of one date the dearer stand to the right."
+        "least-squares line. Dashed and dotted: the same start, falling as Moore's law and as the study have it. Of "
+        "architectures of one date the dearer stand to the right."
     )
 
 
@@ -119,11 +118,6 @@ def side_by_side(rows: list[dict[str, Any]]) -> dict[str, float]:
         for date, alike in dates.items()
         for number, row in enumerate(alike)
     }
-
-
-def _level(document: dict[str, Any]) -> str:
-    target = document["target"]
-    return f"{target['metric'][:3]}-{target['metric'][3]} {target['value']:.1%}"
 
 
 def _runs(axes: Any, row: dict[str, Any], colour: str, at: float) -> list[tuple[float, float]]:
@@ -175,11 +169,12 @@ def _lines(axes: Any, rows: list[dict[str, Any]], line: dict[str, Any], publishe
         (published["halving_months"], GREEN, ":", f"the study: {number(published['halving_months'])} months"),
         (MOORE_DOUBLING_MONTHS, OCHRE, "--", f"Moore's law: {MOORE_DOUBLING_MONTHS:.0f} months"),
     )
-    points = list(zip(year(x), 2**fitted, strict=True))
+    dense = np.linspace(x[0], x[-1], 120)  # closer than a label is high
+    points = list(zip(year(dense), 2 ** (line["intercept"] + line["slope"] * dense), strict=True))
     for halving, colour, dash, label in slopes:
         falling = start * 2 ** (-(x - x[0]) / halving)
         axes.plot(year(x), falling, dash, color=colour, linewidth=1.4, label=label)
-        points += zip(year(x), falling, strict=True)
+        points += zip(year(dense), start * 2 ** (-(dense - x[0]) / halving), strict=True)
     axes.legend(loc="lower left")
     return points
 

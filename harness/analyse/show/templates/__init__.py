@@ -5,7 +5,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.analyse.show.words import interval, number, several, span, times
+from harness.analyse.show.words import interval, number, span, times
+from harness.record.words import several
 
 HERE = Path(__file__).parent
 

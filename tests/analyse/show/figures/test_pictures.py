@@ -95,7 +95,7 @@ def test_architectures_of_one_date_stand_side_by_side_the_cheapest_at_the_date(t
     assert places["alike0"] == pytest.approx(2012 + (5 + 40) / 12, abs=0.01)
     assert places["missed"] - places["alike0"] <= SIDE_YEARS
     (axes,) = pictures(group, document["published"])["trend"].figure.axes
-    assert axes.get_ylabel() == "training cost to top-1 50.0%, PFLOP"
+    assert axes.get_ylabel() == "training cost to 50 % top-1, PFLOP"
 
 
 def test_thresholds_start_ten_points_above_chance(document: dict[str, Any]) -> None:
