@@ -46,19 +46,19 @@ def main(args: argparse.Namespace) -> int:
         key, _, value = override.partition("=")
         if key in own:
             raise BadInput(f"{override}: give it as an option, --{key.replace('_', '-')} {value}".rstrip())
-    source, recipe = pack.plan(
+    source, packing = pack.choose(
         args.overrides, short_side=args.short_side, encoding=args.format, quality=args.quality, square=args.square
     )
-    use = f"train with data=prepared data.root={out} data.pixels={recipe.pixels}"
-    if recipe.name != "imagenet":
-        use += f" data.name={recipe.name} data.resolution={recipe.resolution} data.crop_ratio={recipe.crop_ratio}"
-    if pack.is_packed(out, recipe):
+    use = f"train with data=prepared data.root={out} data.pixels={packing.pixels}"
+    if packing.name != "imagenet":
+        use += f" data.name={packing.name} data.resolution={packing.resolution} data.crop_ratio={packing.crop_ratio}"
+    if pack.is_packed(out, packing):
         print(f"{out}: prepared already; {use}")
         return 0
     columns = (TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=sum(len(images.labels) for images in source.splits.values()))
-        pack.pack(out, recipe, source, workers=args.workers, advance=lambda images: progress.advance(task, images))
+        pack.pack(out, packing, source, workers=args.workers, advance=lambda images: progress.advance(task, images))
     print(f"{out}: done; {use}")
     return 0
 

@@ -78,7 +78,7 @@ def as_official_tars(tree: Path, root: Path) -> Path:
 
 def imagenet_sized_manifest(root: Path, cache: Path) -> None:
     """A cached manifest of ImageNet's size; its 2,002 folders exist under root, its 1.33 million files do not."""
-    from harness.measure.data.layouts.found import stamp
+    from harness.measure.data.layouts.scan import stamp
     from harness.measure.data.store import manifest as module
 
     classes = [f"n{i:08d}" for i in range(1000)]

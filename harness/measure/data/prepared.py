@@ -19,7 +19,7 @@ from harness.measure.config.schema import DataConfig, RecipeConfig
 from harness.measure.data.images import REFERENCE_PIXELS
 from harness.measure.data.loader import decode, pixels
 from harness.measure.data.loader.stream import StreamedData, settings_of
-from harness.measure.data.store.files import StoredSplit, read_header, recipe_of
+from harness.measure.data.store.files import StoredSplit, packing_of, read_header
 from harness.measure.data.subset import cut
 from harness.record.errors import BadInput
 
@@ -67,7 +67,7 @@ def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> Strea
         raise BadInput("data.root is not set: pass data.root=, the folder that `harness prepare --out` wrote")
     folder = Path(os.path.expanduser(data.root))
     header = read_header(folder)
-    stored = recipe_of(header)
+    stored = packing_of(header)
     if data.name != stored.name:
         raise BadInput(f"data.name={data.name}, but {folder} holds {stored.name}: pass data.name={stored.name}")
     if data.pixels != stored.pixels:

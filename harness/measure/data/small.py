@@ -23,14 +23,14 @@ DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
 @dataclass(frozen=True)
-class Split:
+class SmallSplit:
     """images: uint8 (N, C, H, W); labels: int64 (N,)."""
 
     images: torch.Tensor
     labels: torch.Tensor
 
 
-def _digits(_: DataConfig) -> tuple[Split, Split]:
+def _digits(_: DataConfig) -> tuple[SmallSplit, SmallSplit]:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -38,8 +38,8 @@ def _digits(_: DataConfig) -> tuple[Split, Split]:
     pixels = np.rint(images.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)  # 0..16 in the file
     train, held_out = train_test_split(np.arange(len(labels)), test_size=360, stratify=labels, random_state=0)
 
-    def take(indices: np.ndarray) -> Split:
-        return Split(torch.from_numpy(pixels[indices]), torch.from_numpy(labels[indices]).long())
+    def take(indices: np.ndarray) -> SmallSplit:
+        return SmallSplit(torch.from_numpy(pixels[indices]), torch.from_numpy(labels[indices]).long())
 
     return take(train), take(held_out)
 
@@ -58,7 +58,7 @@ def _idx(path: Path) -> torch.Tensor:
     return torch.from_numpy(array.copy())
 
 
-def _fashion_mnist(data: DataConfig) -> tuple[Split, Split]:
+def _fashion_mnist(data: DataConfig) -> tuple[SmallSplit, SmallSplit]:
     roots = [Path(data.root)] if data.root else [Path("data"), DEBIAN_FASHION_MNIST]
     if data.root and not roots[0].is_dir() and not data.download:
         raise BadInput(f"data.root={data.root}: no such folder; correct it or add data.download=true")
@@ -73,10 +73,10 @@ def _fashion_mnist(data: DataConfig) -> tuple[Split, Split]:
             "set data.root=, or add data.download=true"
         )
 
-    def read(stem: str) -> Split:
+    def read(stem: str) -> SmallSplit:
         images = _idx(_idx_path(folder, f"{stem}-images-idx3-ubyte"))
         labels = _idx(_idx_path(folder, f"{stem}-labels-idx1-ubyte"))
-        return Split(images.unsqueeze(1), labels.long())
+        return SmallSplit(images.unsqueeze(1), labels.long())
 
     return read("train"), read("t10k")
 
@@ -90,30 +90,30 @@ def _has_idx(folder: Path) -> bool:
     return _idx_path(folder, "train-images-idx3-ubyte").is_file()
 
 
-def _fake(_: DataConfig) -> tuple[Split, Split]:
+def _fake(_: DataConfig) -> tuple[SmallSplit, SmallSplit]:
     generator = keyed_generator("fake")
     patterns = torch.randint(0, 256, (10, 3, 8, 8), generator=generator)
 
-    def make(per_class: int) -> Split:
+    def make(per_class: int) -> SmallSplit:
         labels = torch.arange(10).repeat(per_class)
         noise = torch.randint(-64, 65, (len(labels), 3, 8, 8), generator=generator)
-        return Split((patterns[labels] + noise).clamp(0, 255).to(torch.uint8), labels)
+        return SmallSplit((patterns[labels] + noise).clamp(0, 255).to(torch.uint8), labels)
 
     return make(24), make(9)
 
 
-SOURCES: dict[str, Callable[[DataConfig], tuple[Split, Split]]] = {
+SOURCES: dict[str, Callable[[DataConfig], tuple[SmallSplit, SmallSplit]]] = {
     "digits": _digits,
     "fashion_mnist": _fashion_mnist,
     "fake": _fake,
 }
 
 
-def keep(split: Split, classes: list[int], images_per_class: int | None, *, option: str) -> Split:
+def keep(split: SmallSplit, classes: list[int], images_per_class: int | None, *, option: str) -> SmallSplit:
     """The part of a split that subset.py chooses; classes are named by their numbers."""
     names = [str(index) for index in classes]
     indices, labels = members(split.labels.numpy(), classes, images_per_class, names=names, option=option)
-    return Split(split.images[torch.from_numpy(indices)], torch.from_numpy(labels))
+    return SmallSplit(split.images[torch.from_numpy(indices)], torch.from_numpy(labels))
 
 
 def load(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> "SmallData":
@@ -136,8 +136,8 @@ class SmallData:
         self,
         data: DataConfig,
         recipe: RecipeConfig,
-        train: Split,
-        held_out: Split,
+        train: SmallSplit,
+        held_out: SmallSplit,
         *,
         subset: bool,
         device: torch.device,
@@ -229,7 +229,7 @@ class SmallData:
         return ((pixels.float() - self._mean) * self._scale).expand(-1, 3, -1, -1)
 
 
-def _fingerprint(name: str, train: Split, held_out: Split) -> str:
+def _fingerprint(name: str, train: SmallSplit, held_out: SmallSplit) -> str:
     """sha256 over the name and every pixel and label of both splits."""
     whole = hashlib.sha256(name.encode())
     for split in (train, held_out):

@@ -116,34 +116,34 @@ def test_a_killed_worker_is_told_in_one_line(slow: Path, tmp_path: Path) -> None
 def test_a_full_disk_at_the_index_or_header_is_told_in_one_line(own_tree: Path, tmp_path: Path, name: str) -> None:
     """The kernel's own "no space left on device"; the same command resumes."""
     out, pid = tmp_path / "out", os.getpid()
-    source, recipe = planned(own_tree)
+    source, packing = planned(own_tree)
 
     def fill(_: int) -> None:
         if not os.path.lexists(out / f".{name}.{pid}.tmp"):
             (out / f".{name}.{pid}.tmp").symlink_to("/dev/full")
 
     with pytest.raises(HarnessError, match=f"cannot write {out / name}: No space left on device") as caught:
-        pack.pack(out, recipe, source, workers=1, advance=fill)
+        pack.pack(out, packing, source, workers=1, advance=fill)
     assert "\n" not in str(caught.value)
-    pack.pack(out, recipe, source, workers=1, advance=lambda _: None)
+    pack.pack(out, packing, source, workers=1, advance=lambda _: None)
     assert store.verify(out) > 0
 
 
 def test_a_shard_that_cannot_be_written_is_told_in_one_line(own_tree: Path, tmp_path: Path) -> None:
     """A worker meets a limit of the system."""
     out = tmp_path / "out"
-    source, recipe = planned(own_tree)
+    source, packing = planned(own_tree)
     with pytest.raises(HarnessError, match=r"cannot write .*/out/\w+-000.bin: File too large") as caught:
-        _with_file_limit(6000, lambda: pack.pack(out, recipe, source, workers=1, advance=lambda _: None))
+        _with_file_limit(6000, lambda: pack.pack(out, packing, source, workers=1, advance=lambda _: None))
     assert "\n" not in str(caught.value)
-    pack.pack(out, recipe, source, workers=1, advance=lambda _: None)
+    pack.pack(out, packing, source, workers=1, advance=lambda _: None)
     assert store.verify(out) > 0
 
 
-def planned(tree: Path) -> tuple[pack.Source, store.Recipe]:
+def planned(tree: Path) -> tuple[pack.Source, store.Packing]:
     """What is to be packed, at small sizes."""
     words = ["data=imagenet", f"data.root={tree}", f"data.resolution={SIDE}"]
-    return pack.plan(words, short_side=64, encoding="jpeg", quality=90, square=False)
+    return pack.choose(words, short_side=64, encoding="jpeg", quality=90, square=False)
 
 
 def _with_file_limit(size: int, act: Callable[[], None]) -> None:
@@ -211,11 +211,11 @@ def test_a_store_that_may_not_be_entered(closed: Path) -> None:
 
 
 def test_an_out_that_may_not_be_entered(closed: Path, own_tree: Path) -> None:
-    source, recipe = planned(own_tree)
+    source, packing = planned(own_tree)
     for out in (closed / "out", closed / "deeper" / "out"):
         for act in (
-            lambda out=out: pack.is_packed(out, recipe),
-            lambda out=out: pack.pack(out, recipe, source, workers=1, advance=lambda _: None),
+            lambda out=out: pack.is_packed(out, packing),
+            lambda out=out: pack.pack(out, packing, source, workers=1, advance=lambda _: None),
         ):
             assert "(Permission denied): choose another --out" in told(act, user=NOBODY)
 
@@ -231,8 +231,8 @@ def test_no_home_folder(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_few_open_files_for_a_store(own_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nine shards and a hard limit of a few files more than are open."""
     monkeypatch.setattr(store, "MIN_IMAGES_PER_SHARD", 1)
-    source, recipe = planned(own_tree)
-    pack.pack(tmp_path / "out", recipe, source, workers=1, advance=lambda _: None)
+    source, packing = planned(own_tree)
+    pack.pack(tmp_path / "out", packing, source, workers=1, advance=lambda _: None)
 
     def opened(hard: int | None) -> str:
         def act() -> None:
@@ -259,8 +259,8 @@ def test_a_shard_of_the_right_size_and_wrong_bytes_is_noticed_at_opening(
     own_tree: Path, tmp_path: Path, what: str
 ) -> None:
     out = tmp_path / "out"
-    source, recipe = planned(own_tree)
-    pack.pack(out, recipe, source, workers=1, advance=lambda _: None)
+    source, packing = planned(own_tree)
+    pack.pack(out, packing, source, workers=1, advance=lambda _: None)
     shard = out / "train-000.bin"
     size = shard.stat().st_size
     shard.write_bytes(bytes(size) if what == "zeros" else os.urandom(size))

@@ -20,16 +20,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from harness.measure.data.layouts.found import (
+from harness.measure.data.layouts.labels import Table, leading_wnid, trailing_wnid
+from harness.measure.data.layouts.scan import (
     SCAN_THREADS,
-    Found,
+    Scan,
     cannot_read,
     check_file,
     is_hidden,
     is_image,
     stamp,
 )
-from harness.measure.data.layouts.labels import Table, leading_wnid, trailing_wnid
 from harness.record.errors import BadInput
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -69,7 +69,7 @@ def is_compressed(path: Path) -> bool:
     return any(head.startswith(magic) for magic in COMPRESSED)
 
 
-def archives(root: Path, files: list[str], table: Table) -> tuple[Found, set[str]]:
+def archives(root: Path, files: list[str], table: Table) -> tuple[Scan, set[str]]:
     """Every image of some tars, and where the labels come from. files: under the root; table: of image names.
 
     Raises BadInput for a damaged tar, an image without a label, and plain tars mixed with compressed ones.
@@ -77,16 +77,16 @@ def archives(root: Path, files: list[str], table: Table) -> tuple[Found, set[str
     streamed = {is_compressed(root / name) for name in files}
     if len(streamed) > 1:
         raise BadInput(f"{root / files[0]} and its like are plain and compressed tars mixed: make them all alike")
-    found = Found(containers=files, streamed=streamed.pop())
+    scan = Scan(containers=files, streamed=streamed.pop())
     labels_from: set[str] = set()
     with ThreadPoolExecutor(SCAN_THREADS) as threads:
         for number, listed in enumerate(threads.map(lambda name: list_tar(root / name, table), files)):
-            found.stamps[files[number]] = stamp(root / files[number])
-            found.ignored_files += listed.ignored_files
+            scan.stamps[files[number]] = stamp(root / files[number])
+            scan.ignored_files += listed.ignored_files
             labels_from |= listed.labels_from
             for image in listed.images:
-                found.add_inside(number, image.offset, image.name, image.label, image.size_bytes)
-    return found, labels_from
+                scan.add_inside(number, image.offset, image.name, image.label, image.size_bytes)
+    return scan, labels_from
 
 
 def list_tar(path: Path, table: Table) -> Listed:

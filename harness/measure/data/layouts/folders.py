@@ -6,16 +6,16 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from harness.measure.data.layouts.found import (
+from harness.measure.data.layouts.labels import Table, leading_wnid, trailing_wnid
+from harness.measure.data.layouts.scan import (
     SCAN_THREADS,
-    Found,
+    Scan,
     Stamp,
     cannot_read,
     check_file,
     is_hidden,
     is_image,
 )
-from harness.measure.data.layouts.labels import Table, leading_wnid, trailing_wnid
 from harness.record.errors import BadInput
 
 
@@ -53,7 +53,7 @@ def names_in(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
     return folders, sorted(name for name, is_folder in listed if not is_folder)
 
 
-def class_folders(root: str, directory: str, seen: Seen, *, tables: tuple[str, ...] = ()) -> Found:
+def class_folders(root: str, directory: str, seen: Seen, *, tables: tuple[str, ...] = ()) -> Scan:
     """Every image under directory/<class>/. tables: suffixes of label files that lie there and are no surprise.
 
     Raises BadInput for images outside the class folders, a class without images, an empty file, a folder read twice.
@@ -65,7 +65,7 @@ def class_folders(root: str, directory: str, seen: Seen, *, tables: tuple[str, .
             f"{root}/{directory} holds {len(outside)} images outside its class folders ({outside[0]}): move each into "
             f"{directory}/<class>/, or remove it"
         )
-    found = Found(stamps={directory: seen.enter(f"{root}/{directory}")})
+    scan = Scan(stamps={directory: seen.enter(f"{root}/{directory}")})
     with ThreadPoolExecutor(SCAN_THREADS) as threads:
         # one class after another in the result, whatever order the threads finish in
         for name, walked in zip(
@@ -76,20 +76,20 @@ def class_folders(root: str, directory: str, seen: Seen, *, tables: tuple[str, .
                     f"{root}/{directory}/{name} holds no image: unpack that class again, or remove its folder from "
                     "both splits"
                 )
-            found.stamps |= walked.stamps
-            found.ignored_files += walked.ignored_files
+            scan.stamps |= walked.stamps
+            scan.ignored_files += walked.ignored_files
             for path, size_bytes in walked.files:
-                found.add(path, name, size_bytes)
-    return found
+                scan.add(path, name, size_bytes)
+    return scan
 
 
-def flat_folder(root: str, directory: str, table: Table, seen: Seen) -> tuple[Found, str]:
+def flat_folder(root: str, directory: str, table: Table, seen: Seen) -> tuple[Scan, str]:
     """Every image of a folder without class folders, and the words for where the labels come from.
 
     Raises BadInput for an image without a label.
     """
     walked = _walk(root, directory, seen, ())
-    found, words = Found(stamps=walked.stamps, ignored_files=walked.ignored_files), ""
+    scan, words = Scan(stamps=walked.stamps, ignored_files=walked.ignored_files), ""
     for path, size_bytes in walked.files:
         stem = path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
         label = trailing_wnid(stem)
@@ -102,8 +102,8 @@ def flat_folder(root: str, directory: str, table: Table, seen: Seen) -> tuple[Fo
                 f"{root}/{path} lies in no class folder and has no label in {table.path or table.words}: put it there, "
                 f"or move the images into {directory}/<class>/"
             )
-        found.add(path, label, size_bytes)
-    return found, words
+        scan.add(path, label, size_bytes)
+    return scan, words
 
 
 def _walk(root: str, directory: str, seen: Seen, tables: tuple[str, ...]) -> _Walked:

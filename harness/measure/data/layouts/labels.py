@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from scipy.io import loadmat
 
-from harness.measure.data.layouts.found import SCAN_THREADS, cannot_read
+from harness.measure.data.layouts.scan import SCAN_THREADS, cannot_read
 from harness.record.errors import BadInput
 
 KAGGLE_TABLES = ("LOC_val_solution.csv", "Annotations/CLS-LOC/val")

@@ -11,21 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.measure.data.layouts.found import Found, check_file, stamp
 from harness.measure.data.layouts.labels import trailing_wnid
+from harness.measure.data.layouts.scan import Scan, check_file, stamp
 from harness.record.errors import BadInput
 
 ROWS = 64  # read at once
 
 
-def parquet(root: Path, files: list[str]) -> tuple[Found, set[str]]:
+def parquet(root: Path, files: list[str]) -> tuple[Scan, set[str]]:
     """Every image of some files, and where the labels come from. Reads them whole: sizes stand nowhere else.
 
     Raises BadInput where there is no row or no label.
     """
-    found, labels_from = Found(containers=files, streamed=True), set()
+    scan, labels_from = Scan(containers=files, streamed=True), set()
     for number, name in enumerate(files):
-        found.stamps[name] = stamp(root / name)
+        scan.stamps[name] = stamp(root / name)
         row = -1
         for row, (path, label, data) in enumerate(_rows(root / name)):
             image = path or f"{Path(name).stem}_{row:06d}"
@@ -36,10 +36,10 @@ def parquet(root: Path, files: list[str]) -> tuple[Found, set[str]]:
             if own is None:
                 raise BadInput(f"{where} has no label: neither in the column label nor at the end of image.path")
             labels_from.add("the images' names" if wnid else "the column label")
-            found.add_inside(number, row, image, own, len(data))
+            scan.add_inside(number, row, image, own, len(data))
         if row < 0:
             raise BadInput(f"{root / name} holds no row: fetch it again")
-    return found, labels_from
+    return scan, labels_from
 
 
 def stream(path: Path) -> Iterator[tuple[int, bytes]]:

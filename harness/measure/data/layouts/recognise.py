@@ -8,7 +8,6 @@ from pathlib import Path
 
 from harness.measure.data.layouts.archives import ARCHIVE_SUFFIXES, archives
 from harness.measure.data.layouts.folders import Seen, class_folders, flat_folder, names_in
-from harness.measure.data.layouts.found import Found, Reading, cannot_read, is_image, stamp
 from harness.measure.data.layouts.labels import (
     KAGGLE_TABLES,
     Table,
@@ -18,6 +17,7 @@ from harness.measure.data.layouts.labels import (
     trailing_wnid,
 )
 from harness.measure.data.layouts.parquet import parquet
+from harness.measure.data.layouts.scan import RootScan, Scan, cannot_read, is_image, stamp
 from harness.record.errors import BadInput
 
 FOLDERS = {"train": ("train", "ILSVRC2012_img_train"), "val": ("val", "validation", "ILSVRC2012_img_val")}
@@ -53,7 +53,7 @@ def checked_root(root: str | os.PathLike[str] | None) -> Path:
     return path
 
 
-def read(path: Path) -> Reading:
+def read(path: Path) -> RootScan:
     """Everything under a root (of `checked_root`). Raises BadInput, with the remedy, for every wrong root it knows."""
     folders, files = names_in(path)
     if not folders and not files:
@@ -96,25 +96,25 @@ def _inside(root: Path, folder: str) -> Place:
     return Place("folder", [folder])
 
 
-def _read(path: Path, base: str, train: Place, evaluation: Place) -> Reading:
+def _read(path: Path, base: str, train: Place, evaluation: Place) -> RootScan:
     is_tiny = (path / base / TINY_TABLE).is_file()
     table = Table(path / base / TINY_TABLE, tiny_annotations, TINY_TABLE) if is_tiny else find_table(path / base)
     seen, words = Seen(), set[str]()
     splits = []
     for place, own_table in ((train, Table(None)), (evaluation, table)):
-        found, labels_from = _read_split(path, place, own_table, seen)
+        scan, labels_from = _read_split(path, place, own_table, seen)
         words |= labels_from
-        splits.append(found)
+        splits.append(scan)
     if table.words in words and table.path is not None:
         splits[1].stamps[os.path.relpath(table.path, path)] = stamp(table.path)
     _name_numbers(path, splits)
     kind = "Tiny ImageNet as downloaded" if is_tiny else _kind(base, train, evaluation, words, table)
-    if "tar" in (train.kind, evaluation.kind) and any(found.streamed for found in splits):
+    if "tar" in (train.kind, evaluation.kind) and any(scan.streamed for scan in splits):
         kind += ", compressed"
-    return Reading(kind, " and ".join(sorted(words)), splits[0], splits[1])
+    return RootScan(kind, " and ".join(sorted(words)), splits[0], splits[1])
 
 
-def _read_split(root: Path, place: Place, table: Table, seen: Seen) -> tuple[Found, set[str]]:
+def _read_split(root: Path, place: Place, table: Table, seen: Seen) -> tuple[Scan, set[str]]:
     if place.kind != "folder":
         return _read_archives(root, place, table)
     (folder,) = place.paths
@@ -123,30 +123,30 @@ def _read_split(root: Path, place: Place, table: Table, seen: Seen) -> tuple[Fou
     if folders == ["images"] and not loose:  # Tiny ImageNet's
         folder, folders, loose = f"{folder}/images", [], ["images"]
     if loose and not folders:
-        found, words = flat_folder(str(root), folder, table, seen)
-        return found, {words}
+        scan, words = flat_folder(str(root), folder, table, seen)
+        return scan, {words}
     if not folders:
         raise BadInput(f"{root}/{folder} holds no class folder: set data.root to {LAYOUT}")
     return class_folders(str(root), folder, seen, tables=("_boxes.txt",)), {"the folders' names"}
 
 
-def _read_archives(root: Path, place: Place, table: Table) -> tuple[Found, set[str]]:
+def _read_archives(root: Path, place: Place, table: Table) -> tuple[Scan, set[str]]:
     beside = sorted({os.path.dirname(name) or "." for name in place.paths})
     stamps = {folder: stamp(root / folder) for folder in beside}  # before reading: another archive is noticed
-    found, words = archives(root, place.paths, table) if place.kind == "tar" else parquet(root, place.paths)
-    found.stamps |= stamps
-    return found, words
+    scan, words = archives(root, place.paths, table) if place.kind == "tar" else parquet(root, place.paths)
+    scan.stamps |= stamps
+    return scan, words
 
 
-def _name_numbers(root: Path, splits: list[Found]) -> None:
+def _name_numbers(root: Path, splits: list[Scan]) -> None:
     """Puts class names in place of labels that are numbers: the wnid that the images of a number carry in their names.
 
     Where no name has one, the number itself, with zeros in front, so that their order stays.
     """
     wnids: dict[int, set[str]] = {}
-    for found in splits:
-        for entry, number in found.numbers.items():
-            stem = found.names[entry].rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    for scan in splits:
+        for entry, number in scan.numbers.items():
+            stem = scan.names[entry].rsplit("/", 1)[-1].rsplit(".", 1)[0]
             wnid = trailing_wnid(stem) or leading_wnid(stem)
             wnids.setdefault(number, set()).update({wnid} if wnid else set())
     if not wnids:
@@ -160,10 +160,10 @@ def _name_numbers(root: Path, splits: list[Found]) -> None:
     if len(set(known.values())) < len(known):
         raise _mixed(root, "two labels stand for one wnid")
     width = len(str(max(wnids)))
-    for found in splits:
-        for entry, number in found.numbers.items():
-            found.labels[entry] = known.get(number, f"{number:0{width}d}")
-        found.numbers.clear()
+    for scan in splits:
+        for entry, number in scan.numbers.items():
+            scan.labels[entry] = known.get(number, f"{number:0{width}d}")
+        scan.numbers.clear()
 
 
 def _mixed(root: Path, what: str) -> BadInput:
@@ -197,7 +197,7 @@ def _why_no_splits(path: Path, entries: list[str]) -> str:
     has = {split: _place(path, ".", split) is not None for split in ("train", "val")}
     if has["train"]:
         return "no val/ in it, nor archives of it: without a validation set no target can be measured"
-    found = ", ".join(entries[:4])
+    first = ", ".join(entries[:4])
     if has["val"]:
-        return f"no train/ in it, nor archives of it (found {found}): set data.root to {LAYOUT}"
-    return f"no train/ and no val/ in it, nor archives of them (found {found}): set data.root to {LAYOUT}"
+        return f"no train/ in it, nor archives of it (found {first}): set data.root to {LAYOUT}"
+    return f"no train/ and no val/ in it, nor archives of them (found {first}): set data.root to {LAYOUT}"

@@ -50,8 +50,8 @@ SPLITS = ("train", "evaluation")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a store's pixels are made; equal recipes of one source make equal pixels."""
+class Packing:
+    """How a store's pixels are made; equal packings of one source make equal pixels."""
 
     name: str
     fingerprint: str
@@ -90,13 +90,13 @@ def sample_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_header(folder: Path, recipe: Recipe, files: dict[str, str], made_with: dict[str, str]) -> None:
+def write_header(folder: Path, packing: Packing, files: dict[str, str], made_with: dict[str, str]) -> None:
     """The last step of a preparation. files: name -> sha256."""
     listed = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": digest, "sample": sample_of(folder / name)}
         for name, digest in sorted(files.items())
     }
-    header = {"format": FORMAT, **asdict(recipe), "pixels": recipe.pixels, "made_with": made_with, "files": listed}
+    header = {"format": FORMAT, **asdict(packing), "pixels": packing.pixels, "made_with": made_with, "files": listed}
     write_atomic(folder / HEADER, json.dumps(header, indent=1) + "\n")
 
 
@@ -122,10 +122,10 @@ def read_header(folder: Path) -> dict[str, Any]:
     return dict(header)
 
 
-def recipe_of(header: dict[str, Any]) -> Recipe:
-    """The recipe that a header states. Raises BadInput where it does not state all of it."""
+def packing_of(header: dict[str, Any]) -> Packing:
+    """The packing that a header states. Raises BadInput where it does not state all of it."""
     try:
-        return Recipe(**{name: header[name] for name in Recipe.__dataclass_fields__})
+        return Packing(**{name: header[name] for name in Packing.__dataclass_fields__})
     except KeyError as error:
         raise BadInput(f"{HEADER} says nothing of {error}: prepare the set again") from error
 

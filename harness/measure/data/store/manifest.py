@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measure.data.identity import Labelled, fingerprint, image_ids, image_name
-from harness.measure.data.layouts.found import Found, Stamp, stamp
 from harness.measure.data.layouts.recognise import checked_root, read
+from harness.measure.data.layouts.scan import Scan, Stamp, stamp
 from harness.record.errors import BadInput, HarnessError
 from harness.record.files import write_atomic
 
@@ -142,7 +142,7 @@ def open_manifest(root: str | os.PathLike[str] | None) -> Manifest:
 def read_manifest(root: str | os.PathLike[str] | None) -> Manifest:
     """The same, always read from the source itself and never cached."""
     path = checked_root(root)
-    return _assemble(path, *_arrange(path))[0]
+    return _assemble(path)[0]
 
 
 def forget(root: Path) -> None:
@@ -154,7 +154,7 @@ def forget(root: Path) -> None:
 def _read_source(path: Path, cache: Path) -> Manifest:
     # a warning, so that it is seen: on a slow disk this takes minutes
     log.warning("reading the images under %s, once; later starts use %s", path, cache)
-    manifest, stamps = _assemble(path, *_arrange(path))
+    manifest, stamps = _assemble(path)
     _check_for_copies(manifest)
     if manifest.looks_like_imagenet and len(manifest.classes) == IMAGENET_CLASSES and not manifest.is_full_imagenet:
         log.warning(
@@ -180,8 +180,8 @@ def _check_for_copies(manifest: Manifest) -> None:
     proves nothing.
     """
     splits = (manifest.train, manifest.evaluation)
-    found = [np.stack([split.labels.astype(np.uint64), split.ids], axis=1) for split in splits]
-    different = [np.unique(rows, axis=0) for rows in found]
+    images = [np.stack([split.labels.astype(np.uint64), split.ids], axis=1) for split in splits]
+    different = [np.unique(rows, axis=0) for rows in images]
     both = np.unique(np.concatenate(different), axis=0)
     several_sizes = [len(np.unique(split.sizes_bytes)) > 1 for split in splits]
     if len(both) == len(different[0]) and several_sizes[1]:
@@ -189,7 +189,7 @@ def _check_for_copies(manifest: Manifest) -> None:
             f"{manifest.root}: every validation image has class, name and size of a training image: val is a copy of "
             "train, or of a part of it; validate on other images"
         )
-    for rows, once, proves in zip(found, different, several_sizes, strict=True):
+    for rows, once, proves in zip(images, different, several_sizes, strict=True):
         if (twice := len(rows) - len(once)) and proves:
             log.warning(
                 "%s: %d images have class, name and size of another: is a folder or an archive there twice?",
@@ -198,42 +198,38 @@ def _check_for_copies(manifest: Manifest) -> None:
             )
 
 
-def _arrange(path: Path) -> tuple[str, str, Found, Found]:
-    reading = read(path)
-    return reading.kind, reading.labels_from, reading.train, reading.evaluation
-
-
-def _assemble(
-    root: Path, kind: str, labels_from: str, train: Found, evaluation: Found
-) -> tuple[Manifest, dict[str, Stamp]]:
+def _assemble(root: Path) -> tuple[Manifest, dict[str, Stamp]]:
+    """The manifest of a source that is read now, and the stamps of what it was read from."""
+    scan = read(root)
+    train, evaluation = scan.train, scan.evaluation
     classes = tuple(sorted({*train.labels, *evaluation.labels}))
     for name in classes:
         if not name.isprintable():  # the surrogates of a name that is not UTF-8 among them
             raise BadInput(f"{root}: the class name {name!a} cannot be printed: rename that class in both splits")
-    splits = [_pack(found, classes) for found in (train, evaluation)]
+    splits = [_pack(split, classes) for split in (train, evaluation)]
     identity = fingerprint(classes, [split.labelled for split in splits])
     ignored = train.ignored_files + evaluation.ignored_files
-    manifest = Manifest(root, kind, labels_from, classes, splits[0], splits[1], identity, ignored)
+    manifest = Manifest(root, scan.kind, scan.labels_from, classes, splits[0], splits[1], identity, ignored)
     return manifest, {**train.stamps, **evaluation.stamps}
 
 
-def _pack(found: Found, classes: tuple[str, ...]) -> Split:
+def _pack(scan: Scan, classes: tuple[str, ...]) -> Split:
     """Sorted by class, image name, and path where the names are equal."""
-    images = [image_name(path, label) for path, label in zip(found.names, found.labels, strict=True)]
-    order = sorted(range(len(images)), key=lambda i: (found.labels[i], os.fsencode(images[i]), found.names[i]))
+    images = [image_name(path, label) for path, label in zip(scan.names, scan.labels, strict=True)]
+    order = sorted(range(len(images)), key=lambda i: (scan.labels[i], os.fsencode(images[i]), scan.names[i]))
     places = {name: index for index, name in enumerate(classes)}
-    encoded = [os.fsencode(found.names[i]) for i in order]
-    inside = order if found.containers else []
+    encoded = [os.fsencode(scan.names[i]) for i in order]
+    inside = order if scan.containers else []
     return Split(
         names=np.frombuffer(b"".join(encoded), np.uint8),
         ends=np.cumsum(np.fromiter((len(e) for e in encoded), np.int64, len(encoded))),
-        labels=np.asarray([places[found.labels[i]] for i in order], np.int32),
-        sizes_bytes=np.asarray([found.sizes_bytes[i] for i in order], np.int64),
-        ids=image_ids((images[i] for i in order), (found.sizes_bytes[i] for i in order)),
-        containers=tuple(found.containers),
-        container=np.asarray([found.container[i] for i in inside], np.int32),
-        offsets=np.asarray([found.offsets[i] for i in inside], np.int64),
-        streamed=found.streamed,
+        labels=np.asarray([places[scan.labels[i]] for i in order], np.int32),
+        sizes_bytes=np.asarray([scan.sizes_bytes[i] for i in order], np.int64),
+        ids=image_ids((images[i] for i in order), (scan.sizes_bytes[i] for i in order)),
+        containers=tuple(scan.containers),
+        container=np.asarray([scan.container[i] for i in inside], np.int32),
+        offsets=np.asarray([scan.offsets[i] for i in inside], np.int64),
+        streamed=scan.streamed,
     )
 
 

@@ -16,7 +16,7 @@ from harness.measure.data.layouts.recognise import checked_root
 from harness.measure.data.loader import pixels
 from harness.measure.data.loader.stream import default_workers
 from harness.measure.data.store import files as store
-from harness.measure.data.store.files import SPLITS, Recipe
+from harness.measure.data.store.files import SPLITS, Packing
 from harness.measure.data.store.manifest import forget
 from harness.measure.data.store.shards import Source, merge_index, write_shards
 from harness.record.errors import BadInput, RunLocked
@@ -24,14 +24,14 @@ from harness.record.files import write_atomic
 from harness.record.folders.folder import LOCK
 from harness.record.folders.lock import RunLock, read_holder
 
-PLAN = "prepare.json"  # what an unfinished store is to become
+BEGUN = "prepare.json"  # what an unfinished store is to become
 JPEG_BYTES_PER_PIXEL = 0.30  # quality 90, 4:2:0: 26 KB for 341 x 256 pixels; to judge whether the disk is large enough
 ASPECT = 1.36  # mean long side over short side of ImageNet's photographs
 
 
-def plan(
+def choose(
     overrides: list[str], *, short_side: int | None, encoding: str, quality: int, square: bool
-) -> tuple[Source, Recipe]:
+) -> tuple[Source, Packing]:
     """The source images of both splits and what is to be made of them. Raises BadInput.
 
     short_side: pixels; None = that of the evaluation's resize, 256 for ImageNet.
@@ -47,7 +47,7 @@ def plan(
         )
     data = replace(data, in_memory=False)
     chosen = select(data, decoder="pillow")
-    recipe = Recipe(
+    packing = Packing(
         name=data.name,
         fingerprint=chosen.part.fingerprint,
         classes=chosen.part.classes,
@@ -59,40 +59,40 @@ def plan(
         resolution=data.resolution,
         crop_ratio=data.crop_ratio,
     )
-    return Source(data, {"train": chosen.train, "evaluation": chosen.evaluation}), recipe
+    return Source(data, {"train": chosen.train, "evaluation": chosen.evaluation}), packing
 
 
-def is_packed(out: Path, recipe: Recipe) -> bool:
+def is_packed(out: Path, packing: Packing) -> bool:
     """Whether the finished store is there already. Raises BadInput where another one is."""
     try:
         if not (out / store.HEADER).is_file():
             return False
     except OSError as error:
         raise BadInput(f"{out} cannot be entered ({error.strerror}): choose another --out") from error
-    if store.recipe_of(store.read_header(out)) != recipe:
+    if store.packing_of(store.read_header(out)) != packing:
         raise BadInput(f"{out} holds a set prepared in another way: choose another --out, or remove that folder")
     return True
 
 
-def pack(out: Path, recipe: Recipe, source: Source, *, workers: int, advance: Callable[[int], None]) -> None:
+def pack(out: Path, packing: Packing, source: Source, *, workers: int, advance: Callable[[int], None]) -> None:
     """Writes the store; 0 workers = all cores. `advance` hears of finished images.
 
     Raises BadInput for a source that cannot be read or has changed, RunLocked while another process writes the store,
     HarnessError where it cannot be written or a worker dies.
     """
-    _make_folder(out, recipe, source)
+    _make_folder(out, packing, source)
     try:
         with RunLock(out):
-            if is_packed(out, recipe):
+            if is_packed(out, packing):
                 return  # by another process, while this one asked for the lock
-            _begin(out, recipe)
-            files = write_shards(out, source, recipe, workers or default_workers() + 1, advance)
+            _begin(out, packing)
+            files = write_shards(out, source, packing, workers or default_workers() + 1, advance)
             for split in SPLITS:
                 files[f"{split}.npy"] = merge_index(out, split, source)
-            _check_source(source, recipe)
+            _check_source(source, packing)
             made_with = {"pillow": PIL.__version__, "libjpeg_turbo": str(features.version_feature("libjpeg_turbo"))}
-            store.write_header(out, recipe, files, made_with)
-            for leftover in [out / PLAN, *out.glob("*.npz")]:
+            store.write_header(out, packing, files, made_with)
+            for leftover in [out / BEGUN, *out.glob("*.npz")]:
                 leftover.unlink()
     except RunLocked as error:
         holder = read_holder(out / LOCK)
@@ -100,13 +100,13 @@ def pack(out: Path, recipe: Recipe, source: Source, *, workers: int, advance: Ca
         raise RunLocked(f"{out}: {who} is preparing this set; wait for it or stop it") from error
 
 
-def _make_folder(out: Path, recipe: Recipe, source: Source) -> None:
+def _make_folder(out: Path, packing: Packing, source: Source) -> None:
     """A folder that may be written: a new one, or one in which this was begun."""
     try:
-        if out.is_dir() and not (out / PLAN).is_file() and any(path.name != LOCK for path in out.iterdir()):
+        if out.is_dir() and not (out / BEGUN).is_file() and any(path.name != LOCK for path in out.iterdir()):
             raise BadInput(f"{out} is not empty and holds no prepared set: choose another --out")
-        if not (out / PLAN).is_file():
-            needed, free = _estimated_bytes(recipe, source), store.free_bytes(out)
+        if not (out / BEGUN).is_file():
+            needed, free = _estimated_bytes(packing, source), store.free_bytes(out)
             if needed > free:
                 raise BadInput(
                     f"{out}: about {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free: use another disk"
@@ -116,30 +116,30 @@ def _make_folder(out: Path, recipe: Recipe, source: Source) -> None:
         raise BadInput(f"{out} cannot be written ({error.strerror}): choose another --out") from error
 
 
-def _begin(out: Path, recipe: Recipe) -> None:
-    """Claims the folder for this recipe, or finds that it was begun for the same one. The lock is held."""
-    plan_file, stated = out / PLAN, json.dumps(asdict(recipe), indent=1)
-    if not plan_file.is_file():
-        write_atomic(plan_file, stated)
-    elif plan_file.read_text(encoding="utf-8") != stated:
+def _begin(out: Path, packing: Packing) -> None:
+    """Claims the folder for this packing, or finds that it was begun for the same one. The lock is held."""
+    begun, stated = out / BEGUN, json.dumps(asdict(packing), indent=1)
+    if not begun.is_file():
+        write_atomic(begun, stated)
+    elif begun.read_text(encoding="utf-8") != stated:
         raise BadInput(f"{out} was begun with other settings or data: choose another --out, or remove that folder")
     for leftover in out.glob(".*.tmp"):  # of a start that was killed
         leftover.unlink()
 
 
-def _check_source(source: Source, recipe: Recipe) -> None:
+def _check_source(source: Source, packing: Packing) -> None:
     """Reads the source's files again, so that a store is never finished under an identity that is no longer true."""
     streamed = any(images.streamed for images in source.splits.values())  # then every size was compared while packing
-    if select(source.data, decoder="pillow", fresh=not streamed).part.fingerprint != recipe.fingerprint:
+    if select(source.data, decoder="pillow", fresh=not streamed).part.fingerprint != packing.fingerprint:
         forget(checked_root(source.data.root))
         raise BadInput(
             f"data.root={source.data.root} has changed since this was begun: restore it, or prepare into another --out"
         )
 
 
-def _estimated_bytes(recipe: Recipe, source: Source) -> int:
-    side = recipe.short_side
-    area = side * side * (1 if recipe.square else ASPECT)
-    per_image = area * (3 if recipe.encoding == "raw" else JPEG_BYTES_PER_PIXEL)
-    evaluation = len(source.splits["evaluation"].labels) * recipe.resolution**2 * 3
+def _estimated_bytes(packing: Packing, source: Source) -> int:
+    side = packing.short_side
+    area = side * side * (1 if packing.square else ASPECT)
+    per_image = area * (3 if packing.encoding == "raw" else JPEG_BYTES_PER_PIXEL)
+    evaluation = len(source.splits["evaluation"].labels) * packing.resolution**2 * 3
     return int(len(source.splits["train"].labels) * per_image + evaluation)

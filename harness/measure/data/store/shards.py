@@ -23,7 +23,7 @@ from harness.measure.data.images import SourceImages
 from harness.measure.data.loader import decode, pixels
 from harness.measure.data.loader.pool import enter_worker
 from harness.measure.data.store import files as store
-from harness.measure.data.store.files import SPLITS, Recipe
+from harness.measure.data.store.files import SPLITS, Packing
 from harness.record.errors import HarnessError
 from harness.record.files import atomic_file, sha256_of, write_atomic
 
@@ -49,7 +49,7 @@ class Source:
 
 
 def write_shards(
-    out: Path, source: Source, recipe: Recipe, workers: int, advance: Callable[[int], None]
+    out: Path, source: Source, packing: Packing, workers: int, advance: Callable[[int], None]
 ) -> dict[str, str]:
     """Every shard that is not there yet; file name -> sha256 of all of them.
 
@@ -73,7 +73,7 @@ def write_shards(
             max(1, min(workers, len(missing))),
             mp_context=fork,
             initializer=_enter,
-            initargs=(out, recipe, source, counter, os.getpid()),
+            initargs=(out, packing, source, counter, os.getpid()),
         )
     except OSError as error:
         raise HarnessError(
@@ -116,26 +116,26 @@ def _finished(out: Path, split: str, shard: int) -> str | None:
         return None
 
 
-_state: tuple[Path, Recipe, Source, Any] | None = None
+_state: tuple[Path, Packing, Source, Any] | None = None
 
 
-def _enter(out: Path, recipe: Recipe, source: Source, counter: Any, parent: int) -> None:
+def _enter(out: Path, packing: Packing, source: Source, counter: Any, parent: int) -> None:
     global _state  # noqa: PLW0603  (a worker serves one preparation)
     enter_worker(parent)
-    _state = (out, recipe, source, counter)
+    _state = (out, packing, source, counter)
 
 
 def _write_shard(split: str, shard: int, rows: NDArray[np.int64]) -> str:
     """Writes one shard and then its side file (rows, their index entries, sha256); returns the shard's sha256."""
     assert _state is not None
-    out, recipe, source, counter = _state
+    out, packing, source, counter = _state
     images = source.splits[split]
     path = out / store.shard_name(split, shard)
     digest, written, entries, start = hashlib.sha256(), [], [], 0
     try:
         with atomic_file(path) as stream:
             for row, original in _encoded(images, rows):
-                encoded, height, width = _make(original, images.path(row), split, recipe)
+                encoded, height, width = _make(original, images.path(row), split, packing)
                 stream.write(encoded)
                 digest.update(encoded)
                 label, own_id = int(images.labels[row]), int(images.ids[row].view(np.int64))
@@ -164,22 +164,22 @@ def _encoded(images: SourceImages, rows: NDArray[np.int64]) -> Iterator[tuple[in
             yield row, images.encoded(row)
 
 
-def _make(original: bytes, where: str, split: str, recipe: Recipe) -> tuple[bytes, int, int]:
+def _make(original: bytes, where: str, split: str, packing: Packing) -> tuple[bytes, int, int]:
     """One stored image: its bytes, height and width."""
     image = decode.pillow_rgb(original, where)
     if split == "evaluation":
-        crop = pixels.evaluation_array(image, recipe.resolution, recipe.crop_ratio)
-        return crop.tobytes(), recipe.resolution, recipe.resolution
-    height, width = pixels.short_side_size(image.height, image.width, recipe.short_side)
+        crop = pixels.evaluation_array(image, packing.resolution, packing.crop_ratio)
+        return crop.tobytes(), packing.resolution, packing.resolution
+    height, width = pixels.short_side_size(image.height, image.width, packing.short_side)
     image = image.resize((width, height), Image.Resampling.BILINEAR)
-    if recipe.square:
-        side = recipe.short_side
+    if packing.square:
+        side = packing.short_side
         top, left = pixels.centre_offset(height, side), pixels.centre_offset(width, side)
         image = image.crop((left, top, left + side, top + side))
-    if recipe.encoding == "raw":
+    if packing.encoding == "raw":
         return image.tobytes(), image.height, image.width
     stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=recipe.quality)
+    image.save(stream, "JPEG", quality=packing.quality)
     return stream.getvalue(), image.height, image.width
 
 

@@ -1,4 +1,4 @@
-"""What every layout is read into: an image is (container file, offset, size)."""
+"""What the scan of every layout gives: an image is (container file, offset, size)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def stamp(path: str | os.PathLike[str]) -> Stamp:
 
 
 @dataclass
-class Found:
+class Scan:
     """The images of one split as they lie; lists run side by side, one entry an image.
 
     names: paths under the root, or the members' names in a container; labels: class names; containers: the files under
@@ -59,13 +59,13 @@ class Found:
 
 
 @dataclass
-class Reading:
-    """A root, read: what it was taken for, where the labels come from, and all its images."""
+class RootScan:
+    """A root, scanned: what it was taken for, where the labels come from, and all its images."""
 
     kind: str
     labels_from: str
-    train: Found
-    evaluation: Found
+    train: Scan
+    evaluation: Scan
 
 
 def is_image(name: str) -> bool:
