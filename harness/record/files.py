@@ -1,5 +1,9 @@
-"""Files that are whole or absent: written beside, flushed to disk, renamed."""
+"""Files that are whole or absent: written beside, flushed to disk, renamed. And a lock for what is done one at a time.
 
+The lock on a run, which is never waited for, is another: folders/lock.py.
+"""
+
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -46,6 +50,20 @@ def flush_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def held(descriptor: int) -> Iterator[None]:
+    """Hold an open file or folder, of which several processes may wait for their turn, and close it at the end.
+
+    Where the file system has no locks nobody waits.
+    """
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
 

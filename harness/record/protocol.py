@@ -20,13 +20,9 @@ READABLE_PROTOCOLS = (1, 2)
 
 
 def digest(data: Any) -> str:
-    """sha256 (hex) of plain data in canonical JSON."""
-    return hashlib.sha256(canonical_json(data).encode()).hexdigest()
-
-
-def canonical_json(data: Any) -> str:
-    """One text for equal data: sorted keys, no spaces, no NaN."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """sha256 (hex) of plain data as JSON, in one text for equal data: sorted keys, no spaces, no NaN."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def comparability_key(dataset_fingerprint: str, target: Target | None, protocol_version: int = PROTOCOL_VERSION) -> str:

@@ -67,8 +67,7 @@ def main(args: argparse.Namespace) -> int:
 def _runner(overrides: list[str], config: "Config", rule: Any, stop: StopFlag) -> "RunBlock":
     """How the runs of a block are made: one after the other in this process, or several at once."""
     from harness.measure.config.compose import compose_node, take_target_file
-    from harness.measure.sweep.here import run_one
-    from harness.measure.sweep.job import Ended, Job
+    from harness.measure.sweep.here import run_here
     from harness.measure.sweep.local import local_config, processes_at_once
 
     launcher = compose_node(take_target_file(overrides)[0], with_hydra=True).hydra.launcher
@@ -81,16 +80,7 @@ def _runner(overrides: list[str], config: "Config", rule: Any, stop: StopFlag) -
     at_once = min(rule.seeds, processes_at_once(local, [config]))
     if at_once > 1:
         return lambda jobs: in_parallel(jobs, at_once, local.order, stop)
-
-    def one_by_one(jobs: list[Job]) -> list[Ended]:
-        ended: list[Ended] = []
-        for job in jobs:
-            ended.append(run_one(job, stop, raises=True))
-            if ended[-1].code == EXIT_INTERRUPTED:
-                break
-        return ended
-
-    return one_by_one
+    return lambda jobs: run_here(jobs, stop, raises=True)
 
 
 def text(document: dict[str, Any]) -> str:

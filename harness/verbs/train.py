@@ -74,7 +74,9 @@ def _on_this_machine(jobs: "list[Job]", launcher: "DictConfig", stop: StopFlag, 
 
     local = local_config(launcher)
     at_once = min(len(jobs), processes_at_once(local, [job.config for job in jobs]))
-    ended = run_here(jobs, stop) if at_once == 1 else in_parallel(jobs, at_once, local.order, stop)
+    ended = (
+        run_here(jobs, stop, raises=len(jobs) == 1) if at_once == 1 else in_parallel(jobs, at_once, local.order, stop)
+    )
     failures = [one for one in ended if one.error is not None]
     if failures:
         print(f"harness: {len(failures)} of {len(jobs)} runs failed:", file=sys.stderr)

@@ -31,7 +31,8 @@ def table(lines: Sequence[Line], *, notes: bool = True) -> Table:
         drawn.add_column("note", ratio=1, overflow="fold")
     for line in lines:
         cells = [line.model, _text(line.seed), line.state, _epoch(line), accuracy(line)]
-        cells += [_text(line.images_per_second, ",.0f"), _pflop(line)]
+        cells += [_text(line.images_per_second, ",.0f")]
+        cells.append("" if line.spent_macs is None else f"{macs_to_pflop(line.spent_macs):.3g}")
         drawn.add_row(*(Text(cell) for cell in [*cells, *([line.job or "", line.note] if notes else [])]))
     return drawn
 
@@ -140,10 +141,6 @@ def _news(line: Line) -> str:
 
 def _epoch(line: Line) -> str:
     return "" if line.epoch is None else f"{round(line.epoch, 2):g}/{_text(line.planned_epochs)}"
-
-
-def _pflop(line: Line) -> str:
-    return "" if line.spent_macs is None else f"{macs_to_pflop(line.spent_macs):.3g}"
 
 
 def _text(value: float | None, form: str = "") -> str:

@@ -59,6 +59,11 @@ class Bill:
     def spent_macs(self) -> int:
         return self.forward_macs + self.backward_macs
 
+    def as_recorded(self) -> dict[str, int]:
+        """The lines that run.json always holds."""
+        names = ("params", "forward_macs", "weight_gradient_macs", "input_gradient_macs", "evaluation_macs")
+        return {name: getattr(self, name) for name in names}
+
     @property
     def once_macs(self) -> int:
         """Forward and backward MACs that a training pass costs beside those of its images."""
@@ -222,8 +227,8 @@ def _counted(
         )
     lines = {line: {name: n for (kind, name), n in image.items() if kind == line} for line in _MACS}
     lines[operands.ELEMENTWISE_LINE] = one.lines[operands.ELEMENTWISE_LINE]
-    apart = {line: sum(n for (kind, _), n in once.items() if kind == line) for line in _MACS}
-    return _Cost(_Trace(lines, one.uncalled, one.checkpointed) if any(apart.values()) else one, apart), seen
+    once_macs = {line: sum(n for (kind, _), n in once.items() if kind == line) for line in _MACS}
+    return _Cost(_Trace(lines, one.uncalled, one.checkpointed) if any(once_macs.values()) else one, once_macs), seen
 
 
 def _trace(shadow: nn.Module, images: Tensor, *, training: bool, seed: int = 0) -> _Trace:
@@ -264,12 +269,9 @@ def _shadow(model: nn.Module) -> nn.Module:
         data = parameter.detach() if here else torch.from_numpy(np.zeros(tuple(parameter.shape), np.float32))
         memo[id(parameter)] = nn.Parameter(data, requires_grad=parameter.requires_grad)
     for buffer in model.buffers():
-        memo[id(buffer)] = _copied(torch.zeros_like(buffer, device="cpu") if buffer.is_meta else buffer)
+        value = torch.zeros_like(buffer, device="cpu") if buffer.is_meta else buffer.detach()
+        memo[id(buffer)] = value.to("cpu", torch.float32 if buffer.is_floating_point() else buffer.dtype, copy=True)
     for module in model.modules():  # torch's older weight_norm keeps a derived weight, which no copy takes
         derived = [value for value in vars(module).values() if isinstance(value, Tensor) and not value.is_leaf]
         memo |= {id(value): value.detach() for value in derived}
     return copy.deepcopy(model, memo)
-
-
-def _copied(buffer: Tensor) -> Tensor:
-    return buffer.detach().to("cpu", torch.float32 if buffer.is_floating_point() else buffer.dtype, copy=True)

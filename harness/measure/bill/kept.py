@@ -51,7 +51,7 @@ def kept(
     fresh: bool = False,
 ) -> dict[str, Any]:
     """What `count` gives for this network, as JSON holds it, from the cache where it is there and whole."""
-    if not _is_ours(name):
+    if not _constructor(name)[0].startswith(harness.models.__name__):  # a test or a notebook put it into the zoo
         return count()
     asked = {"what": what, "name": name, "kwargs": dict(kwargs), "classes": classes, "resolution": resolution}
     asked |= {"constructor": _constructor(name)}  # the zoo may have another network under this name by now
@@ -89,11 +89,6 @@ def _constructor(name: str) -> list[str]:
         fixed = [repr(word) for word in (*constructor.args, *sorted(constructor.keywords.items()))]
         return [constructor.func.__module__, constructor.func.__qualname__, *fixed]
     return [constructor.__module__, constructor.__qualname__]
-
-
-def _is_ours(name: str) -> bool:
-    """Whether the constructor's source is among what `source` reads: not a class that a test or a notebook put in."""
-    return _constructor(name)[0].startswith(harness.models.__name__)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""An estimate of what one training step needs of a GPU's memory, to refuse a plan that cannot fit."""
+"""An estimate of what one training step needs of a GPU's memory, to refuse a run that cannot fit."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from harness.measure.bill.kept import kept
-from harness.measure.config.schema import Config
+from harness.measure.config.schema import Config, RecipeConfig
 from harness.models import build
 
 GPU_MEMORY_BYTES = {
@@ -20,8 +20,13 @@ GPU_MEMORY_BYTES = {
 """The largest where there are several, as public tables have it: glennklockwood.com/garden/processors and
 hmc-tech.com/gpus. The makers' own sheets were not read. B200: 192 GB there; 180 is the cautious figure."""
 
-_FLOAT_BYTES = 4
-_STATES = {"sgd": 1, "nesterov": 1, "rmsprop": 2, "adamw": 2}  # tensors an optimiser keeps per parameter
+FLOAT_BYTES = 4
+_STATES = {"sgd": 1, "nesterov": 1, "rmsprop": 2, "adamw": 2}
+
+
+def states_per_weight(recipe: RecipeConfig) -> int:
+    """Numbers that are kept beside each weight: the optimiser's, and the average's where there is one."""
+    return _STATES[recipe.optimizer] + (recipe.average != "none")
 
 
 def activation_bytes(model: nn.Module, *, resolution: int) -> int:
@@ -62,7 +67,7 @@ def step_bytes(facts: dict[str, int], *, images: int, states: int, sixteen_bit: 
     In 16 bit the activations take half. An estimate from below: kernels' workspaces and fragments come on top.
     """
     activations = facts["activation_bytes"] // (2 if sixteen_bit else 1)
-    return images * activations + (2 + states) * facts["weights"] * _FLOAT_BYTES
+    return images * activations + (2 + states) * facts["weights"] * FLOAT_BYTES
 
 
 def unfit(configs: Sequence[Config]) -> list[str]:
@@ -93,7 +98,7 @@ def _unfit(config: Config) -> str | None:
     needed = step_bytes(
         facts,
         images=-(-recipe.batch_size // (recipe.accumulation_steps * gpus)),
-        states=_STATES[recipe.optimizer] + (recipe.average != "none"),
+        states=states_per_weight(recipe),
         sixteen_bit=config.precision not in ("fp32", "tf32"),
     )
     if needed <= memory:

@@ -41,11 +41,9 @@ def whole_bill(constructor: str, resolution: int, classes: int = 1000) -> dict[s
     if network is None:
         return None
     try:
-        counted = bill(network, resolution=resolution)
+        return bill(network, resolution=resolution).as_recorded()
     except (RuntimeError, ValueError, AssertionError) as error:
         raise BadInput(f"{constructor} does not run at {resolution} pixels ({str(error).splitlines()[0]})") from error
-    names = ("params", "forward_macs", "weight_gradient_macs", "input_gradient_macs", "evaluation_macs")
-    return {name: getattr(counted, name) for name in names}
 
 
 def build(constructor: str, resolution: int, classes: int) -> nn.Module | None:

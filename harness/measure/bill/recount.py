@@ -29,6 +29,5 @@ def _count(name: str, kwargs_json: str, classes: int, resolution: int) -> dict[s
         network = build_network(name, classes=classes, **json.loads(kwargs_json))
     except KeyError as error:
         raise BadInput(f"{name} is not in the zoo of this version") from error
-    found = bill(network, resolution=resolution)
-    names = ("params", "forward_macs", "weight_gradient_macs", "input_gradient_macs", "evaluation_macs")
-    return {name: getattr(found, name) for name in (*names, "recomputed_macs")}
+    counted = bill(network, resolution=resolution)
+    return {**counted.as_recorded(), "recomputed_macs": counted.recomputed_macs}

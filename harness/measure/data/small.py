@@ -66,7 +66,10 @@ def _fashion_mnist(data: DataConfig) -> tuple[SmallSplit, SmallSplit]:
         from torchvision.datasets import FashionMNIST
 
         FashionMNIST(str(roots[0]), download=True)
-    folder = next((f for root in roots for f in (root / "FashionMNIST" / "raw", root) if _has_idx(f)), None)
+    first = "train-images-idx3-ubyte"
+    folder = next(
+        (f for root in roots for f in (root / "FashionMNIST" / "raw", root) if _idx_path(f, first).is_file()), None
+    )
     if folder is None:
         raise BadInput(
             f"Fashion-MNIST is not in {' or '.join(map(str, roots))}: install Debian's package dataset-fashion-mnist, "
@@ -84,10 +87,6 @@ def _fashion_mnist(data: DataConfig) -> tuple[SmallSplit, SmallSplit]:
 def _idx_path(folder: Path, stem: str) -> Path:
     plain = folder / stem
     return plain if plain.is_file() else folder / f"{stem}.gz"
-
-
-def _has_idx(folder: Path) -> bool:
-    return _idx_path(folder, "train-images-idx3-ubyte").is_file()
 
 
 def _fake(_: DataConfig) -> tuple[SmallSplit, SmallSplit]:

@@ -169,14 +169,9 @@ def sum_integers(values: list[int], world: World) -> list[int]:
     return [int(value) for value in total.tolist()]
 
 
-def any_true(flag: bool, world: World) -> bool:
-    """True on every rank when it is true on one."""
-    return flag if world.size == 1 else sum_integers([int(flag)], world)[0] > 0
-
-
 def barrier(world: World) -> None:
     """Return when every rank has come here."""
-    any_true(False, world)
+    sum_integers([0], world)
 
 
 def gather_objects(value: T, world: World) -> list[T]:

@@ -6,6 +6,7 @@ barrier keeps the other ranks alive until rank 0 has asked: `srun --kill-on-bad-
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -30,6 +31,8 @@ IDLE_SHARE = 0.02
 
 SLURM_PATIENCE_SECONDS = 20
 """How long a Slurm client may take: within a preempted job's grace, whose usual shortest is 30 s."""
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class StopFlag:
@@ -152,6 +155,18 @@ def main_thread_clock() -> int | None:
     main = threading.main_thread().ident
     find = getattr(time, "pthread_getcpuclockid", None)
     return None if find is None or main is None else int(find(main))
+
+
+def end_with(parent: int, number: signal.Signals) -> bool:
+    """Let the kernel send this process the signal when the process `parent` ends; False where it has ended already.
+
+    Elsewhere than on Linux nothing is sent: an orphaned run trains to its end, and its lock keeps others away.
+    """
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+    except (OSError, AttributeError):
+        return True
+    return os.getppid() == parent
 
 
 def _acknowledge() -> None:

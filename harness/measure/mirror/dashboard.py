@@ -69,7 +69,7 @@ def wanted(entity: str, project: str, group: str | None) -> Any:
     return ws.Workspace(
         entity=entity,
         project=project,
-        name=shown_name(group),
+        name="Cost to target" if group is None else f"Cost to target: {group}",
         sections=[
             _section(ws, "Accuracy and arithmetic", accuracy),
             _section(ws, "Cost to target", costs),
@@ -96,11 +96,6 @@ def wanted(entity: str, project: str, group: str | None) -> Any:
 def _section(ws: Any, name: str, panels: list[Any]) -> Any:
     layout = ws.SectionLayoutSettings(columns=len(panels), rows=1)
     return ws.Section(name=name, panels=panels, is_open=True, layout_settings=layout)
-
-
-def shown_name(group: str | None) -> str:
-    """What people see in W&B's list of views."""
-    return "Cost to target" if group is None else f"Cost to target: {group}"
 
 
 def spec(workspace: Any) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, is_dataclass
 from datetime import date
 from pathlib import Path
 from typing import IO, Any
@@ -52,21 +51,20 @@ class Tracker:
 
 
 def start(
-    tracking: Any, *, run_id: str, folder: Path, config: dict[str, Any], resume_images: int, rank: int = 0
+    options: dict[str, Any], *, run_id: str, folder: Path, config: dict[str, Any], resume_images: int, rank: int = 0
 ) -> Tracker:
-    """The tracker of a run, `tracking` being the config group of that name.
+    """The tracker of a run; options: the config group `tracking`.
 
     resume_images: images seen at the checkpoint the run resumes from, 0 for a fresh start. Metrics that an earlier
     attempt logged beyond it are dropped, for they are measured again. Only rank 0 of a distributed run tracks.
     On W&B a run's id is its own, or that of the agent which started it; resumed by hand it keeps that one.
     """
-    options = asdict(tracking) if is_dataclass(tracking) and not isinstance(tracking, type) else dict(tracking)
     if options["name"] == "none" or rank != 0 or resolve_mode(options["mode"]) == "disabled":
         return Tracker()
     curve = folder / CURVE
     evaluations = read_curve(curve) if resume_images and curve.exists() else []
     if agents_run() is not None:  # W&B then takes no other project than the sweep's
-        options |= {name: value for name, value in from_environment().items() if name in ("project", "entity")}
+        options = options | {name: value for name, value in from_environment().items() if name in ("project", "entity")}
     path = journal_path(Path(options["dir"]), run_id)
     try:
         begin_journal(path, run_id=run_id, options=options, config=config, evaluations=evaluations, until=resume_images)
@@ -144,7 +142,7 @@ class JournalTracker(Tracker):
         deadline = time.monotonic() + self.finish_wait_seconds
         state, text = "offline" if self._mode == "offline" else "starting", b""
         while True:
-            patience = deadline - time.monotonic() if _is_moving(state) else 0.0
+            patience = deadline - time.monotonic() if state in ("offline", "online") else 0.0
             if not select.select([self.states], [], [], max(0.0, patience))[0]:
                 return "still uploading" if state == "online" else state
             chunk = os.read(self.states, 65536)
@@ -162,10 +160,6 @@ class JournalTracker(Tracker):
             text = text.rpartition(b"\n")[2]
 
 
-def _is_moving(state: str) -> bool:
-    return state in ("offline", "online")
-
-
 def _spawn_mirror(path: Path, mode: str) -> "tuple[subprocess.Popen[bytes], int]":
     """The mirror and the reading end of its pipe.
 
@@ -173,7 +167,7 @@ def _spawn_mirror(path: Path, mode: str) -> "tuple[subprocess.Popen[bytes], int]
     way to training on a busy processor. Whatever it prints goes to its log.
     """
     reading, writing = os.pipe()
-    search_path = [_ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
+    search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         with open(path.with_suffix(".log"), "ab") as log:
             mirror = subprocess.Popen(
@@ -189,9 +183,6 @@ def _spawn_mirror(path: Path, mode: str) -> "tuple[subprocess.Popen[bytes], int]
     finally:
         os.close(writing)
     return mirror, reading
-
-
-_ROOT = str(ROOT)
 
 
 def _say(text: str) -> None:

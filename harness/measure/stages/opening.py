@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack, closing
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -73,7 +74,7 @@ def claim(folder: Path, world: distributed.World, cleanup: ExitStack) -> tuple[R
 def tracker_of(config: Config, folder: Path, world: distributed.World, images: int) -> Tracker:
     """The mirror of the run, on rank 0; elsewhere one that does nothing. images: seen so far."""
     return start(
-        config.tracking,
+        asdict(config.tracking),
         run_id=run_id(config),
         folder=folder,
         config=as_recorded(config),

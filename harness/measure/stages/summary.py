@@ -49,11 +49,7 @@ def summarise(training: Training, *, outcome: str, diverged_at_step: int | None)
         "unconfirmed": [] if training.target is None else unconfirmed(training.curve, training.target),
         "diverged_at_step": diverged_at_step,
         "bill": {
-            "params": bill.params,
-            "forward_macs": bill.forward_macs,
-            "weight_gradient_macs": bill.weight_gradient_macs,
-            "input_gradient_macs": bill.input_gradient_macs,
-            "evaluation_macs": bill.evaluation_macs,
+            **bill.as_recorded(),
             **({} if bill.recomputed_macs == 0 else {"recomputed_macs": bill.recomputed_macs}),
         },
         "totals": totals,

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import ctypes
 import json
 import os
 import signal
@@ -13,10 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from harness.measure.machine.output import make_lasting
-from harness.measure.machine.signals import StopFlag
+from harness.measure.machine.signals import StopFlag, end_with
 from harness.record.errors import EXIT_INTERRUPTED, HarnessError
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def run_alone(
@@ -45,18 +42,6 @@ def run_alone(
         return error.exit_code
 
 
-def end_with(parent: int) -> bool:
-    """Let the kernel send SIGTERM when the process `parent` ends, so that a run is saved, not left without a watcher.
-
-    Returns False where it has ended already.
-    """
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    except (OSError, AttributeError):
-        return True  # not Linux: an orphan trains to its end, and its lock keeps others away
-    return os.getppid() == parent
-
-
 def main() -> int:
     """Take the share of the machine that the parent gave, and run."""
     parser = argparse.ArgumentParser(description="one run of a parallel sweep; use `harness train`")
@@ -67,7 +52,7 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*")
     args = parser.parse_args()
     os.sched_setaffinity(0, {int(core) for core in args.cores.split(",")})
-    if not end_with(args.parent):
+    if not end_with(args.parent, signal.SIGTERM):  # a run is saved, not left without a watcher
         return EXIT_INTERRUPTED
     return run_alone(args.overrides, args.threads, requeues=False, search=args.search)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 
 from harness.measure.bill.kept import bill_of
+from harness.measure.bill.memory import FLOAT_BYTES, states_per_weight
 from harness.measure.config.compose import run_folder, run_id
 from harness.measure.config.level import target_of
-from harness.measure.config.schema import Config, DataConfig
+from harness.measure.config.schema import Config
 from harness.measure.data.protocol import ImageData
 from harness.measure.data.sources import build
 from harness.measure.machine.device import resolve
@@ -35,9 +36,6 @@ PEAK_FLOPS_PER_SECOND = {
 
 KNOWN_SIZES = {"imagenet": (1_281_167, 50_000, 1000)}
 """Training images, evaluation images and classes, to forecast on a machine where the data is not (FACTS of ILSVRC)."""
-
-_BYTES_PER_NUMBER = 4
-_STATES = {"sgd": 1, "nesterov": 1, "rmsprop": 2, "adamw": 2}  # numbers an optimiser keeps per parameter
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,6 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
         finished = is_finished(run_folder(config))
         macs = 0 if finished else training + evaluations
         speed = PEAK_FLOPS_PER_SECOND[_gpu(config)] * config.budget.utilisation
-        copies = 1 + _STATES[config.recipe.optimizer] + (config.recipe.average != "none")
         rows.append(
             Forecast(
                 run_id=run_id(config),
@@ -100,7 +97,7 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
                 macs=macs,
                 gpu_hours=macs_to_flops(macs) / speed / 3600,
                 # two checkpoints for a moment: the new one is whole before the old one goes
-                disk_bytes=0 if finished else 2 * copies * found.params * _BYTES_PER_NUMBER,
+                disk_bytes=0 if finished else 2 * (1 + states_per_weight(config.recipe)) * found.params * FLOAT_BYTES,
             )
         )
     return rows
@@ -173,14 +170,12 @@ def _images(config: Config) -> Images:
     try:
         data = _load(config)
     except BadInput:
-        if config.data.name not in KNOWN_SIZES or _is_cut(config.data):
+        asked = config.data
+        is_cut = (asked.classes, asked.images_per_class, asked.evaluation_images_per_class) != (None, None, None)
+        if asked.name not in KNOWN_SIZES or is_cut:
             raise
         return Images(config.data.name, *KNOWN_SIZES[config.data.name])
     return Images(data.name, data.train_images, data.evaluation_images, data.classes, data.fingerprint)
-
-
-def _is_cut(data: DataConfig) -> bool:
-    return (data.classes, data.images_per_class, data.evaluation_images_per_class) != (None, None, None)
 
 
 def _history(folder: Path) -> list[Run]:

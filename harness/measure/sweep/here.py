@@ -10,14 +10,14 @@ from harness.measure.sweep.job import Ended, Job
 from harness.record.errors import EXIT_ERROR, EXIT_INTERRUPTED, HarnessError
 
 
-def run_here(jobs: Sequence[Job], stop: StopFlag) -> list[Ended]:
-    """Run them in order; one that fails does not keep the others from running, a signal does.
+def run_here(jobs: Sequence[Job], stop: StopFlag, *, raises: bool) -> list[Ended]:
+    """Run them in order; a signal keeps the others from running. So does one that fails where `raises` says so.
 
-    Raises what the run raised where there is only one.
+    Raises then what that run raised.
     """
     ended: list[Ended] = []
     for job in jobs:
-        ended.append(run_one(job, stop, raises=len(jobs) == 1))
+        ended.append(run_one(job, stop, raises=raises))
         if ended[-1].code == EXIT_INTERRUPTED:
             break
     return ended

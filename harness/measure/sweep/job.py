@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from harness.measure.config.schema import Config
-from harness.record.errors import EXIT_DONE
+from harness.record.errors import EXIT_DONE, BadInput
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,14 @@ class Ended:
     def line(self) -> str:
         """The overrides and the error, as the list of failed runs shows them."""
         return f"{' '.join(self.job.overrides)}: {self.error}"
+
+
+def launcher_config(node: DictConfig, kind: type[T]) -> T:
+    """The launcher's node as typed data; raises BadInput in one line."""
+    try:
+        return cast(T, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), node)))
+    except OmegaConfBaseException as error:
+        raise BadInput(f"hydra.launcher: {str(error).splitlines()[0]}") from error
 
 
 def exit_code(ended: Sequence[Ended]) -> int:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
 from harness.measure.config.schema import Config
 from harness.measure.machine.device import resolve
+from harness.measure.sweep.job import launcher_config
 from harness.record.errors import BadInput
 
 
@@ -25,11 +25,7 @@ class LocalConfig:
 
 def local_config(node: DictConfig) -> LocalConfig:
     """The launcher's node as typed data; raises BadInput in one line."""
-    try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(LocalConfig), node))
-    except OmegaConfBaseException as error:
-        raise BadInput(f"hydra.launcher: {str(error).splitlines()[0]}") from error
-    assert isinstance(config, LocalConfig)
+    config = launcher_config(node, LocalConfig)
     if config.order not in ("longest", "given"):
         raise BadInput(f"hydra.launcher.order={config.order}: use longest or given")
     return config

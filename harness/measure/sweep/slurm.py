@@ -16,13 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
 from harness.measure.config.compose import run_folder
 from harness.measure.config.schema import Config, ResourcesConfig
 from harness.measure.sweep.alone import run_alone
-from harness.measure.sweep.job import Job
+from harness.measure.sweep.job import Job, launcher_config
 from harness.record.errors import BadInput
 from harness.record.folders.folder import is_finished
 from harness.record.folders.sweep import (
@@ -64,12 +63,7 @@ class SlurmConfig:
 
 def slurm_config(node: DictConfig) -> SlurmConfig:
     """The launcher's node as typed data; raises BadInput in one line."""
-    try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SlurmConfig), node))
-    except OmegaConfBaseException as error:
-        raise BadInput(f"hydra.launcher: {str(error).splitlines()[0]}") from error
-    assert isinstance(config, SlurmConfig)
-    return config
+    return launcher_config(node, SlurmConfig)
 
 
 def pinned(job: Job) -> Job:

@@ -75,7 +75,9 @@ class Training:
             label_smoothing=config.recipe.label_smoothing, auxiliary_weight=config.model.auxiliary_weight
         )
         self.steps_per_epoch = steps_per_epoch(data.train_images, config.recipe.batch_size, world.size)
-        self.batchnorm_images = _batchnorm_images(config, world)
+        joined = 1 if config.sync_batchnorm else world.size
+        # over which one BatchNorm takes its statistics in a full batch
+        self.batchnorm_images = max(1, config.recipe.batch_size // config.recipe.accumulation_steps // joined)
         self.display = Display(
             model=config.model.name,
             seed=config.seed,
@@ -101,12 +103,6 @@ def _compiled(model: nn.Module, config: Config) -> nn.Module:
     torch._dynamo.config.recompile_limit = SHAPES_PER_RESOLUTION * len(resolutions)
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     return torch.compile(model, dynamic=False)  # type: ignore[return-value]
-
-
-def _batchnorm_images(config: Config, world: distributed.World) -> int:
-    """Images over which one BatchNorm takes its statistics in a full batch."""
-    processes = 1 if config.sync_batchnorm else world.size
-    return max(1, config.recipe.batch_size // config.recipe.accumulation_steps // processes)
 
 
 def _placed(model: nn.Module, config: Config, machine: Machine, world: distributed.World) -> nn.Module:

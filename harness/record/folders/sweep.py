@@ -1,18 +1,17 @@
 """What was submitted to Slurm, kept beside the records, and what Slurm says of it now. Needs squeue, never sacct."""
 
-import fcntl
 import json
 import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.record.errors import RecordError
-from harness.record.files import cannot_write, write_atomic
+from harness.record.files import cannot_write, held, write_atomic
 
 SUBMISSIONS = ".slurm"
 """Folder below the root of the run folders: a manifest per array, and the jobs' logs."""
@@ -36,23 +35,18 @@ class Submission:
 
 @contextmanager
 def alone_at(root: Path) -> Iterator[None]:
-    """Hold the submissions below `root`, which is made where it is missing; wait for whoever holds them.
+    """Hold the submissions below `root`, which is made where it is missing; wait while another process holds them.
 
-    A lock on the folder, which another user may take too; where a file system has none, nobody waits, and the lock of
-    each run keeps a second job from it. Raises HarnessError where the folder cannot be made.
+    The folder itself is held, because another user may hold that too; where nothing can be, the lock of each run keeps
+    a second job from it. Raises HarnessError where the folder cannot be made.
     """
     folder = root / SUBMISSIONS
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(held, fcntl.LOCK_EX)
+    with held(os.open(folder, os.O_RDONLY)):
         yield
-    finally:
-        os.close(held)
 
 
 def job_id(environment: Mapping[str, str]) -> str | None:

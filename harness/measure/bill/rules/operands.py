@@ -42,13 +42,10 @@ def needs_gradient(value: Any) -> bool:
 
 def real_macs(macs: int, operands: tuple[Any, ...]) -> int:
     """`macs` of these operands in real multiply-accumulates."""
-    is_complex = any(str(value.type().scalarType()).startswith("Complex") for value in operands if is_tensor(value))
+    is_complex = any(
+        str(value.type().scalarType()).startswith("Complex") for value in operands if value.isCompleteTensor()
+    )
     return COMPLEX_MACS * macs if is_complex else macs
-
-
-def is_tensor(value: Any) -> bool:
-    """Whether the value is a tensor whose type the tracer knows."""
-    return bool(value.isCompleteTensor())
 
 
 def lines(name: str, macs: int, *, weights: tuple[Any, ...] = (), inputs: tuple[Any, ...] = ()) -> "Counter[str]":

@@ -64,7 +64,8 @@ class Decoder:
 
         where: the path, for the error. Raises BadInput for a file that Pillow cannot read either.
         """
-        if self._fast is not None and encoded.startswith(JPEG_MAGIC) and not self._would_turn(encoded):
+        turns = self.name == "torchcodec" and EXIF_MAGIC in encoded  # wherever it stands: other segments may come first
+        if self._fast is not None and encoded.startswith(JPEG_MAGIC) and not turns:
             try:
                 return self._fast(as_tensor(encoded)).permute(1, 2, 0), False
             except RuntimeError:
@@ -82,9 +83,6 @@ class Decoder:
             return self._fast(encoded).permute(1, 2, 0)
         except RuntimeError as error:
             raise BadInput(f"{where} is damaged ({error}): run `harness prepare` with verify=true") from error
-
-    def _would_turn(self, encoded: bytes) -> bool:
-        return self.name == "torchcodec" and EXIF_MAGIC in encoded  # wherever it stands: other segments may come first
 
 
 def pillow_rgb(encoded: bytes, where: str) -> Image.Image:

@@ -8,7 +8,6 @@ Workers are forked (tens of milliseconds; spawning costs seconds) and never touc
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import multiprocessing
 import os
@@ -25,9 +24,9 @@ from torch.utils.data import DataLoader, Dataset
 from harness.measure.data.loader.fill import Fill, StreamTask
 from harness.measure.data.loader.ring import Copied, Ring
 from harness.measure.machine.device import tune_malloc
+from harness.measure.machine.signals import end_with
 from harness.record.errors import BadInput, HarnessError
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 COPIES_UNDER_WAY = 4  # slots that the device may still read while all others are at work
 
 
@@ -223,8 +222,7 @@ def enter_worker(parent: int) -> None:
     """In a fresh worker: one thread, tuned malloc, deaf to the signals that ask the main process to stop."""
     for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no orphans when the main process is killed
-    if os.getppid() != parent:
+    if not end_with(parent, signal.SIGKILL):  # no orphans when the main process is killed
         os._exit(1)
     torch.set_num_threads(1)
     tune_malloc()

@@ -8,7 +8,6 @@ its change time and size; a file rewritten in place is noticed when it is read (
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import logging
@@ -27,7 +26,7 @@ from harness.measure.data.identity import Labelled, fingerprint, image_ids, imag
 from harness.measure.data.layouts.recognise import checked_root, read
 from harness.measure.data.layouts.scan import Scan, Stamp, stamp
 from harness.record.errors import BadInput, HarnessError
-from harness.record.files import write_atomic
+from harness.record.files import held, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -305,9 +304,5 @@ def _one_at_a_time(cache: Path) -> Iterator[None]:
     except OSError:
         yield
         return
-    try:
-        with suppress(OSError):
-            fcntl.lockf(file, fcntl.LOCK_EX)
+    with held(file):
         yield
-    finally:
-        os.close(file)

@@ -36,7 +36,9 @@ class Reader:
         """An image's bytes. Raises BadInput, with its path, where it is gone, unreadable or of another size."""
         expected = int(self._split.sizes_bytes[index])
         try:
-            data = self._from_container(index, expected) if self._split.containers else self._own_file(index)
+            data = (
+                self._from_container(index, expected) if self._split.containers else Path(self.path(index)).read_bytes()
+            )
         except OSError as error:
             raise BadInput(
                 f"{self.path(index)} cannot be read ({error.strerror}): restore it from its archive"
@@ -74,9 +76,6 @@ class Reader:
                 f"{self.path(index)} has {len(data)} bytes and had {expected} when the source was read: it has changed "
                 "since; restore it, or start again, which makes it another data set"
             )
-
-    def _own_file(self, index: int) -> bytes:
-        return Path(self.path(index)).read_bytes()
 
     def _from_container(self, index: int, size_bytes: int) -> bytes:
         number, offset = int(self._split.container[index]), int(self._split.offsets[index])
