@@ -58,7 +58,7 @@ class Evaluation:
 
     @property
     def train_macs(self) -> int:
-        """The headline of the ledger at this evaluation."""
+        """Forward and backward MACs of training up to this evaluation."""
         return self.train_forward_macs + self.train_backward_macs
 
     def judged(self, metric: str) -> bool:

@@ -9,8 +9,8 @@ LEDGER_LINES = ("train_forward_macs", "train_backward_macs", "evaluation_macs", 
 class Ledger:
     """What a run has spent so far. All lines are integers, in MACs.
 
-    The headline is `train_macs`. `lost_macs` is work done, lost to an interruption and done again: it stands on its
-    own line, so that the headline of an interrupted run equals that of an uninterrupted one.
+    A cost to target is counted in `train_macs`. `lost_macs` is work done, lost to an interruption and done again: it
+    stands on its own line, so that the cost of an interrupted run equals that of an uninterrupted one.
     """
 
     train_forward_macs: int = 0
@@ -20,7 +20,7 @@ class Ledger:
 
     @property
     def train_macs(self) -> int:
-        """Forward and backward MACs of training: the headline."""
+        """Forward and backward MACs of training, which a cost to target is counted in."""
         return self.train_forward_macs + self.train_backward_macs
 
     @property

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from harness.measure.machine.signals import StopFlag
 from harness.record.errors import EXIT_INTERRUPTED
 from harness.record.folders.folder import is_finished
-from harness.record.folders.survey import Line, line_of, outcome_of
+from harness.record.folders.survey import Status, outcome_of, status_of
 
 if TYPE_CHECKING:
     from harness.measure.sweep.job import Ended, Job
-    from harness.measure.sweep.parallel import Seen
+    from harness.measure.sweep.parallel import Watched
 
 
 def in_parallel(jobs: "list[Job]", at_once: int, order: str, stop: StopFlag) -> "list[Ended]":
@@ -22,24 +22,24 @@ def in_parallel(jobs: "list[Job]", at_once: int, order: str, stop: StopFlag) -> 
     places = {id(job): place for place, job in enumerate(jobs)}
     with View() as view:
 
-        def watch(seen: "Sequence[Seen]", *, last: bool) -> None:
+        def watch(seen: "Sequence[Watched]", *, last: bool) -> None:
             if last or view.is_due():
                 note = "" if stop.signal_name is None else f"{stop.signal_name}: every run saves, then all is left"
-                view.show([_line(one) for one in seen], at_once, note)
+                view.show([_status(one) for one in seen], at_once, note)
 
         ended = run_parallel(longest_first(jobs) if order == "longest" else jobs, at_once, stop, watch)
     return sorted(ended, key=lambda one: places[id(one.job)])
 
 
-def _line(seen: "Seen") -> Line:
+def _status(watched: "Watched") -> Status:
     """A job of this process's sweep as the view shows it."""
-    config, ended = seen.job.config, seen.ended
-    if is_finished(seen.folder):
-        state, note = outcome_of(seen.folder)
+    config, ended = watched.job.config, watched.ended
+    if is_finished(watched.folder):
+        state, note = outcome_of(watched.folder)
     elif ended is not None:
         state, note = ("interrupted" if ended.code == EXIT_INTERRUPTED else "failed"), ended.error or ""
     else:
-        state, note = seen.state, ""
-    return line_of(
-        seen.folder, state, note, model=config.model.name, seed=config.seed, planned_epochs=config.budget.epochs
+        state, note = watched.state, ""
+    return status_of(
+        watched.folder, state, note, model=config.model.name, seed=config.seed, planned_epochs=config.budget.epochs
     )

@@ -23,18 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print a line for every run below DIR."""
     root = Path(args.dir)
-    lines = survey(root)
+    runs = survey(root)
     if args.json:
-        print(json.dumps([asdict(line) for line in lines], indent=1))
+        print(json.dumps([asdict(run) for run in runs], indent=1))
         return EXIT_DONE
     if args.watch:
         with View(Console(highlight=False)) as view:
-            view.show(lines)
-            while any(line.state in ("running", "waiting") for line in lines):
+            view.show(runs)
+            while any(run.state in ("running", "waiting") for run in runs):
                 time.sleep(view.refresh_seconds)
-                lines = survey(root)
-                view.show(lines)
+                runs = survey(root)
+                view.show(runs)
     else:
-        Console(width=100, highlight=False, markup=False).print(table(lines))
-    print(whole(lines))
+        Console(width=100, highlight=False, markup=False).print(table(runs))
+    print(whole(runs))
     return EXIT_DONE

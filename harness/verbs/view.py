@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.record.folders.survey import Line
+from harness.record.folders.survey import Status
 from harness.record.units import macs_to_pflop
 from harness.record.words import several
 
@@ -21,7 +21,7 @@ _UNCOLLAPSED_LINES = 4
 """Lines of a screen that are not for runs: the heading, what is left out, the whole, the cursor."""
 
 
-def table(lines: Sequence[Line], *, notes: bool = True) -> Table:
+def table(runs: Sequence[Status], *, notes: bool = True) -> Table:
     """A line a run; `notes`: with its Slurm job and what there is to say of it. Without them it fits 80 columns."""
     drawn = Table(box=None, padding=(0, 1, 0, 0))
     for heading in ("model", "seed", "state", "epoch", "accuracy %", "img/s", "PFLOP"):
@@ -29,48 +29,48 @@ def table(lines: Sequence[Line], *, notes: bool = True) -> Table:
     if notes:
         drawn.add_column("job", justify="right", no_wrap=True)
         drawn.add_column("note", ratio=1, overflow="fold")
-    for line in lines:
-        cells = [line.model, _text(line.seed), line.state, _epoch(line), accuracy(line)]
-        cells += [_text(line.images_per_second, ",.0f")]
-        cells.append("" if line.spent_macs is None else f"{macs_to_pflop(line.spent_macs):.3g}")
-        drawn.add_row(*(Text(cell) for cell in [*cells, *([line.job or "", line.note] if notes else [])]))
+    for run in runs:
+        cells = [run.model, _text(run.seed), run.state, _epoch(run), accuracy(run)]
+        spent_pflop = None if run.spent_macs is None else macs_to_pflop(run.spent_macs)
+        cells += [_text(run.images_per_second, ",.0f"), _text(spent_pflop, ".3g")]
+        drawn.add_row(*(Text(cell) for cell in [*cells, *([run.job or "", run.note] if notes else [])]))
     return drawn
 
 
-def accuracy(line: Line) -> str:
+def accuracy(run: Status) -> str:
     """The last look against the level, for instance "top-1 78.10 of 79.70"."""
-    if line.accuracy is None or line.metric is None:
+    if run.accuracy is None or run.metric is None:
         return ""
-    goal = "" if line.target is None else f" of {100 * line.target:.2f}"
-    return f"{line.metric[:3]}-{line.metric[3:]} {100 * line.accuracy:.2f}{goal}"
+    goal = "" if run.target is None else f" of {100 * run.target:.2f}"
+    return f"{run.metric[:3]}-{run.metric[3:]} {100 * run.accuracy:.2f}{goal}"
 
 
-def whole(lines: Sequence[Line], at_once: int | None = None) -> str:
+def whole(runs: Sequence[Status], at_once: int | None = None) -> str:
     """All runs in one line: how many in which state, PFLOP spent, and the time that is left at most."""
-    counts = Counter(line.state for line in lines)
+    counts = Counter(run.state for run in runs)
     states = ", ".join(f"{count} {state}" for state, count in counts.most_common())
-    spent = macs_to_pflop(sum(line.spent_macs or 0 for line in lines))
-    left = seconds_left(lines, at_once)
+    spent = macs_to_pflop(sum(run.spent_macs or 0 for run in runs))
+    left = seconds_left(runs, at_once)
     rest = "" if left is None else f"; at most {duration(left)} left"
-    return f"{several(len(lines), 'run')}: {states}; {spent:.3g} PFLOP spent{rest}"
+    return f"{several(len(runs), 'run')}: {states}; {spent:.3g} PFLOP spent{rest}"
 
 
-def seconds_left(lines: Sequence[Line], at_once: int | None = None) -> float | None:
+def seconds_left(runs: Sequence[Status], at_once: int | None = None) -> float | None:
     """Wall time until every run has spent its whole plan, by the pace measured so far; None while nothing tells.
 
     A run that reaches its target ends before. `at_once`: how many run at a time; by default as many as do now.
     """
-    open_runs = [line for line in lines if line.state in ("running", "waiting")]
-    pace = {line.folder: line.seconds / line.epoch for line in lines if line.seconds and line.epoch}
+    open_runs = [run for run in runs if run.state in ("running", "waiting")]
+    pace = {run.folder: run.seconds / run.epoch for run in runs if run.seconds and run.epoch}
     if not open_runs or not pace:
         return None
-    alike = {line.model: pace[line.folder] for line in lines if line.folder in pace}
+    alike = {run.model: pace[run.folder] for run in runs if run.folder in pace}
     mean = sum(pace.values()) / len(pace)
     left = [
-        ((line.planned_epochs or 0) - (line.epoch or 0.0)) * pace.get(line.folder, alike.get(line.model, mean))
-        for line in open_runs
+        ((run.planned_epochs or 0) - (run.epoch or 0.0)) * pace.get(run.folder, alike.get(run.model, mean))
+        for run in open_runs
     ]
-    at_once = at_once or sum(line.state == "running" for line in lines) or 1
+    at_once = at_once or sum(run.state == "running" for run in runs) or 1
     return max(*left, sum(left) / min(at_once, len(open_runs)))
 
 
@@ -104,43 +104,43 @@ class View:
         """True when it is time to show something again."""
         return time.monotonic() - self._shown_at >= self.refresh_seconds
 
-    def show(self, lines: Sequence[Line], at_once: int | None = None, note: str = "") -> None:
+    def show(self, runs: Sequence[Status], at_once: int | None = None, note: str = "") -> None:
         """Draw the runs as they are now; `note` stands below them."""
         self._shown_at = time.monotonic()
         if self._live is not None:
-            self._live.update(self._screen(lines, at_once, note), refresh=True)
+            self._live.update(self._screen(runs, at_once, note), refresh=True)
             return
-        for line in lines:
-            news = (line.state, line.accuracy, line.note)
-            if line.state != "waiting" and self._told.get(line.folder) != news:
-                self._told[line.folder] = news
-                words = f"{line.model} seed {_text(line.seed)}: {_news(line)}"
+        for run in runs:
+            news = (run.state, run.accuracy, run.note)
+            if run.state != "waiting" and self._told.get(run.folder) != news:
+                self._told[run.folder] = news
+                words = f"{run.model} seed {_text(run.seed)}: {_news(run)}"
                 self._console.print(words, markup=False, soft_wrap=True)
 
-    def _screen(self, lines: Sequence[Line], at_once: int | None, note: str) -> Group:
+    def _screen(self, runs: Sequence[Status], at_once: int | None, note: str) -> Group:
         """What decides now first; the rest in a line where the screen is too small."""
-        ordered = sorted(lines, key=lambda line: _ORDER.index(line.state))
+        ordered = sorted(runs, key=lambda run: _ORDER.index(run.state))
         room = max(1, self._console.height - _UNCOLLAPSED_LINES - bool(note))
         shown, hidden = ordered[:room], ordered[room:]
         more = [Text(f"and {len(hidden)} more")] if hidden else []
-        more += [Text(whole(lines, at_once), overflow="fold"), *([Text(note)] if note else [])]
+        more += [Text(whole(runs, at_once), overflow="fold"), *([Text(note)] if note else [])]
         return Group(table(shown, notes=False), *more)
 
 
-def _news(line: Line) -> str:
+def _news(run: Status) -> str:
     """A run in words."""
     parts = [
-        line.state if line.state != "running" else "",
-        f"epoch {_epoch(line)}" if line.accuracy is not None else "",
+        run.state if run.state != "running" else "",
+        f"epoch {_epoch(run)}" if run.accuracy is not None else "",
     ]
-    parts += [accuracy(line), line.note]
-    if line.accuracy is not None and line.images_per_second is not None:
-        parts.append(f"{line.images_per_second:,.0f} images/s")
+    parts += [accuracy(run), run.note]
+    if run.accuracy is not None and run.images_per_second is not None:
+        parts.append(f"{run.images_per_second:,.0f} images/s")
     return "  ".join(part for part in parts if part) or "started"
 
 
-def _epoch(line: Line) -> str:
-    return "" if line.epoch is None else f"{round(line.epoch, 2):g}/{_text(line.planned_epochs)}"
+def _epoch(run: Status) -> str:
+    return "" if run.epoch is None else f"{round(run.epoch, 2):g}/{_text(run.planned_epochs)}"
 
 
 def _text(value: float | None, form: str = "") -> str:

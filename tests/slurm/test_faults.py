@@ -22,7 +22,7 @@ from harness.measure.sweep.slurm import pinned, slurm_config, submit
 from harness.record.curve import TIMING_FIELDS
 from harness.record.folders.folder import CURVE, JOURNAL, LOCK, Run, read_run
 from harness.record.folders.lock import read_holder
-from harness.record.folders.survey import Line, survey
+from harness.record.folders.survey import Status, survey
 from harness.record.folders.sweep import Submission
 
 pytestmark = pytest.mark.slurm
@@ -44,7 +44,7 @@ class Case:
     pid: int = 0
 
     @property
-    def line(self) -> Line:
+    def line(self) -> Status:
         """What `harness status` says of it."""
         (line,) = [line for line in survey(self.root) if line.folder == str(self.folder)]
         return line

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from harness.record.folders.survey import Line
+from harness.record.folders.survey import Status
 from harness.verbs.view import View, accuracy, seconds_left, table, whole
 
-RUNNING = Line(
+RUNNING = Status(
     model="shufflenet_v2_x1_0",
     seed=2,
     state="running",
@@ -42,7 +42,7 @@ WAITING = replace(
 FAILED = replace(RUNNING, state="failed", note="ValueError: [red]no[/red]", seed=4, folder="/runs/c")
 
 
-def drawn(width: int, lines: list[Line], height: int = 24) -> str:
+def drawn(width: int, lines: list[Status], height: int = 24) -> str:
     """What a terminal of this size shows last."""
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, color_system=None, width=width, height=height, highlight=False)

@@ -1,6 +1,6 @@
 """What a card says of its network, held against the bill."""
 
-from harness.measure.bill.kept import bill_of
+from harness.measure.bill.cache import bill_of
 from harness.measure.config import cards
 from harness.record.errors import HarnessError
 
@@ -8,7 +8,7 @@ from harness.record.errors import HarnessError
 def remark(name: str) -> str | None:
     """One line where the card's numbers are another network's; None where they hold, or cannot be checked.
 
-    Counts a network of 1000 classes at 224 pixels, once on a machine (kept.py).
+    Counts a network of 1000 classes at 224 pixels, once on a machine (cache.py).
     """
     try:
         card = cards.read_card(name, resolution=224)

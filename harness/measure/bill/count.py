@@ -2,7 +2,7 @@
 
 fvcore traces the network and calls one rule per operator (rules/). The trace runs in train mode, on the CPU,
 at batch 1, on a copy: BatchNorm statistics, random state, device and mode of the caller's network stay as they are.
-A look without values at a batch of two (probe.py) must agree; where it cannot, traces of other batches, images and
+A probe without values at a batch of two (probe.py) must agree; where it cannot, traces of other batches, images and
 seeds must.
 """
 
@@ -24,7 +24,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # fvcore scripts a loss function at import, which torch deprecates
     from fvcore.nn import FlopCountAnalysis
 
-from harness.measure.bill.probe import Look, look, seeded
+from harness.measure.bill.probe import Probed, probe, seeded
 from harness.measure.bill.recomputed import in_checkpoint, recomputed_macs
 from harness.measure.bill.refusals import refuse_reentrant, refuse_unknown_kinds, refuse_unknown_operators
 from harness.measure.bill.rules import operands, plain, products
@@ -116,7 +116,7 @@ def bill(model: nn.Module, *, resolution: int, channels: int = 3) -> Bill:
     shadow = _shadow(model)
     images = partial(_images, channels=channels, resolution=resolution)
     trained, seen = _counted(shadow, images, training=True)
-    evaluation = look(shadow, images(2), training=False)
+    evaluation = probe(shadow, images(2), training=False)
     # A second trace would double the time, and most networks do the same in both modes.
     same = evaluation.macs == 2 * trained.image.forward_macs and evaluation.functions <= seen.functions
     evaluated = trained if same else _counted(shadow, images, training=False, seen=evaluation)[0]
@@ -193,10 +193,10 @@ def _images(number: int, seed: int = 0, *, channels: int, resolution: int) -> Te
 
 
 def _counted(
-    shadow: nn.Module, images: Callable[..., Tensor], *, training: bool, seen: Look | None = None
-) -> tuple[_Cost, Look]:
-    """The cost in one mode, from a trace of one image that a look at two confirms, or that further traces judge."""
-    seen = seen or look(shadow, images(2), training=training)
+    shadow: nn.Module, images: Callable[..., Tensor], *, training: bool, seen: Probed | None = None
+) -> tuple[_Cost, Probed]:
+    """The cost in one mode, from a trace of one image that a probe of two confirms, or that further traces judge."""
+    seen = seen or probe(shadow, images(2), training=training)
     one = _trace(shadow, images(1), training=training)
     if seen.macs == 2 * one.forward_macs:
         return _Cost(one, dict.fromkeys(_MACS, 0)), seen
@@ -208,7 +208,7 @@ def _counted(
             reason = str(error).strip().partition("\n")[0]
             raise UncountedOperator(f"runs with one image, not with {number} or other values ({reason})") from error
 
-    for seed in (1, 2) if seen.macs is None else ():  # a look without values has found the path fixed
+    for seed in (1, 2) if seen.macs is None else ():  # a probe without values has found the path fixed
         if traced(1, seed).macs != one.macs:
             raise UncountedOperator(
                 "the cost of an image differs between images or steps: its values or random numbers decide the path, "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from harness.measure.bill.kept import kept
+from harness.measure.bill.cache import cached
 from harness.measure.config.schema import Config, RecipeConfig
 from harness.models import build
 
@@ -87,7 +87,7 @@ def _unfit(config: Config) -> str | None:
         return None  # a GPU that the forecast refuses by name
     resolution = max([config.data.resolution, *(phase.resolution for phase in recipe.resolution_schedule)])
     name, kwargs, classes = config.model.name, config.model.kwargs, 1000
-    facts = kept(
+    facts = cached(
         "step_memory",
         name,
         kwargs,

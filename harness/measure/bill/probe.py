@@ -1,7 +1,7 @@
-"""A look at a network on shape-only tensors, in milliseconds: what it multiplies, and whether values decide its path.
+"""A probe of a network on shape-only tensors, in milliseconds: what it multiplies, and whether values decide its path.
 
-A tensor without values cannot be read, so a branch on features, weights or random numbers ends the look at once. A
-trace, which follows one path and says nothing, is worth something only beside such a look, or beside other traces.
+A tensor without values cannot be read, so a branch on features, weights or random numbers ends the probe at once. A
+trace, which follows one path and says nothing, is worth something only beside such a probe, or beside other traces.
 """
 
 import random
@@ -36,7 +36,7 @@ _TORCH = Path(torch.__file__).parent
 
 
 @dataclass(frozen=True)
-class Look:
+class Probed:
     """What was seen: MACs of the batch (None where the network has no shape-only form), functions called, the output.
 
     What torch's counter does not know it counts as 0, so its word holds only where it confirms another count.
@@ -86,7 +86,7 @@ def _caller() -> str:
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
-def look(shadow: nn.Module, images: Tensor, *, training: bool) -> Look:
+def probe(shadow: nn.Module, images: Tensor, *, training: bool) -> Probed:
     """One forward pass of `shadow`, whose flags stay, on the shapes of `images`.
 
     Raises UncountedOperator where a value decides the path.
@@ -102,11 +102,11 @@ def look(shadow: nn.Module, images: Tensor, *, training: bool) -> Look:
         with seeded(1), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter, _Watch() as watch:
             output = torch.func.functional_call(shadow, state, (images.to("meta"),))
     except (RuntimeError, NotImplementedError, TypeError):  # an operator, or a constant, that has no shape-only form
-        return Look(None, frozenset(), None)
+        return Probed(None, frozenset(), None)
     finally:
         for norm in norms:
             del norm.forward
-    return Look(int(counter.get_total_flops()) // FLOPS_PER_MAC, frozenset(watch.functions), output)
+    return Probed(int(counter.get_total_flops()) // FLOPS_PER_MAC, frozenset(watch.functions), output)
 
 
 def _unchanged(features: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch.utils.checkpoint
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from harness.measure.bill.probe import look
+from harness.measure.bill.probe import probe
 from harness.record.errors import BadInput, UncountedOperator
 
 _REENTRANT = "prim::PythonOp.CheckpointFunction"
@@ -49,14 +49,14 @@ def refuse_reentrant(error: Exception) -> None:
 def refuse_untrainable(model: nn.Module, resolution: int) -> None:
     """Raise BadInput where nothing would be trained, or where eval mode gives more than logits.
 
-    A network without a shape-only form is not looked at.
+    A network without a shape-only form is not probed.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise BadInput(
             "every layer of the network is frozen (requires_grad=False): free some, there is nothing to train"
         )
     training = model.training
-    output = look(model, torch.empty(2, 3, resolution, resolution, device="meta"), training=False).output
+    output = probe(model, torch.empty(2, 3, resolution, resolution, device="meta"), training=False).output
     model.train(training)
     if output is not None and not isinstance(output, torch.Tensor):
         raise BadInput(

@@ -19,7 +19,7 @@ def counted(name: str, *, resolution: int = 224, fresh: bool = True) -> "Bill":
 
     Without `fresh` one that was counted before and kept will do.
     """
-    from harness.measure.bill.kept import bill_of
+    from harness.measure.bill.cache import bill_of
     from harness.measure.config import cards
 
     card = cards.read_card(name, resolution=resolution)

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from harness.measure.config.schema import DataConfig, RecipeConfig
-from harness.measure.data.kept import Kept
+from harness.measure.data.decoded import DecodedImages
 from harness.measure.data.loader import decode, pixels
 from harness.measure.data.loader.stream import StreamedData, settings_of
 from harness.measure.data.store.manifest import Split, open_manifest, read_manifest
@@ -46,10 +46,10 @@ class SourceImages:
         self._reader, self._indices = Reader(root, split), indices
         self._crop_ratio = crop_ratio
         self._decoder = decode.Decoder(decoder)
-        self._kept: Kept | None = None
+        self._kept: DecodedImages | None = None
         if in_memory and not split.streamed:
             height, width, _ = self._decoder.decode(self.encoded(0), self.path(0))[0].shape
-            self._kept = Kept(len(labels), height, width)
+            self._kept = DecodedImages(len(labels), height, width)
 
     def path(self, index: int) -> str:
         """Where image `index` lies."""
@@ -120,7 +120,7 @@ def select(data: DataConfig, *, decoder: str, fresh: bool = False) -> Selection:
         SourceImages(manifest.root, split, *kept, decoder=decoder, crop_ratio=data.crop_ratio, in_memory=data.in_memory)
         for split, kept in ((manifest.train, part.train), (manifest.evaluation, part.evaluation))
     )
-    # a source with ImageNet's own class names and fewer images is a part of ImageNet, whoever cut it
+    # a source with ImageNet's own class names and fewer images is a part of ImageNet, whatever cut it
     whole = manifest.is_full_imagenet or manifest.is_full_tiny_imagenet
     subset = part.is_cut or (manifest.looks_like_imagenet and not whole)
     notes: dict[str, str | int] = {

@@ -113,7 +113,7 @@ class StopFlag:
         return clock is None or time.clock_gettime(clock) - worked < IDLE_SHARE * MOMENT_SECONDS
 
     def restore(self) -> None:
-        """Give the signals back to whoever had them."""
+        """Give the signals back to who had them before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from harness.measure.bill.kept import bill_of
+from harness.measure.bill.cache import bill_of
 from harness.measure.bill.memory import FLOAT_BYTES, states_per_weight
 from harness.measure.config.compose import run_folder, run_id
 from harness.measure.config.level import target_of
@@ -39,7 +39,7 @@ KNOWN_SIZES = {"imagenet": (1_281_167, 50_000, 1000)}
 
 
 @dataclass(frozen=True)
-class Images:
+class DataSize:
     """What is counted of a data set; fingerprint: None where the set is not here and its size is a known fact."""
 
     name: str
@@ -66,23 +66,23 @@ class Forecast:
 
 def forecast(configs: Sequence[Config]) -> list[Forecast]:
     """A row for every run; finished ones cost nothing. Raises BadInput where the size of the data is not known."""
-    sets = {key: _images(config) for key, config in _by_data(configs).items()}
+    sets = {key: _data_size(config) for key, config in _by_data(configs).items()}
     history: dict[Path, list[Run]] = {}
     bills = {}
     rows = []
     for config in map(_resolved, configs):
-        images, resolution = sets[str(config.data)], config.data.resolution
-        key = (config.model.name, str(config.model.kwargs), images.classes, resolution)
+        size, resolution = sets[str(config.data)], config.data.resolution
+        key = (config.model.name, str(config.model.kwargs), size.classes, resolution)
         if key not in bills:
             name, kwargs = config.model.name, config.model.kwargs
-            bills[key] = bill_of(name, kwargs=kwargs, classes=images.classes, resolution=resolution)
-        found = bills[key]
+            bills[key] = bill_of(name, kwargs=kwargs, classes=size.classes, resolution=resolution)
+        bill = bills[key]
         folder = run_folder(config).parent
         if folder not in history:
             history[folder] = _history(folder)
-        epochs, basis = _expected_epochs(config, images, history[folder])
-        training = int(epochs * images.train_images) * found.spent_macs
-        evaluations = int(epochs * config.evaluations_per_epoch) * images.evaluation_images * found.evaluation_macs
+        epochs, basis = _expected_epochs(config, size, history[folder])
+        training = int(epochs * size.train_images) * bill.spent_macs
+        evaluations = int(epochs * config.evaluations_per_epoch) * size.evaluation_images * bill.evaluation_macs
         finished = is_finished(run_folder(config))
         macs = 0 if finished else training + evaluations
         speed = PEAK_FLOPS_PER_SECOND[_gpu(config)] * config.budget.utilisation
@@ -91,13 +91,13 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
                 run_id=run_id(config),
                 model=config.model.name,
                 seed=config.seed,
-                forward_macs=found.forward_macs,
+                forward_macs=bill.forward_macs,
                 epochs=epochs,
                 basis="finished" if finished else basis,
                 macs=macs,
                 gpu_hours=macs_to_flops(macs) / speed / 3600,
                 # two checkpoints for a moment: the new one is whole before the old one goes
-                disk_bytes=0 if finished else 2 * (1 + states_per_weight(config.recipe)) * found.params * FLOAT_BYTES,
+                disk_bytes=0 if finished else 2 * (1 + states_per_weight(config.recipe)) * bill.params * FLOAT_BYTES,
             )
         )
     return rows
@@ -166,7 +166,7 @@ def _by_data(configs: Sequence[Config]) -> dict[str, Config]:
     return {str(config.data): config for config in configs}
 
 
-def _images(config: Config) -> Images:
+def _data_size(config: Config) -> DataSize:
     try:
         data = _load(config)
     except BadInput:
@@ -174,8 +174,8 @@ def _images(config: Config) -> Images:
         is_cut = (asked.classes, asked.images_per_class, asked.evaluation_images_per_class) != (None, None, None)
         if asked.name not in KNOWN_SIZES or is_cut:
             raise
-        return Images(config.data.name, *KNOWN_SIZES[config.data.name])
-    return Images(data.name, data.train_images, data.evaluation_images, data.classes, data.fingerprint)
+        return DataSize(config.data.name, *KNOWN_SIZES[config.data.name])
+    return DataSize(data.name, data.train_images, data.evaluation_images, data.classes, data.fingerprint)
 
 
 def _history(folder: Path) -> list[Run]:
@@ -187,9 +187,9 @@ def _history(folder: Path) -> list[Run]:
         return []  # none yet, or a damaged one, which `harness check` reports
 
 
-def _is_alike(run: Run, config: Config, images: Images) -> bool:
+def _is_alike(run: Run, config: Config, size: DataSize) -> bool:
     """True for a measured run that reached its level with this architecture, data, recipe and length of plan."""
-    known = {"resolution": config.data.resolution, **{k: v for k, v in asdict(images).items() if v is not None}}
+    known = {"resolution": config.data.resolution, **{k: v for k, v in asdict(size).items() if v is not None}}
     asked = (config.model.name, config.recipe.name, config.budget.epochs)
     return (
         (run.summary["kind"], run.outcome) == ("measured", "reached")
@@ -198,7 +198,7 @@ def _is_alike(run: Run, config: Config, images: Images) -> bool:
     )
 
 
-def _expected_epochs(config: Config, images: Images, history: Sequence[Run]) -> tuple[float, str]:
+def _expected_epochs(config: Config, size: DataSize, history: Sequence[Run]) -> tuple[float, str]:
     """Epochs until the target, and why: measured here before (any seed), published, else the whole plan."""
     target, planned = target_of(config), float(config.budget.epochs)
     if target is None:
@@ -206,7 +206,7 @@ def _expected_epochs(config: Config, images: Images, history: Sequence[Run]) -> 
     measured = [
         run.curve[index].epoch
         for run in history
-        if _is_alike(run, config, images)
+        if _is_alike(run, config, size)
         for index in [crossing_of(run.curve, target.metric, target.value, target.confirm)]
         if index is not None
     ]

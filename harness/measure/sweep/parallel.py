@@ -29,8 +29,8 @@ POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A job as it stands, for whoever watches. state: waiting, running or ended; folder: its run folder."""
+class Watched:
+    """A job as it stands, for those who watch. state: waiting, running or ended; folder: its run folder."""
 
     job: Job
     folder: Path
@@ -49,7 +49,7 @@ class _Running:
 class Watch(Protocol):
     """Is called several times a second with all jobs, and once at the end."""
 
-    def __call__(self, seen: Sequence[Seen], *, last: bool) -> None: ...
+    def __call__(self, seen: Sequence[Watched], *, last: bool) -> None: ...
 
 
 def run_parallel(jobs: Sequence[Job], count: int, stop: StopFlag, watch: Watch) -> list[Ended]:
@@ -97,10 +97,10 @@ class _Sweep:
             self._begin(self._waiting.pop(0))
         return bool(self._running)
 
-    def seen(self) -> list[Seen]:
+    def seen(self) -> list[Watched]:
         """Every job as it stands."""
         return [
-            Seen(
+            Watched(
                 job,
                 self._folders[index],
                 "ended" if index in self.ended else "running" if index in self._running else "waiting",
@@ -110,7 +110,7 @@ class _Sweep:
         ]
 
     def leave(self) -> None:
-        """Wait for whoever still runs, after an error or a second Ctrl-C: each is told, and each saves what it can."""
+        """Wait for the runs that go on, after an error or a second Ctrl-C: each is told, and each saves what it can."""
         while self._running:
             try:
                 self._tell()

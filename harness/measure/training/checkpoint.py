@@ -55,7 +55,7 @@ def restore(training: Training, state: dict[str, Any] | None) -> None:
         training.writer.cut_back(training.position.step)
         training.curve = training.writer.rows()
         ledger = training.position.ledger
-        ledger.lost_macs += max(0, training.writer.journalled_macs() - ledger.done_macs - ledger.lost_macs)
+        ledger.lost_macs += max(0, training.writer.noted_macs() - ledger.done_macs - ledger.lost_macs)
         training.writer.state("running", **facts(training))
     training.curve = gather_objects(training.curve, training.world)[0]
     if state is not None:

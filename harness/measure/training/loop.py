@@ -82,7 +82,7 @@ class Loop:
             position.ledger.bill_training(
                 global_images, forward_macs=bill.forward_macs, backward_macs=bill.backward_macs
             )
-            self._journal()
+            self._note_macs()
             if len(self._losses) >= self._read_every:
                 self._read_losses()
             if position.step % config.log_every_steps == 0:
@@ -197,7 +197,7 @@ class Loop:
         )
         macs = training.bills.at(resolution).evaluation_macs
         training.position.ledger.bill_evaluation(counts.total, evaluation_macs=macs)
-        self._journal()
+        self._note_macs()
         if counts.not_finite:
             raise Diverged(training.position.step, "the network's outputs in an evaluation are")
         return counts
@@ -242,10 +242,10 @@ class Loop:
             used = sum(distributed.gather_objects(self._energy() - joules, self._training.world))
             position.energy_joules = (position.energy_joules or 0.0) + used
 
-    def _journal(self) -> None:
+    def _note_macs(self) -> None:
         if self._training.writer is not None:
             ledger = self._training.position.ledger
-            self._training.writer.journal(ledger.done_macs + ledger.lost_macs)
+            self._training.writer.note_macs(ledger.done_macs + ledger.lost_macs)
 
     def _save(self) -> None:
         """Write a checkpoint; every rank calls it at the same step."""

@@ -29,7 +29,7 @@ def optimise_step(
     count = min(recipe.accumulation_steps, max(1, global_images // training.world.size // 2))
     total: torch.Tensor | None = None
     parts = [(images, targets)]
-    if count > 1:  # splitting into one part would be the dearest thing the harness adds to a step
+    if count > 1:  # splitting into one part would cost more than anything else that the harness adds to a step
         parts = list(zip(images.tensor_split(count), targets.tensor_split(count), strict=True))
     for number, (part, part_targets) in enumerate(parts, start=1):
         share = len(part) * training.world.size / global_images

@@ -235,7 +235,7 @@ def _parse(data: bytes) -> Holder | None:
     try:
         return Holder(**json.loads(data))
     except (ValueError, TypeError):
-        return None  # empty or half written: whoever was at it never finished taking it
+        return None  # empty or half written: who was at it never finished taking it
 
 
 def _name(holder: Holder | None) -> str:

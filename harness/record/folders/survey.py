@@ -5,7 +5,7 @@ It is for people: nothing here decides what becomes of a run.
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ _LAST_LINE_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class Line:
+class Status:
     """One run as it stands; None where it is not known.
 
     state: waiting, running, reached, complete, censored, interrupted or failed. accuracy: the last look's, by `metric`;
@@ -55,7 +55,7 @@ class Line:
     folder: str
 
 
-def survey(root: Path) -> list[Line]:
+def survey(root: Path) -> list[Status]:
     """All runs below `root`, submitted or begun, by folder. Raises RecordError where there is none."""
     root = root.absolute()
     base = next((parent for parent in (root, *root.parents) if (parent / SUBMISSIONS).is_dir()), root)
@@ -66,14 +66,16 @@ def survey(root: Path) -> list[Line]:
         raise RecordError(f"{root}: no run in it; start one with `harness train`")
     live = queue(submitters(base)) if submitted else {}
     folders = sorted({*begun, *submitted})
-    return [_line(folder, submitted.get(folder), live, base) for folder in folders]
+    return [_status(folder, submitted.get(folder), live, base) for folder in folders]
 
 
-def line_of(folder: Path, state: str, note: str, *, model: str, seed: int | None, planned_epochs: int | None) -> Line:
+def status_of(
+    folder: Path, state: str, note: str, *, model: str, seed: int | None, planned_epochs: int | None
+) -> Status:
     """One run whose state is known; how far it is from its folder, which may not be there yet."""
     facts = {"model": model, "seed": seed, "planned_epochs": planned_epochs, **read_facts(folder)}
     images, seconds = facts.get("images"), facts.get("train_seconds")
-    return Line(
+    return Status(
         model=str(facts["model"]),
         seed=facts["seed"],
         state=state,
@@ -104,7 +106,7 @@ def outcome_of(folder: Path) -> tuple[str, str]:
     return ("reached", "") if outcome == "reached" else ("censored", outcome.replace("_", " "))
 
 
-def _line(folder: Path, submission: Submission | None, live: dict[str, Queued] | None, base: Path) -> Line:
+def _status(folder: Path, submission: Submission | None, live: dict[str, Queued] | None, base: Path) -> Status:
     slurm = None if submission is None or live is None else live.get(submission.job)
     if is_finished(folder):
         state, note = outcome_of(folder)
@@ -121,8 +123,8 @@ def _line(folder: Path, submission: Submission | None, live: dict[str, Queued] |
         told = None if submission is None else telling_line(*logs_of(base, submission.job))
         state, note = _state_left(folder, told)
     model, seed = (folder.parent.name, None) if submission is None else (submission.model, submission.seed)
-    line = line_of(folder, state, note, model=model, seed=seed, planned_epochs=None)
-    return line if submission is None else Line(**{**vars(line), "job": submission.job})
+    status = status_of(folder, state, note, model=model, seed=seed, planned_epochs=None)
+    return status if submission is None else replace(status, job=submission.job)
 
 
 def _state_left(folder: Path, told: str | None) -> tuple[str, str]:

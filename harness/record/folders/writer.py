@@ -67,12 +67,12 @@ class RunWriter:
         path = self.folder / CURVE
         return curve.read_curve(path) if path.exists() else []
 
-    def journal(self, done_macs: int) -> None:
+    def note_macs(self, done_macs: int) -> None:
         """Note after every step what has been spent: it outlives a killed process and costs a microsecond."""
         assert self._journal is not None
         os.pwrite(self._journal, done_macs.to_bytes(_JOURNAL_BYTES, "little"), 0)
 
-    def journalled_macs(self) -> int:
+    def noted_macs(self) -> int:
         """What the journal last noted, in MACs; 0 for a fresh run."""
         assert self._journal is not None
         return int.from_bytes(os.pread(self._journal, _JOURNAL_BYTES, 0), "little")

@@ -11,7 +11,7 @@ import torch
 
 from harness import cli
 from harness.measure.config.compose import compose
-from harness.measure.data.kept import Kept
+from harness.measure.data.decoded import DecodedImages
 from harness.measure.data.sources import build
 from harness.measure.data.store.manifest import Split, open_manifest
 from harness.record.errors import BadInput
@@ -136,7 +136,7 @@ def test_an_image_of_another_size_is_read_each_time(tiny: Path) -> None:
 
 def test_a_set_that_does_not_fit_into_memory_is_refused() -> None:
     with pytest.raises(BadInput, match=r"data.in_memory=true: 100000000 images of 375 x 500 pixels take 56250.0 GB"):
-        Kept(100_000_000, 375, 500)
+        DecodedImages(100_000_000, 375, 500)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def written(folder: Path) -> Path:
     writer.open(config="seed: 0\n", segment={"commit": None}, overrides=["seed=0"])
     writer.append(row(10))
     writer.append(row(20, correct=6))
-    writer.journal(6000)
+    writer.note_macs(6000)
     writer.state("running")
     writer.finish(SUMMARY)
     return folder
@@ -168,8 +168,8 @@ def test_the_journal_survives_and_segments_accumulate(tmp_path: Path) -> None:
     for number in (1, 2):
         writer = RunWriter(tmp_path)
         writer.open(config="a: 1\n", segment={"number": number}, overrides=[])
-        assert writer.journalled_macs() == (0 if number == 1 else 10**25)
-        writer.journal(10**25)
+        assert writer.noted_macs() == (0 if number == 1 else 10**25)
+        writer.note_macs(10**25)
         writer.close()
     assert [s["number"] for s in json.loads((tmp_path / PROVENANCE).read_text())["segments"]] == [1, 2]
 

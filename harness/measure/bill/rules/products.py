@@ -3,9 +3,9 @@
 A MAC is one multiply-accumulate of a convolution, linear layer, matrix product or attention product. The gradient of
 each operand of a product costs the product's own MACs again, so an operator's bill follows from its forward MACs and
 from which of its operands autograd wants a gradient for. A complex MAC is four real ones. Three explicit lists cover
-the operators: _PRODUCTS here (billed), ELEMENTWISE (operations per element, a separate line that never enters the
-headline) and FREE (no arithmetic on features) in plain.py. What stands on none of them is an error, because an operator
-counted as 0 by silence is how counts go wrong.
+the operators: _PRODUCTS here (billed), ELEMENTWISE (operations per element, a line apart, in no MAC count) and FREE (no
+arithmetic on features) in plain.py. What stands on none of them is an error, because an operator counted as 0 by
+silence is how counts go wrong.
 
 A new product is a line here, and one in `functions`, by which the trace sees it.
 """

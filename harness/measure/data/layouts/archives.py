@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from harness.measure.data.layouts.labels import Table, leading_wnid, trailing_wnid
+from harness.measure.data.layouts.labels import LabelTable, leading_wnid, trailing_wnid
 from harness.measure.data.layouts.scan import (
     SCAN_THREADS,
     Scan,
@@ -69,7 +69,7 @@ def is_compressed(path: Path) -> bool:
     return any(head.startswith(magic) for magic in COMPRESSED)
 
 
-def archives(root: Path, files: list[str], table: Table) -> tuple[Scan, set[str]]:
+def archives(root: Path, files: list[str], table: LabelTable) -> tuple[Scan, set[str]]:
     """Every image of some tars, and where the labels come from. files: under the root; table: of image names.
 
     Raises BadInput for a damaged tar, an image without a label, and plain tars mixed with compressed ones.
@@ -89,7 +89,7 @@ def archives(root: Path, files: list[str], table: Table) -> tuple[Scan, set[str]
     return scan, labels_from
 
 
-def list_tar(path: Path, table: Table) -> Listed:
+def list_tar(path: Path, table: LabelTable) -> Listed:
     """What lies in one tar. A tar of class tars labels their images, as the name of a class tar does itself."""
     own_class = _class_of_tar(path.name)
     if is_compressed(path):
@@ -108,7 +108,7 @@ def stream(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 class _Lister:
-    def __init__(self, path: Path, table: Table) -> None:
+    def __init__(self, path: Path, table: LabelTable) -> None:
         self._path, self._table = path, table
         self._listed = Listed()
 

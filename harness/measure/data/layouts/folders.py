@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from harness.measure.data.layouts.labels import Table, leading_wnid, trailing_wnid
+from harness.measure.data.layouts.labels import LabelTable, leading_wnid, trailing_wnid
 from harness.measure.data.layouts.scan import (
     SCAN_THREADS,
     Scan,
@@ -83,7 +83,7 @@ def class_folders(root: str, directory: str, seen: Seen, *, tables: tuple[str, .
     return scan
 
 
-def flat_folder(root: str, directory: str, table: Table, seen: Seen) -> tuple[Scan, str]:
+def flat_folder(root: str, directory: str, table: LabelTable, seen: Seen) -> tuple[Scan, str]:
     """Every image of a folder without class folders, and the words for where the labels come from.
 
     Raises BadInput for an image without a label.

@@ -29,7 +29,7 @@ def leading_wnid(stem: str) -> str | None:
     return match[1] if (match := _LEADING_WNID.search(stem)) else None
 
 
-class Table:
+class LabelTable:
     """Labels of a split whose images lie loose: image name -> class. Read when the first label is asked for."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Table:
         return {} if self.path is None or self._read is None else self._read(self.path)
 
 
-def find_table(near: Path) -> Table:
+def find_table(near: Path) -> LabelTable:
     """The table of ILSVRC 2012's validation labels in a folder or above it: Kaggle's csv, its boxes, the devkit."""
     candidates: tuple[tuple[str, Callable[[Path], dict[str, str]]], ...] = (
         (KAGGLE_TABLES[0], kaggle_solution),
@@ -59,8 +59,8 @@ def find_table(near: Path) -> Table:
     for name, read in candidates:
         for folder in [near, *near.parents[:3]]:
             if (folder / name).exists():
-                return Table(folder / name, read, name.removeprefix("ILSVRC/"))
-    return Table(None)
+                return LabelTable(folder / name, read, name.removeprefix("ILSVRC/"))
+    return LabelTable(None)
 
 
 def tiny_annotations(path: Path) -> dict[str, str]:

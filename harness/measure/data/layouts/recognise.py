@@ -10,7 +10,7 @@ from harness.measure.data.layouts.archives import ARCHIVE_SUFFIXES, archives
 from harness.measure.data.layouts.folders import Seen, class_folders, flat_folder, names_in
 from harness.measure.data.layouts.labels import (
     KAGGLE_TABLES,
-    Table,
+    LabelTable,
     find_table,
     leading_wnid,
     tiny_annotations,
@@ -98,10 +98,10 @@ def _inside(root: Path, folder: str) -> Place:
 
 def _read(path: Path, base: str, train: Place, evaluation: Place) -> RootScan:
     is_tiny = (path / base / TINY_TABLE).is_file()
-    table = Table(path / base / TINY_TABLE, tiny_annotations, TINY_TABLE) if is_tiny else find_table(path / base)
+    table = LabelTable(path / base / TINY_TABLE, tiny_annotations, TINY_TABLE) if is_tiny else find_table(path / base)
     seen, words = Seen(), set[str]()
     splits = []
-    for place, own_table in ((train, Table(None)), (evaluation, table)):
+    for place, own_table in ((train, LabelTable(None)), (evaluation, table)):
         scan, labels_from = _read_split(path, place, own_table, seen)
         words |= labels_from
         splits.append(scan)
@@ -114,7 +114,7 @@ def _read(path: Path, base: str, train: Place, evaluation: Place) -> RootScan:
     return RootScan(kind, " and ".join(sorted(words)), splits[0], splits[1])
 
 
-def _read_split(root: Path, place: Place, table: Table, seen: Seen) -> tuple[Scan, set[str]]:
+def _read_split(root: Path, place: Place, table: LabelTable, seen: Seen) -> tuple[Scan, set[str]]:
     if place.kind != "folder":
         return _read_archives(root, place, table)
     (folder,) = place.paths
@@ -130,7 +130,7 @@ def _read_split(root: Path, place: Place, table: Table, seen: Seen) -> tuple[Sca
     return class_folders(str(root), folder, seen, tables=("_boxes.txt",)), {"the folders' names"}
 
 
-def _read_archives(root: Path, place: Place, table: Table) -> tuple[Scan, set[str]]:
+def _read_archives(root: Path, place: Place, table: LabelTable) -> tuple[Scan, set[str]]:
     beside = sorted({os.path.dirname(name) or "." for name in place.paths})
     stamps = {folder: stamp(root / folder) for folder in beside}  # before reading: another archive is noticed
     scan, words = archives(root, place.paths, table) if place.kind == "tar" else parquet(root, place.paths)
@@ -170,7 +170,7 @@ def _mixed(root: Path, what: str) -> BadInput:
     return BadInput(f"data.root={root}: by the images' names {what}: shards of several data sets are mixed, or damaged")
 
 
-def _kind(base: str, train: Place, evaluation: Place, words: set[str], table: Table) -> str:
+def _kind(base: str, train: Place, evaluation: Place, words: set[str], table: LabelTable) -> str:
     if "CLS-LOC" in base or (table.words in words and table.words in KAGGLE_TABLES):
         return "Kaggle's tree, ILSVRC/Data/CLS-LOC"
     if "parquet" in (train.kind, evaluation.kind):

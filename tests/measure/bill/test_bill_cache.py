@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from harness import cli, models
-from harness.measure.bill import kept
+from harness.measure.bill import cache
 from harness.measure.bill.count import Bill, bill
 
 NAME, SIDE = "squeezenet1_1", 64
@@ -29,12 +29,12 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(resolution)
         return bill(network, resolution=resolution)
 
-    monkeypatch.setattr(kept, "bill", counted)
+    monkeypatch.setattr(cache, "bill", counted)
     return seen
 
 
 def ask(**changed: Any) -> Bill:
-    return kept.bill_of(NAME, **({"kwargs": {}, "classes": 10, "resolution": SIDE} | changed))
+    return cache.bill_of(NAME, **({"kwargs": {}, "classes": 10, "resolution": SIDE} | changed))
 
 
 def test_the_second_time_it_is_read(entries: Path, counts: list[int]) -> None:
@@ -50,9 +50,9 @@ def test_anything_else_is_counted(entries: Path, counts: list[int], monkeypatch:
     ask(classes=11)
     ask(resolution=96)
     ask(kwargs={"dropout": 0.1})
-    monkeypatch.setattr(kept, "version", lambda package: "another")
+    monkeypatch.setattr(cache, "version", lambda package: "another")
     ask()
-    monkeypatch.setattr(kept, "source", lambda: "another")
+    monkeypatch.setattr(cache, "source", lambda: "another")
     ask()
     assert counts == [SIDE, SIDE, 96, SIDE, SIDE, SIDE]
     assert len(list(entries.iterdir())) == 6
@@ -60,13 +60,13 @@ def test_anything_else_is_counted(entries: Path, counts: list[int], monkeypatch:
 
 def test_the_source_of_the_zoo_is_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "network.py").write_text("A = 1\n", encoding="utf-8")
-    monkeypatch.setattr(kept, "ZOO_FOLDER", tmp_path)
-    kept.source.cache_clear()
-    before = kept.source()
+    monkeypatch.setattr(cache, "ZOO_FOLDER", tmp_path)
+    cache.source.cache_clear()
+    before = cache.source()
     (tmp_path / "network.py").write_text("A = 2\n", encoding="utf-8")
-    kept.source.cache_clear()
-    assert kept.source() != before
-    kept.source.cache_clear()
+    cache.source.cache_clear()
+    assert cache.source() != before
+    cache.source.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_a_network_from_elsewhere_is_always_counted(
             super().__init__(nn.Conv2d(3, num_classes, 1))
 
     monkeypatch.setitem(models.ZOO, "mine", Mine)
-    kept.bill_of("mine", kwargs={}, classes=3, resolution=8)
-    kept.bill_of("mine", kwargs={}, classes=3, resolution=8)
+    cache.bill_of("mine", kwargs={}, classes=3, resolution=8)
+    cache.bill_of("mine", kwargs={}, classes=3, resolution=8)
     assert counts == [8, 8]
     assert list(entries.iterdir()) == []
 

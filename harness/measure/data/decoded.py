@@ -11,7 +11,7 @@ from torch import Tensor
 from harness.record.errors import BadInput
 
 
-class Kept:
+class DecodedImages:
     """Room for n images of height x width pixels; an image of another size is decoded each time.
 
     The memory is anonymous and shared: processes forked later fill it together, and pages nobody wrote cost nothing.

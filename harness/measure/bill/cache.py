@@ -37,10 +37,10 @@ def bill_of(name: str, *, kwargs: Mapping[str, Any], classes: int, resolution: i
         network = without_weights(partial(build_network, name, classes=classes, **kwargs))
         return asdict(bill(network, resolution=resolution))
 
-    return Bill(**kept("bill", name, kwargs, classes, resolution, count, fresh=fresh))
+    return Bill(**cached("bill", name, kwargs, classes, resolution, count, fresh=fresh))
 
 
-def kept(
+def cached(
     what: str,
     name: str,
     kwargs: Mapping[str, Any],
