@@ -67,10 +67,10 @@ class Evaluation:
 
     def correct(self, metric: str) -> int:
         """Correct images by "top1" or "top5". Raises ValueError where they were not counted (see `judged`)."""
-        found = self.correct_top1 if metric == "top1" else self.correct_top5
-        if found is None:
+        correct = self.correct_top1 if metric == "top1" else self.correct_top5
+        if correct is None:
             raise ValueError(f"evaluation {self.step} was not judged by {metric}")
-        return found
+        return correct
 
     def as_line(self) -> str:
         """The JSON line, newline included; what is absent is left out."""
@@ -130,8 +130,8 @@ def parse_columns(content: str, path: Path) -> dict[str, list[Any]]:
     except (ValueError, TypeError):
         plain = False
     if not plain or not rows:
-        found = parse_rows(content, path)
-        return {name: [getattr(row, name) for row in found] for name in FIELDS}
+        evaluations = parse_rows(content, path)
+        return {name: [getattr(row, name) for row in evaluations] for name in FIELDS}
     columns = dict(zip(names, map(list, zip(*(row.values() for row in rows), strict=True)), strict=True))
     return {name: columns.get(name) or [None] * len(rows) for name in FIELDS}
 

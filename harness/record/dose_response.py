@@ -109,11 +109,11 @@ def success(outcome: str, last: tuple[int, int] | None, value: float) -> bool | 
 def tally(runs: Iterable[tuple[int, bool]]) -> tuple[Tried, ...]:
     """Runs as (planned epochs, success) by length."""
     ordered = sorted(runs)
-    found = []
+    tried = []
     for epochs, same in groupby(ordered, key=lambda run: run[0]):
         outcomes = [success for _, success in same]
-        found.append(Tried(epochs, len(outcomes), sum(outcomes)))
-    return tuple(found)
+        tried.append(Tried(epochs, len(outcomes), sum(outcomes)))
+    return tuple(tried)
 
 
 def fit(tried: Iterable[Tried]) -> Fit:
@@ -166,13 +166,13 @@ class _Data:
         # Not at the top: its import takes longer than an analysis without a search.
         from scipy.optimize import minimize_scalar
 
-        found = minimize_scalar(
+        best = minimize_scalar(
             lambda log_slope: -self.log_likelihood(theta, math.exp(log_slope)),
             bounds=(-math.log(_STEEPEST) - 5, math.log(_STEEPEST)),
             method="bounded",
             options={"xatol": 1e-8},
         )
-        return max(-float(found.fun), self.level(SHARE))
+        return max(-float(best.fun), self.level(SHARE))
 
 
 def _case(data: _Data) -> str:
@@ -228,9 +228,9 @@ def _newton(data: _Data) -> tuple[float, float]:
         score = data.good * np.exp(density - up) - data.bad * np.exp(density - down)
         return -float((data.good * up + data.bad * down).sum()), -np.array([score.sum(), (score * x).sum()])
 
-    found = minimize(loss, np.array([ndtri(data.share), 1.0]), jac=True, method="BFGS", options={"gtol": 1e-8})
-    intercept, slope = found.x
-    return float(centre + scale * (_Z - intercept) / slope), -float(found.fun)
+    best = minimize(loss, np.array([ndtri(data.share), 1.0]), jac=True, method="BFGS", options={"gtol": 1e-8})
+    intercept, slope = best.x
+    return float(centre + scale * (_Z - intercept) / slope), -float(best.fun)
 
 
 def _ends(data: _Data, point: float, least: float) -> tuple[float, float]:

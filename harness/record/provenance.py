@@ -37,13 +37,13 @@ def source_commit() -> dict[str, Any]:
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that can change a result; those not installed are absent."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def cpu_model() -> str:

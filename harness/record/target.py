@@ -144,10 +144,10 @@ def crossing_of(looks: Sequence[Look], metric: str, value: float, confirm: int) 
 
 def complete(looks: Sequence[Look], target: Target) -> bool:
     """True when a run may stop: every level is confirmed and `past_evaluations` looks lie behind the last to be."""
-    found = [crossing_of(looks, metric, value, target.confirm) for metric, value in target.levels]
-    if any(index is None for index in found):
+    crossings = [crossing_of(looks, metric, value, target.confirm) for metric, value in target.levels]
+    if any(index is None for index in crossings):
         return False
-    last = max(index for index in found if index is not None)
+    last = max(index for index in crossings if index is not None)
     return len(looks) >= last + target.confirm + target.past_evaluations
 
 

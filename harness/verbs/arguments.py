@@ -42,8 +42,8 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 
 def say_what_is_read(root: Path) -> None:
     """Print a line at once: the libraries of an analysis and its draws take seconds. Nothing where there is no run."""
-    if found := len(find_run_folders(root)):
-        print(f"reading {several(found, 'run')} in {root}", flush=True)
+    if runs := len(find_run_folders(root)):
+        print(f"reading {several(runs, 'run')} in {root}", flush=True)
 
 
 def asked_level(args: argparse.Namespace) -> "Level | None":

@@ -57,8 +57,8 @@ def cached(
     asked |= {"constructor": _constructor(name)}  # the zoo may have another network under this name by now
     under = asked | {"python": platform.python_version(), "source": source(), **{p: version(p) for p in _PACKAGES}}
     path = folder() / f"{digest(under)}.json"
-    if not fresh and (found := _read(path, under)) is not None:
-        return found
+    if not fresh and (entry := _read(path, under)) is not None:
+        return entry
     counted = count()
     with suppress(OSError, HarnessError):  # a cache that cannot be written to is none
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,8 +94,8 @@ def _constructor(name: str) -> list[str]:
 @cache
 def source() -> str:
     """Hash of every file that decides a bill: the zoo, torchvision's networks, this room."""
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for room in (ZOO_FOLDER, Path(torchvision.models.__file__).parent, Path(__file__).parent):
         for path in sorted(room.rglob("*.py")):
-            found.update(path.name.encode() + path.read_bytes())
-    return found.hexdigest()
+            hashed.update(path.name.encode() + path.read_bytes())
+    return hashed.hexdigest()

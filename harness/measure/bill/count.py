@@ -141,15 +141,14 @@ def bill(model: nn.Module, *, resolution: int, channels: int = 3) -> Bill:
 
 def _recomputed(shadow: nn.Module, images: Callable[..., Tensor], cost: "_Cost") -> int | None:
     """An image's share of what checkpoints repeat: what a third one adds to two, as BatchNorm wants more than one."""
-    found = [
+    two, three = (
         recomputed_macs(
             shadow,
             images(number),
             forward_macs=number * cost.image.forward_macs + cost.once[operands.FORWARD],
         )
         for number in (2, 3)
-    ]
-    two, three = found
+    )
     return None if two is None or three is None else three - two
 
 

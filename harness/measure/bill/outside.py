@@ -28,7 +28,7 @@ def forward_macs(constructor: str, resolution: int, classes: int = 1000) -> int 
 
     Raises BadInput for a network that does not run at that size.
     """
-    return None if (found := whole_bill(constructor, resolution, classes)) is None else found["forward_macs"]
+    return None if (counted := whole_bill(constructor, resolution, classes)) is None else counted["forward_macs"]
 
 
 @cache

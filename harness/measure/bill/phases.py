@@ -22,16 +22,16 @@ class Bills:
 
         Raises UncountedOperator for an operator that no rule covers, and where an image has no cost of its own.
         """
-        if (found := self._known.get(resolution)) is None:
-            found = bill(self.model, resolution=resolution)
-            if found.once_macs or found.once_evaluation_macs:
+        if (known := self._known.get(resolution)) is None:
+            known = bill(self.model, resolution=resolution)
+            if known.once_macs or known.once_evaluation_macs:
                 raise UncountedOperator(
-                    f"at {resolution} pixels {found.once_macs:,} MACs of a training pass are work done once, however "
+                    f"at {resolution} pixels {known.once_macs:,} MACs of a training pass are work done once, however "
                     "many its images (a weight computed from others, say): the ledger bills by the image, so it would "
                     "be wrong; `harness count` tells both parts"
                 )
-            self._known[resolution] = found
-        return found
+            self._known[resolution] = known
+        return known
 
     def count_phases(self, recipe: RecipeConfig, resolution: int) -> None:
         """Count every phase of the recipe now: an operator nobody can bill stops the run at its start, not in it.

@@ -72,8 +72,8 @@ def row(name: str, *, resolution: int = 224, batch: int = 1, fresh: bool = True)
 def _once(bill: "Bill") -> dict[str, int]:
     """What a pass costs beside its images; nothing where that is nothing."""
     names = ("forward", "weight_gradient", "input_gradient", "evaluation")
-    found = {name: getattr(bill, name) for name in (f"once_{name}_macs" for name in names)}
-    return found if any(found.values()) else {}
+    once = {name: getattr(bill, name) for name in (f"once_{name}_macs" for name in names)}
+    return once if any(once.values()) else {}
 
 
 def study_gmacs() -> dict[str, float]:

@@ -114,16 +114,16 @@ def _hydra_node(overrides: list[str], with_hydra: bool) -> DictConfig:
 def take_target_file(overrides: list[str]) -> tuple[list[str], Path | None]:
     """Overrides that Hydra understands, and the file of `target=path/to/file.yaml` if one is among them."""
     kept: list[str] = []
-    found: Path | None = None
+    file: Path | None = None
     for override in overrides:
         key, _, value = override.partition("=")
         value = unquoted(value) if key == "target" else value
         if key == "target" and value.endswith((".yaml", ".yml")):
-            found = Path(at_home(value))
+            file = Path(at_home(value))
             kept.append("target=none")
         else:
             kept.append(override)
-    return kept, found
+    return kept, file
 
 
 def _read_target(path: Path) -> dict[str, Any]:
@@ -156,15 +156,15 @@ def nearest(word: str, among: list[str]) -> str:
 def _explain(error: Exception, overrides: list[str]) -> str:
     """One line for Hydra's and OmegaConf's errors, with the nearest existing names."""
     text = str(error)
-    if found := re.search(r"Could not find '(\w[\w/]*)/([^']+)'", text):
-        group, name = found.groups()
+    if match := re.search(r"Could not find '(\w[\w/]*)/([^']+)'", text):
+        group, name = match.groups()
         return f"{group}={name}: no such {group.split('/')[-1]}{nearest(name, options(group))}"
-    if found := re.search(r"(?:Sweep parameters|Ambiguous value for argument) '([^']+)'", text):
-        return f"{found[1]}: several values, and one is asked for; `harness train -m` sweeps over them"
-    if found := re.search(r"Could not override '([^']+)'", text):
-        return f"{found[1]}: no such config key{nearest(found[1], _all_keys())}"
-    if found := re.search(r"Key '([^']+)' not in '(\w+)'", text) or re.search(r"Key '([^']+)' is not in struct", text):
-        key = found[1]
+    if match := re.search(r"(?:Sweep parameters|Ambiguous value for argument) '([^']+)'", text):
+        return f"{match[1]}: several values, and one is asked for; `harness train -m` sweeps over them"
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return f"{match[1]}: no such config key{nearest(match[1], _all_keys())}"
+    if match := re.search(r"Key '([^']+)' not in '(\w+)'", text) or re.search(r"Key '([^']+)' is not in struct", text):
+        key = match[1]
         full = re.search(r"full_key: (\S+)", text)
         name = full[1] if full else key
         return f"{name}: no such config key{nearest(name, _all_keys())}"

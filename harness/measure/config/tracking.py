@@ -32,8 +32,8 @@ NOT_IN_A_PROJECT = "/\\#?%:"
 
 def from_environment(said: Sequence[str] = ()) -> dict[str, Any]:
     """The options that W&B's variables name, without those that were `said` in the config's own words."""
-    found = {name: os.environ[variable] for name, variable in FROM_ENVIRONMENT.items() if os.environ.get(variable)}
-    kept: dict[str, Any] = {name: value for name, value in found.items() if name not in said}
+    named = {name: os.environ[variable] for name, variable in FROM_ENVIRONMENT.items() if os.environ.get(variable)}
+    kept: dict[str, Any] = {name: value for name, value in named.items() if name not in said}
     if "tags" in kept:
         kept["tags"] = [tag.strip() for tag in str(kept["tags"]).split(",") if tag.strip()]
     return kept

@@ -195,14 +195,14 @@ class SmallData:
 
     def _at(self, split: str, resolution: int) -> torch.Tensor:
         """The split's images at a resolution, uint8 (N, C, resolution, resolution), made once."""
-        if (found := self._resized.get((split, resolution))) is None:
+        if (resized := self._resized.get((split, resolution))) is None:
             source = self._splits[split].images
             ratio = self._crop_ratio if split == "evaluation" else 1.0
             resize = v2.Resize([round(resolution / ratio)] * 2, antialias=True)
             crop = v2.CenterCrop(resolution)
-            found = torch.cat([crop(resize(part)) for part in source.split(4096)]).to(self._device)
-            self._resized[split, resolution] = found
-        return found
+            resized = torch.cat([crop(resize(part)) for part in source.split(4096)]).to(self._device)
+            self._resized[split, resolution] = resized
+        return resized
 
     def _crops(self, indices: torch.Tensor, seed: int, epoch: int, first: int, resolution: int) -> torch.Tensor:
         """The crops that a folder of these images gives, uint8 (n, C, R, R). first: position in the epoch."""

@@ -130,15 +130,15 @@ def make(workspace: Any) -> tuple[str, str]:
     """
     view = _view_name(workspace)
     with _one_line("W&B did not take the workspace"):
-        found = _found(workspace, view)
-        if found is None:
+        there = _there(workspace, view)
+        if there is None:
             workspace._internal_name = f"nw-{view}-v"  # as the package's own message asks
             return "made", str(workspace.save().url)
-        before = spec(found)
-        _bring_to(found, workspace)
-        if spec(found) == before:
-            return "unchanged", str(found.url)
-        return "updated", str(found.save().url)
+        before = spec(there)
+        _bring_to(there, workspace)
+        if spec(there) == before:
+            return "unchanged", str(there.url)
+        return "updated", str(there.save().url)
 
 
 def _view_name(workspace: Any) -> str:
@@ -147,7 +147,7 @@ def _view_name(workspace: Any) -> str:
     return base64.b32encode(hashlib.sha256(whole.encode()).digest()).decode().lower()[:11]
 
 
-def _found(workspace: Any, view: str) -> Any:
+def _there(workspace: Any, view: str) -> Any:
     """The view as W&B has it; None where it has none."""
     try:
         return type(workspace).from_url(f"https://wandb.ai/{workspace.entity}/{workspace.project}?nw={view}")
@@ -162,19 +162,19 @@ def _found(workspace: Any, view: str) -> Any:
         raise
 
 
-def _bring_to(found: Any, workspace: Any) -> None:
+def _bring_to(there: Any, workspace: Any) -> None:
     """Sections of our names as wanted, in the order found; other sections, colours and hidden runs stay."""
     ours = {section.name: section for section in workspace.sections}
-    names = [section.name for section in found.sections]
-    found.sections = [ours.get(section.name, section) for section in found.sections] + [
+    names = [section.name for section in there.sections]
+    there.sections = [ours.get(section.name, section) for section in there.sections] + [
         section for name, section in ours.items() if name not in names
     ]
-    found.name = workspace.name
-    found.settings = workspace.settings
-    kept = found.runset_settings
-    found.runset_settings = workspace.runset_settings
-    found.runset_settings.run_settings = kept.run_settings
-    found.runset_settings.group_colors = kept.group_colors
+    there.name = workspace.name
+    there.settings = workspace.settings
+    kept = there.runset_settings
+    there.runset_settings = workspace.runset_settings
+    there.runset_settings.run_settings = kept.run_settings
+    there.runset_settings.group_colors = kept.group_colors
 
 
 @contextlib.contextmanager

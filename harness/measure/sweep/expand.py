@@ -89,9 +89,9 @@ def _choices(word: str) -> list[str]:
     if not isinstance(value, Glob):
         return [f"{key}={one}" for one in override.sweep_string_iterator()]
     names = options(override.key_or_group)
-    if not (found := value.filter(names)):
+    if not (chosen := value.filter(names)):
         raise BadInput(f"{word}: no such {override.key_or_group}{nearest(''.join(value.include), names)}")
-    return [f"{key}={name}" for name in found]
+    return [f"{key}={name}" for name in chosen]
 
 
 def _is_experiment(word: str) -> bool:

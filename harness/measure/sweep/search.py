@@ -82,37 +82,37 @@ def _records(ended: list[Ended], jobs: list[Job]) -> list[Run] | None:
     for one in ended:
         if one.error is not None and one.code != EXIT_INTERRUPTED:
             raise (BadInput if one.code == EXIT_BAD_INPUT else HarnessError)(one.line)
-    found = [by_seed.get(job.config.seed) for job in jobs]
-    folders = [one.folder for one in found if one is not None and one.folder is not None and is_finished(one.folder)]
+    in_order = [by_seed.get(job.config.seed) for job in jobs]
+    folders = [one.folder for one in in_order if one is not None and one.folder is not None and is_finished(one.folder)]
     return None if len(folders) < len(jobs) else [read_run(folder) for folder in folders]
 
 
 def _judged(run: Run, level: Target) -> bool:
     last = (run.curve[-1].correct(level.metric), run.curve[-1].total) if run.curve else None
-    found = success(run.outcome, last, level.value)
-    if found is None:
+    succeeded = success(run.outcome, last, level.value)
+    if succeeded is None:
         raise HarnessError(f"{run.path}: {run.outcome.replace('_', ' ')} is no answer; lower recipe.batch_size")
-    return found
+    return succeeded
 
 
 def _document(level: Target, rule: Rule, known: list[tuple[int, bool]], runs: list[Run], reason: str) -> dict[str, Any]:
-    found = fit(tally(known))
+    fitted = fit(tally(known))
     totals = {line: sum(run.summary["totals"][line] for run in runs) for line in LEDGER_LINES}
     epochs = sum(run.summary["totals"]["images"] / run.summary["dataset"]["train_images"] for run in runs)
     an_epoch = paper_pflop(totals["train_forward_macs"]) / epochs if epochs else None
-    priced = [None if e is None or an_epoch is None else e * an_epoch for e in (found.e90, *found.interval)]
+    priced = [None if e is None or an_epoch is None else e * an_epoch for e in (fitted.e90, *fitted.interval)]
     return {
         "model": runs[0].model,
         "level": level.as_dict(),
         "rule": asdict(rule),
-        "e90_epochs": found.e90,
-        "interval_epochs": list(found.interval),
+        "e90_epochs": fitted.e90,
+        "interval_epochs": list(fitted.interval),
         "e90_paper_pflop": priced[0],
         "interval_paper_pflop": priced[1:],
-        "case": found.case,
-        "words": found.words,
+        "case": fitted.case,
+        "words": fitted.words,
         "stopped": reason,
-        "tried": found.tried_data,
+        "tried": fitted.tried_data,
         "runs": [
             {
                 "planned_epochs": planned,

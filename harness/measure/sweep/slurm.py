@@ -133,8 +133,8 @@ def max_array_size() -> int:
         done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=CLIENT_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return DEFAULT_ARRAY_SIZE
-    found = re.search(r"^MaxArraySize\s*=\s*([1-9]\d*)", done.stdout, flags=re.MULTILINE)
-    return int(found[1]) if found else DEFAULT_ARRAY_SIZE
+    match = re.search(r"^MaxArraySize\s*=\s*([1-9]\d*)", done.stdout, flags=re.MULTILINE)
+    return int(match[1]) if match else DEFAULT_ARRAY_SIZE
 
 
 def refusal(told: str) -> str:
@@ -207,13 +207,13 @@ def time_limit(text: object) -> int:
 
     Raises BadInput for anything else.
     """
-    found = _TIME.fullmatch(str(text))
-    if isinstance(text, bool) or found is None:
+    match = _TIME.fullmatch(str(text))
+    if isinstance(text, bool) or match is None:
         raise BadInput(f"hydra.launcher.minutes={text}: give minutes, or as sbatch does 24:00:00 or 1-00:00:00")
-    if found["plain"] is None:
-        days, hours, minutes, seconds = (int(found[name] or 0) for name in ("days", "hours", "minutes", "seconds"))
+    if match["plain"] is None:
+        days, hours, minutes, seconds = (int(match[name] or 0) for name in ("days", "hours", "minutes", "seconds"))
     else:
-        parts = [int(part) for part in found["plain"].split(":")]
+        parts = [int(part) for part in match["plain"].split(":")]
         days, (hours, minutes, seconds) = 0, (parts if len(parts) == 3 else [0, *parts, 0][:3])
     whole = math.ceil(((days * 24 + hours) * 60 + minutes) + seconds / 60)
     if whole == 0:

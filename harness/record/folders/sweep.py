@@ -73,13 +73,13 @@ def read_manifests(root: Path) -> dict[str, Submission]:
 
     Raises RecordError for a file that holds no submissions.
     """
-    found: dict[str, Submission] = {}
+    latest: dict[str, Submission] = {}
     for path in sorted((root / SUBMISSIONS).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
         try:
-            found.update({row["folder"]: Submission(**row) for row in json.loads(path.read_text(encoding="utf-8"))})
+            latest.update({row["folder"]: Submission(**row) for row in json.loads(path.read_text(encoding="utf-8"))})
         except (ValueError, TypeError, KeyError) as error:
             raise RecordError(f"{path}: not a list of submissions ({error}); remove it") from error
-    return found
+    return latest
 
 
 class Queued(NamedTuple):

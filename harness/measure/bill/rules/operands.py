@@ -17,10 +17,10 @@ COMPLEX_MACS = 4
 
 def shape(value: Any) -> list[int]:
     """Sizes of a tensor of the graph; raises UncountedOperator where the tracer lost them."""
-    found = get_shape(value)
-    if found is None:
+    sizes = get_shape(value)
+    if sizes is None:
         raise UncountedOperator(f"the tracer lost the shape of an operand of {value.node().kind()}")
-    return list(found)
+    return list(sizes)
 
 
 def items(value: Any) -> list[Any]:

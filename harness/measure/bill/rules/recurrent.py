@@ -27,7 +27,7 @@ def layers(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
     each = len(matrices) // (number * directions)
     starts = items(state) if not state.isCompleteTensor() else [state]
     first_needed = any(map(needs_gradient, starts))
-    found: Counter[str] = Counter()
+    macs: Counter[str] = Counter()
     upstream = needs_gradient(features)
     for layer in range(number):
         below = upstream
@@ -39,12 +39,12 @@ def layers(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
             input_weight, state_weight, *more = own
             projection = more[2 if biases else 0 :]
             positions = prod(shape(features)[:-1])
-            found += _one(input_weight, positions, positions * below)
-            found += _one(state_weight, positions, positions // length * steps_back * passes)
+            macs += _one(input_weight, positions, positions * below)
+            macs += _one(state_weight, positions, positions // length * steps_back * passes)
             for matrix in projection:
-                found += _one(matrix, positions, positions * passes)
+                macs += _one(matrix, positions, positions * passes)
             upstream = upstream or passes
-    return found
+    return macs
 
 
 def cell(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
@@ -52,8 +52,8 @@ def cell(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
     features, state, input_weight, state_weight = inputs[:4]
     start = state if state.isCompleteTensor() else items(state)[0]
     images = prod(shape(features)[:-1])
-    found = _one(input_weight, images, images * needs_gradient(features))
-    return found + _one(state_weight, images, images * needs_gradient(start))
+    macs = _one(input_weight, images, images * needs_gradient(features))
+    return macs + _one(state_weight, images, images * needs_gradient(start))
 
 
 def _one(weight: Any, positions: int, gradient_positions: int) -> "Counter[str]":
