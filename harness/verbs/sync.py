@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from harness.measure.config.tracking import tags_of
 from harness.measure.mirror.journal import journal_path, merged_rows
 from harness.measure.mirror.sync import run_options, upload_run
 from harness.measure.mirror.wandb_process import credentials_present
@@ -35,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
         name: getattr(args, name) for name in ("project", "entity", "group") if getattr(args, name)
     }
     if args.tags is not None:
-        given["tags"] = [tag.strip() for tag in args.tags.split(",") if tag.strip()]
+        given["tags"] = tags_of(args.tags)
     for folder in finished:
         run = read_run(folder)
         options = run_options(run, args.dir, given)

@@ -156,6 +156,7 @@ def nearest(word: str, among: list[str]) -> str:
 def _explain(error: Exception, overrides: list[str]) -> str:
     """One line for Hydra's and OmegaConf's errors, with the nearest existing names."""
     text = str(error)
+    full = re.search(r"full_key: (\S+)", text)
     if match := re.search(r"Could not find '(\w[\w/]*)/([^']+)'", text):
         group, name = match.groups()
         return f"{group}={name}: no such {group.split('/')[-1]}{nearest(name, options(group))}"
@@ -164,12 +165,9 @@ def _explain(error: Exception, overrides: list[str]) -> str:
     if match := re.search(r"Could not override '([^']+)'", text):
         return f"{match[1]}: no such config key{nearest(match[1], _all_keys())}"
     if match := re.search(r"Key '([^']+)' not in '(\w+)'", text) or re.search(r"Key '([^']+)' is not in struct", text):
-        key = match[1]
-        full = re.search(r"full_key: (\S+)", text)
-        name = full[1] if full else key
+        name = (full or match)[1]
         return f"{name}: no such config key{nearest(name, _all_keys())}"
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
-    full = re.search(r"full_key: (\S+)", text)
     where = f"{full[1]}: " if full and full[1] not in first else ""
     return f"{where}{first} (overrides: {' '.join(overrides)})"
 

@@ -32,11 +32,13 @@ NOT_IN_A_PROJECT = "/\\#?%:"
 
 def from_environment(said: Sequence[str] = ()) -> dict[str, Any]:
     """The options that W&B's variables name, without those that were `said` in the config's own words."""
-    named = {name: os.environ[variable] for name, variable in FROM_ENVIRONMENT.items() if os.environ.get(variable)}
-    kept: dict[str, Any] = {name: value for name, value in named.items() if name not in said}
-    if "tags" in kept:
-        kept["tags"] = [tag.strip() for tag in str(kept["tags"]).split(",") if tag.strip()]
-    return kept
+    left = ((name, os.environ.get(variable)) for name, variable in FROM_ENVIRONMENT.items() if name not in said)
+    return {name: tags_of(value) if name == "tags" else value for name, value in left if value}
+
+
+def tags_of(words: str) -> list[str]:
+    """Tags that stand in one word, between commas."""
+    return [tag.strip() for tag in words.split(",") if tag.strip()]
 
 
 def agents_run() -> str | None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from harness.measure.config.schema import DataConfig, RecipeConfig
 from harness.measure.data.decoded import DecodedImages
 from harness.measure.data.loader import decode, pixels
-from harness.measure.data.loader.stream import StreamedData, settings_of
+from harness.measure.data.loader.stream import StreamedData
 from harness.measure.data.store.manifest import Split, open_manifest, read_manifest
 from harness.measure.data.store.reader import Reader
 from harness.measure.data.subset import Cut, cut
@@ -150,13 +150,12 @@ def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> Strea
     if data.in_memory:
         notes["storage"] = "decoded once, then kept in memory"
     return StreamedData(
-        data.name,
+        data,
+        recipe,
         chosen.train,
         chosen.evaluation,
-        classes=len(chosen.part.classes),
-        fingerprint=chosen.part.fingerprint,
+        part=chosen.part,
         subset=chosen.subset,
         notes=notes,
-        settings=settings_of(data, recipe),
         device=device,
     )

@@ -18,7 +18,7 @@ from torch import Tensor
 from harness.measure.config.schema import DataConfig, RecipeConfig
 from harness.measure.data.images import REFERENCE_PIXELS
 from harness.measure.data.loader import decode, pixels
-from harness.measure.data.loader.stream import StreamedData, settings_of
+from harness.measure.data.loader.stream import StreamedData
 from harness.measure.data.store.files import StoredSplit, packing_of, read_header
 from harness.measure.data.subset import cut
 from harness.record.errors import BadInput
@@ -89,15 +89,7 @@ def build(data: DataConfig, recipe: RecipeConfig, device: torch.device) -> Strea
         "evaluation_pixels": REFERENCE_PIXELS,
     }
     return StreamedData(
-        data.name,
-        train,
-        evaluation,
-        classes=len(part.classes),
-        fingerprint=part.fingerprint,
-        subset=stored.subset or part.is_cut,
-        notes=notes,
-        settings=settings_of(data, recipe),
-        device=device,
+        data, recipe, train, evaluation, part=part, subset=stored.subset or part.is_cut, notes=notes, device=device
     )
 
 

@@ -32,11 +32,16 @@ def wanted(entity: str, project: str, group: str | None) -> Any:
     by_model: dict[str, Any] = {"groupby_aggfunc": "mean", "groupby_rangefunc": "minmax", "max_runs_to_show": MODELS}
     accuracy = [
         panels.LinePlot(
-            title=f"{words} accuracy against arithmetic", x="spent_pflop", y=[metric], log_x=True,
-            title_x="PFLOP spent on training (2 per MAC)", title_y=f"{words} accuracy", **by_model,
+            title=f"{words} accuracy against arithmetic",
+            x="spent_pflop",
+            y=[metric],
+            log_x=True,
+            title_x="PFLOP spent on training (2 per MAC)",
+            title_y=f"{words} accuracy",
+            **by_model,
         )
         for metric, words in (("top1", "Top-1"), ("top5", "Top-5"))
-    ]  # fmt: skip
+    ]
     costs = [
         panels.ScatterPlot(
             title="Cost to target by date of publication",

@@ -31,9 +31,12 @@ class Display:
         if not quiet and self._console.is_terminal:
             # Two lines, so that 80 columns hold all of it: how far, and how well.
             self._bar = Progress(
-                TextColumn("[bold]{task.description}"), BarColumn(bar_width=20), TimeRemainingColumn(compact=True),
-                TextColumn("left"), console=self._console,
-            )  # fmt: skip
+                TextColumn("[bold]{task.description}"),
+                BarColumn(bar_width=20),
+                TimeRemainingColumn(compact=True),
+                TextColumn("left"),
+                console=self._console,
+            )
             self._task = self._bar.add_task(self._label, total=total_steps)
             self._numbers = Text("", no_wrap=True, overflow="ellipsis")
             self._live = Live(Group(self._bar, self._numbers), console=self._console, refresh_per_second=4)

@@ -12,7 +12,6 @@ import logging
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from harness.measure.data.loader.fill import Fill, Images, StreamTask
 from harness.measure.data.loader.pixels import Normaliser
 from harness.measure.data.loader.pool import WorkerPool
 from harness.measure.data.protocol import Batch, rank_share, steps_per_epoch
+from harness.measure.data.subset import Cut
 from harness.record.errors import HarnessError
 
 log = logging.getLogger(__name__)
@@ -34,34 +34,6 @@ log = logging.getLogger(__name__)
 CHUNK = 32  # images: about 60 ms of decoding, 4.8 MB at 224; small enough that a first batch comes from all workers
 BATCHES_AHEAD = 2
 MAX_WORKERS = 16
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a stream needs from the config: see conf/data and conf/recipe for the words."""
-
-    transform: str
-    flip: bool
-    randaugment: bool
-    batch_size: int
-    mean: list[float]
-    std: list[float]
-    workers: int
-    max_resolution: int
-
-
-def settings_of(data: DataConfig, recipe: RecipeConfig) -> Settings:
-    """The part of a config that a stream needs."""
-    return Settings(
-        transform=recipe.train_transform,
-        flip=recipe.flip,
-        randaugment=recipe.randaugment,
-        batch_size=recipe.batch_size,
-        mean=data.mean,
-        std=data.std,
-        workers=default_workers() if data.workers is None else data.workers,
-        max_resolution=max([data.resolution, *(phase.resolution for phase in recipe.resolution_schedule)]),
-    )
 
 
 def default_workers() -> int:
@@ -84,24 +56,24 @@ class StreamedData:
 
     def __init__(
         self,
-        name: str,
+        data: DataConfig,
+        recipe: RecipeConfig,
         train: Images,
         evaluation: Images,
         *,
-        classes: int,
-        fingerprint: str,
+        part: Cut,
         subset: bool,
         notes: dict[str, str | int],
-        settings: Settings,
         device: torch.device,
     ) -> None:
-        self.name, self.classes, self.fingerprint, self.subset = name, classes, fingerprint, subset
+        self.name, self.classes, self.fingerprint, self.subset = data.name, len(part.classes), part.fingerprint, subset
         self.train_images, self.evaluation_images = len(train.labels), len(evaluation.labels)
         self.train_split, self.evaluation_split = train, evaluation
-        self._settings, self._device = settings, device
-        self._notes = notes
+        self._recipe, self._device, self._notes = recipe, device, notes
+        self._workers = default_workers() if data.workers is None else data.workers
+        self._max_resolution = max([data.resolution, *(phase.resolution for phase in recipe.resolution_schedule)])
         self._odd: dict[str, set[int]] = {"train": set(), "evaluation": set()}
-        self._normaliser = Normaliser(settings.mean, settings.std, device)
+        self._normaliser = Normaliser(data.mean, data.std, device)
         self._pool: WorkerPool | None = None
         self._live: dict[str, Generator[Batch, None, None]] = {}
         self._buffers = Buffers()
@@ -119,14 +91,14 @@ class StreamedData:
 
     def start(self, *, world_size: int) -> None:
         """See `ImageData`. Raises BadInput where the system refuses the processes."""
-        self._pool_for(self._settings.max_resolution, world_size)
+        self._pool_for(self._max_resolution, world_size)
 
     def train_batches(
         self, *, seed: int, epoch: int, batch_size: int, start_batch: int, resolution: int, rank: int, world_size: int
     ) -> Iterator[Batch]:
         """See `ImageData`. A new call ends the iterator of the previous one."""
         order = epoch_order(self.train_images, seed=seed, epoch=epoch).numpy()
-        settings = self._settings
+        recipe = self._recipe
 
         def share(batch: int) -> tuple[int, NDArray[np.int64]]:
             rows = order[batch * batch_size : (batch + 1) * batch_size]
@@ -134,14 +106,14 @@ class StreamedData:
             return batch * batch_size + mine.start, rows[mine]
 
         def flips(position: int, images: int) -> NDArray[np.bool_] | None:
-            return sampling.flips(sampling.draws(seed, epoch, position, images)) if settings.flip else None
+            return sampling.flips(sampling.draws(seed, epoch, position, images)) if recipe.flip else None
 
         batches = range(start_batch, steps_per_epoch(self.train_images, batch_size, world_size))
         tasks = _chunks(
             (share(batch) for batch in batches),
             resolution,
-            settings.transform,
-            randaugment=settings.randaugment,
+            recipe.train_transform,
+            randaugment=recipe.randaugment,
             seed=seed,
             epoch=epoch,
         )
@@ -186,14 +158,14 @@ class StreamedData:
 
     def _pool_for(self, resolution: int, world_size: int) -> WorkerPool:
         """The running pool, started anew where a larger picture than planned is asked for, or after an error."""
-        needed = CHUNK * max(resolution, self._settings.max_resolution) ** 2 * 3
+        needed = CHUNK * max(resolution, self._max_resolution) ** 2 * 3
         if self._pool is not None and (self._pool.closed or self._pool.ring.slot_bytes < needed):
             if any(inspect.getgeneratorstate(live) != inspect.GEN_CLOSED for live in self._live.values()):
                 raise HarnessError(f"{resolution} pixels asked for in mid-epoch, but the config plans for fewer")
             self.close()
         if self._pool is None:
-            workers = self._settings.workers
-            ahead = max(BATCHES_AHEAD * self._settings.batch_size // world_size, 2 * workers * CHUNK)
+            workers = self._workers
+            ahead = max(BATCHES_AHEAD * self._recipe.batch_size // world_size, 2 * workers * CHUNK)
             self._pool = WorkerPool(
                 Fill(self.train_split, self.evaluation_split),
                 workers=workers,

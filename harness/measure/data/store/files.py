@@ -25,8 +25,8 @@ import errno
 import hashlib
 import json
 import mmap
-import os
 import resource
+import shutil
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -212,5 +212,4 @@ def free_bytes(folder: Path) -> int:
     """Free space on the disk of a folder that may not exist yet."""
     while not folder.exists():
         folder = folder.parent
-    status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize
+    return shutil.disk_usage(folder).free
