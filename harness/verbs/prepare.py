@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prepares, or verifies. Raises BadInput for wrong overrides, sources and stores."""
+    """Prepare, or verify. Raises BadInput for wrong overrides, sources and stores."""
     # Not at the top: the help answers without the seconds that torch takes.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

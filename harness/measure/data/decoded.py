@@ -35,7 +35,7 @@ class DecodedImages:
         return self._pixels[index] if self._is_there[index] else None
 
     def put(self, index: int, pixels: Tensor) -> None:
-        """Keeps an image. Two processes may put the same one at once: they write the same bytes."""
+        """Keep an image. Two processes may put the same one at once: they write the same bytes."""
         if pixels.shape == self._shape:
             self._pixels[index] = pixels
             self._is_there[index] = 1  # after the pixels

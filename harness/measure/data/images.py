@@ -110,7 +110,7 @@ class Selection:
 
 
 def select(data: DataConfig, *, decoder: str, fresh: bool = False) -> Selection:
-    """Opens data.root and keeps the asked part; fresh: from the source itself, whatever is cached.
+    """Open data.root and keep the asked part; fresh: from the source itself, whatever is cached.
 
     Raises BadInput for a wrong source (layouts/) or subset.
     """

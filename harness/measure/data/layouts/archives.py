@@ -148,7 +148,7 @@ class _Lister:
         return self._listed
 
     def _part(self, start: int, stop: int, label: str | None) -> list[tarfile.TarInfo]:
-        """Lists the members of the tar that lies at [start, stop) of the file; returns the tars among them."""
+        """List the members of the tar that lies at [start, stop) of the file; return the tars among them."""
         inner, pictures, notes = [], [], {}
         with self._path.open("rb") as file:
             file.seek(start)
@@ -270,7 +270,7 @@ def _decompressed(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[None]:
-    """Says in one line that an archive is damaged."""
+    """Say in one line that an archive is damaged."""
     try:
         yield
     except (tarfile.TarError, EOFError, lzma.LZMAError, OSError) as error:

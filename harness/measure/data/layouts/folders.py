@@ -26,7 +26,7 @@ class Seen:
         self._paths: dict[tuple[int, int], str] = {}
 
     def enter(self, path: str) -> Stamp:
-        """Notes a folder and returns its stamp. Raises BadInput for one that was read already under another name."""
+        """Note a folder and return its stamp. Raises BadInput for one that was read already under another name."""
         status = os.stat(path)
         first = self._paths.setdefault((status.st_dev, status.st_ino), path)
         if first != path:

@@ -139,7 +139,7 @@ def _read_archives(root: Path, place: Place, table: LabelTable) -> tuple[Scan, s
 
 
 def _name_numbers(root: Path, splits: list[Scan]) -> None:
-    """Puts class names in place of labels that are numbers: the wnid that the images of a number carry in their names.
+    """Put class names in place of labels that are numbers: the wnid that the images of a number carry in their names.
 
     Where no name has one, the number itself, with zeros in front, so that their order stays.
     """

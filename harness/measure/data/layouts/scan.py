@@ -79,7 +79,7 @@ def is_hidden(name: str) -> bool:
 
 
 def check_file(where: str, name: str, size_bytes: int) -> None:
-    """Raises BadInput for an empty file, and for an AppleDouble file, which only looks like an image."""
+    """Raise BadInput for an empty file, and for an AppleDouble file, which only looks like an image."""
     if name.startswith("._"):
         folder = where.rsplit("/", 1)[0]
         raise BadInput(f"{where} is an AppleDouble file, no image: delete them (find {folder} -name '._*' -delete)")

@@ -131,7 +131,7 @@ def packing_of(header: dict[str, Any]) -> Packing:
 
 
 def verify(folder: Path) -> int:
-    """Reads every file and compares its sha256; returns how many files were read. Raises BadInput naming the file."""
+    """Read every file and compare its sha256; return how many files were read. Raises BadInput naming the file."""
     files = read_header(folder)["files"]
     for name, expected in files.items():
         path = folder / name
@@ -169,7 +169,7 @@ class StoredSplit:
 
 
 def allow_open_files(needed: int) -> None:
-    """Raises this process's limit of open files where it may; what it cannot have is told at opening."""
+    """Raise this process's limit of open files where it may; what it cannot have is told at opening."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:

@@ -145,7 +145,7 @@ def read_manifest(root: str | os.PathLike[str] | None) -> Manifest:
 
 
 def forget(root: Path) -> None:
-    """Drops the cached manifest of a source that proved to have changed: the next start reads the source again."""
+    """Drop the cached manifest of a source that proved to have changed: the next start reads the source again."""
     with suppress(OSError):
         cache_path(root).unlink(missing_ok=True)
 

@@ -75,7 +75,7 @@ def is_packed(out: Path, packing: Packing) -> bool:
 
 
 def pack(out: Path, packing: Packing, source: Source, *, workers: int, advance: Callable[[int], None]) -> None:
-    """Writes the store; 0 workers = all cores. `advance` hears of finished images.
+    """Write the store; 0 workers = all cores. `advance` hears of finished images.
 
     Raises BadInput for a source that cannot be read or has changed, RunLocked while another process writes the store,
     HarnessError where it cannot be written or a worker dies.
@@ -117,7 +117,7 @@ def _make_folder(out: Path, packing: Packing, source: Source) -> None:
 
 
 def _begin(out: Path, packing: Packing) -> None:
-    """Claims the folder for this packing, or finds that it was begun for the same one. The lock is held."""
+    """Claim the folder for this packing, or find that it was begun for the same one. The lock is held."""
     begun, stated = out / BEGUN, json.dumps(asdict(packing), indent=1)
     if not begun.is_file():
         write_atomic(begun, stated)
@@ -128,7 +128,7 @@ def _begin(out: Path, packing: Packing) -> None:
 
 
 def _check_source(source: Source, packing: Packing) -> None:
-    """Reads the source's files again, so that a store is never finished under an identity that is no longer true."""
+    """Read the source's files again, so that a store is never finished under an identity that is no longer true."""
     streamed = any(images.streamed for images in source.splits.values())  # then every size was compared while packing
     if select(source.data, decoder="pillow", fresh=not streamed).part.fingerprint != packing.fingerprint:
         forget(checked_root(source.data.root))

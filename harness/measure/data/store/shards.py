@@ -126,7 +126,7 @@ def _enter(out: Path, packing: Packing, source: Source, counter: Any, parent: in
 
 
 def _write_shard(split: str, shard: int, rows: NDArray[np.int64]) -> str:
-    """Writes one shard and then its side file (rows, their index entries, sha256); returns the shard's sha256."""
+    """Write one shard and then its side file (rows, their index entries, sha256); return the shard's sha256."""
     assert _state is not None
     out, packing, source, counter = _state
     images = source.splits[split]
