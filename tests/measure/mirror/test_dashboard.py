@@ -1,5 +1,6 @@
 """`harness dashboard` against a stand-in for W&B: what it sends, and that it changes only what differs."""
 
+import fnmatch
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from harness import cli
 from harness.measure.mirror.journal import closing_summary, evaluation_row
+from harness.measure.mirror.wandb_process import AXES
 from harness.paths import ROOT
 from tests.measure.mirror.tracked_run import evaluation, summary
 from tests.wandb_server import Server, wandb_server
@@ -67,6 +69,8 @@ def test_every_metric_that_is_drawn_is_one_that_runs_have() -> None:
     assert {"top1", "spent_pflop", "published_year", "cost_to_target_paper_pflop", "outcome"} < drawn
     assert drawn - set(row) - set(closing) == set()
     assert [closing[f"outcome/{name}"] for name in ("reached", "diverged")] == [1, 0]
+    assert [pattern for pattern in AXES if not fnmatch.filter([*row, "step/loss"], pattern)] == []
+    assert set(AXES.values()) <= set(row)
 
 
 def test_it_is_made_once_and_updated_only_where_it_differs(tmp_path: Path) -> None:
