@@ -2,26 +2,23 @@
 
 import csv
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from harness.measure.bill.cache import bill_of
+from harness.measure.bill.count import Bill
+from harness.measure.config import cards
 from harness.paths import PUBLISHED
 from harness.record.errors import BadInput, HarnessError
 from harness.record.units import macs_to_flops
 
-if TYPE_CHECKING:
-    from harness.measure.bill.count import Bill
-
 STUDY = PUBLISHED / "hernandez2020_table3.csv"
 
 
-def counted(name: str, *, resolution: int = 224, fresh: bool = True) -> "Bill":
+def counted(name: str, *, resolution: int = 224, fresh: bool = True) -> Bill:
     """The bill of an architecture at 1000 classes; raises BadInput where the name is unknown or the side too small.
 
     Without `fresh` one that was counted before and kept will do.
     """
-    from harness.measure.bill.cache import bill_of
-    from harness.measure.config import cards
-
     card = cards.read_card(name, resolution=resolution)
     smallest = card["min_resolution"]
     try:
@@ -35,8 +32,6 @@ def counted(name: str, *, resolution: int = 224, fresh: bool = True) -> "Bill":
 
 def row(name: str, *, resolution: int = 224, batch: int = 1, fresh: bool = True) -> dict[str, Any]:
     """Everything `harness count` knows of one architecture at 1000 classes; MACs are per image unless named `step_`."""
-    from harness.measure.config import cards
-
     card = cards.read_card(name, resolution=resolution)
     bill = counted(name, resolution=resolution, fresh=fresh)
     if resolution == 224 and (line := cards.card_remark(card, params=bill.params, forward_macs=bill.forward_macs)):
@@ -69,7 +64,7 @@ def row(name: str, *, resolution: int = 224, batch: int = 1, fresh: bool = True)
     }
 
 
-def _once(bill: "Bill") -> dict[str, int]:
+def _once(bill: Bill) -> dict[str, int]:
     """What a pass costs beside its images; nothing where that is nothing."""
     names = ("forward", "weight_gradient", "input_gradient", "evaluation")
     once = {name: getattr(bill, name) for name in (f"once_{name}_macs" for name in names)}
