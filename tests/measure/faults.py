@@ -139,7 +139,7 @@ def perform(order: Order) -> None:
     trace = _Trace(order.notes / f"trace{rank}", order.fault, run.run_folder(run.resolve(config)))
     trace.wrap(train, "optimise_step", "step")
     trace.wrap(train, "evaluate", "evaluation")
-    trace.wrap(writer.RunWriter, "journal", "journal")
+    trace.wrap(writer.RunWriter, "note_macs", "journal")
     trace.wrap(writer.RunWriter, "append", "curve")
     trace.wrap(checkpoint, "save", "checkpoint")
     trace.wrap(os, "fsync", "flush")
