@@ -1,6 +1,7 @@
 """The forecast: epochs from what was measured or published, cost from the exact bill, and what is missing."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,23 @@ def test_the_whole_plan_costs_what_the_run_then_costs(tmp_path: Path, capsys: py
     assert (again.basis, again.macs, again.disk_bytes) == ("finished", 0, 0)
 
 
-def test_measured_epochs_of_another_seed_come_before_the_whole_plan(tmp_path: Path) -> None:
-    words = [*LEARNS, f"out={tmp_path}"]
-    assert cli.main(["train", *words, "seed=3"]) == 0
-    (folder,) = find_run_folders(tmp_path)
+@pytest.fixture(scope="module")
+def seed_3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with one run that has learned."""
+    root = tmp_path_factory.mktemp("learned")
+    assert cli.main(["train", *LEARNS, f"out={root}", "seed=3"]) == 0
+    return root
+
+
+@pytest.fixture
+def learned(seed_3: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may spoil."""
+    return shutil.copytree(seed_3, tmp_path, dirs_exist_ok=True)
+
+
+def test_measured_epochs_of_another_seed_come_before_the_whole_plan(learned: Path) -> None:
+    words = [*LEARNS, f"out={learned}"]
+    (folder,) = find_run_folders(learned)
     looks = read_run(folder).curve
     at = next(number for number, look in enumerate(looks, start=1) if look.correct_top1 >= 0.15 * look.total)
     (row,) = forecast([compose([*words, "seed=4"])])
@@ -58,9 +72,8 @@ def test_every_subset_is_counted_and_billed_for_itself() -> None:
     assert heads[0] < heads[1]
 
 
-def test_only_runs_alike_are_a_measurement(tmp_path: Path) -> None:
-    words = [*LEARNS, f"out={tmp_path}"]
-    assert cli.main(["train", *words, "seed=3"]) == 0
+def test_only_runs_alike_are_a_measurement(learned: Path) -> None:
+    words = [*LEARNS, f"out={learned}"]
 
     def basis(*more: str) -> str:
         return forecast([compose([*words, "seed=4", *more])])[0].basis
@@ -75,7 +88,7 @@ def test_only_runs_alike_are_a_measurement(tmp_path: Path) -> None:
         "whole plan",
         "measured, n = 1",
     ]
-    (folder,) = (path for path in find_run_folders(tmp_path) if is_finished(path))
+    (folder,) = (path for path in find_run_folders(learned) if is_finished(path))
     summary = {key: value for key, value in read_summary(folder).items() if key != "self_sha256"}
     for change in ({"kind": "search"}, {"kind": "imported"}, {"outcome": "budget_exhausted"}):
         seal(folder, summary | change)
