@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.analyse import read_runs
 from harness.analyse.evidence.ladder import REFERENCE
-from harness.analyse.evidence.runs.groups import Group, Level, group_trials
-from harness.analyse.evidence.runs.trials import Trial
+from harness.analyse.evidence.runs.groups import Group, Level, group_runs
+from harness.analyse.evidence.runs.run import Run
 from harness.analyse.evidence.titles import named, short_title
 from harness.analyse.show.table import Table
 from harness.analyse.show.templates import environment
@@ -26,14 +26,14 @@ CONFIRM = 2
 
 def main(runs: Path = ROOT / "results" / "runs" / LADDER, out: Path = ROOT / "results" / LADDER) -> None:
     """Write PROTOCOL2.md; raises RecordError where a record is damaged."""
-    trials = read_runs(runs)
-    (own,) = group_trials(trials)
+    every = read_runs(runs)
+    (own,) = group_runs(every)
     level = lowest(own)
     readings = [
         ("protocol 1's level, first crossing", own),
-        ("the same level, confirmed", at(trials, own.target.value)),
-        ("lowest best look of the reference, confirmed", at(trials, level["best"])),
-        ("lowest final of the reference, confirmed", at(trials, level["final"])),
+        ("the same level, confirmed", at(every, own.target.value)),
+        ("lowest best look of the reference, confirmed", at(every, level["best"])),
+        ("lowest final of the reference, confirmed", at(every, level["final"])),
     ]
     studies = [(words, study(group, Settings(draws=10_000, seed=0))) for words, group in readings]
     page = TEMPLATES.get_template("rejudged.md.j2").render(
@@ -49,9 +49,9 @@ def main(runs: Path = ROOT / "results" / "runs" / LADDER, out: Path = ROOT / "re
     print(f"wrote {out / 'PROTOCOL2.md'}")
 
 
-def at(trials: list[Trial], value: float) -> Group:
+def at(runs: list[Run], value: float) -> Group:
     """All runs judged at a top-1 level by protocol 2's crossing."""
-    (group,) = group_trials(trials, Level("top1", value, confirm=CONFIRM))
+    (group,) = group_runs(runs, Level("top1", value, confirm=CONFIRM))
     return group
 
 

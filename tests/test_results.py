@@ -51,7 +51,7 @@ def test_the_ladder_judged_again_has_the_numbers_that_were_found_before() -> Non
     [10.7, 47], by the study's rule 35.5x and 14.4. Their intervals came from resampling runs, ours do not.
     """
     trials = read_runs(ROOT / "results" / "runs" / rejudged.LADDER)
-    (own,) = rejudged.group_trials(trials)
+    (own,) = rejudged.group_runs(trials)
     again = rejudged.at(trials, rejudged.lowest(own)["best"])
     assert again.target.value == 0.66
     expected = {(0.797, 1): (37.5, 16.9), (0.66, 2): (19.2, 17.5)}

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.analyse.evidence.cost import Cost
-    from harness.analyse.evidence.runs.trials import Trial
+    from harness.analyse.evidence.runs.run import Run
 
 __all__ = ["cost_to_target", "fit_trend", "read_runs"]
 
 
-def read_runs(folder: str | Path) -> "list[Trial]":
+def read_runs(folder: str | Path) -> "list[Run]":
     """Every finished run below `folder`, hashes verified; raises RecordError where there is none or one is damaged."""
-    from harness.analyse.evidence.runs.trials import read_trials
+    from harness.analyse.evidence.runs.run import read_records
 
-    return read_trials(Path(folder)).trials
+    return read_records(Path(folder)).runs
 
 
-def cost_to_target(run: "Trial", *, unit: str = "paper_pflop", level: tuple[str, float] | None = None) -> "Cost":
+def cost_to_target(run: "Run", *, unit: str = "paper_pflop", level: tuple[str, float] | None = None) -> "Cost":
     """What a run had spent where it reached its own target, or another level, as ("top1", 0.56).
 
     `unit` is a key of `harness.analyse.evidence.cost.UNITS`. A run that never got there is censored: its cost is above
@@ -40,18 +40,18 @@ def cost_to_target(run: "Trial", *, unit: str = "paper_pflop", level: tuple[str,
 
 
 def fit_trend(
-    runs: "Sequence[Trial]", *, level: tuple[str, float] | None = None, draws: int = 10_000, seed: int = 0
+    runs: "Sequence[Run]", *, level: tuple[str, float] | None = None, draws: int = 10_000, seed: int = 0
 ) -> dict[str, Any]:
     """The analysis of runs that may be compared, as `trend.json` holds it: `rows`, `trend` and what supports them.
 
     Judged at the runs' own target, or at `level`, as ("top1", 0.56); `draws` and `seed` are of the seeds drawn
     again. Raises BadInput where the runs belong to more than one data set, target or protocol: they are never mixed.
     """
-    from harness.analyse.evidence.runs.groups import Level, group_trials
+    from harness.analyse.evidence.runs.groups import Level, group_runs
     from harness.analyse.trend.study import Settings, study
     from harness.record.errors import BadInput
 
-    groups = group_trials(list(runs), None if level is None else Level(*level))
+    groups = group_runs(list(runs), None if level is None else Level(*level))
     if len(groups) != 1:
         found = "; ".join(f"{g.dataset.name} at {g.target.metric} {g.target.value:.2%} ({g.key})" for g in groups)
         raise BadInput(f"the runs make {len(groups)} groups that are not compared ({found}): give the runs of one")

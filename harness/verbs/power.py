@@ -33,8 +33,8 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput(f"--halving-months {two[0]:g} {two[1]:g}: give two different numbers of months above 0")
     asked = asked_level(args)
     # Not at the top: the help comes without the second that these take.
-    from harness.analyse.evidence.runs.groups import group_trials
-    from harness.analyse.evidence.runs.trials import read_trials
+    from harness.analyse.evidence.runs.groups import group_runs
+    from harness.analyse.evidence.runs.run import read_records
     from harness.analyse.show.power import text
     from harness.analyse.show.words import rounded
     from harness.analyse.trend.power import ALPHA, Question, plan
@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     question = Question(factor=args.factor, power=args.power)
     if two is not None:
         question = Question(args.factor, (two[0], two[1]), args.power)
-    groups = group_trials(read_trials(args.runs, skip_broken=args.skip_broken).trials, asked)
+    groups = group_runs(read_records(args.runs, skip_broken=args.skip_broken).runs, asked)
     found = [plan(group, question, args.recipe, args.plans) for group in groups]
     print(json.dumps({"groups": rounded(found)}, indent=1, allow_nan=False) if args.json else text(found))
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.analyse.evidence.runs.groups import Group
-from harness.analyse.evidence.runs.trials import COUNTERS, Trial
+from harness.analyse.evidence.runs.run import COUNTERS, Run
 from harness.record.target import Target
 from tests.analyse.synthetic import TARGET, Made, day, trial
 
@@ -76,7 +76,7 @@ def plant(scenario: Scenario, rng: np.random.Generator) -> Planted:
     return Planted(Group(trials[0].dataset, target, 2, trials), truth)
 
 
-def run(model: str, step: int, seed: int, macs: int, looks: int, wobble: float, rng: np.random.Generator) -> Trial:
+def run(model: str, step: int, seed: int, macs: int, looks: int, wobble: float, rng: np.random.Generator) -> Run:
     """One run: accuracy rises evenly to the level at look number `looks`, and goes on; each look may stray."""
     plan = PLAN_EPOCHS * LOOKS_AN_EPOCH
     number = np.arange(1, plan + 1)
@@ -107,7 +107,7 @@ def run(model: str, step: int, seed: int, macs: int, looks: int, wobble: float, 
 
 
 @cache
-def template(model: str, step: int) -> Trial:
+def template(model: str, step: int) -> Run:
     """Everything of a run but its curve."""
     made = Made(model, [0.1], day(step * HALVING_MONTHS), planned_epochs=PLAN_EPOCHS, cadence=LOOKS_AN_EPOCH)
     return replace(trial(made), path=str(Path(model)))

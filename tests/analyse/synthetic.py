@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.evidence.runs.trials import Trial, trial_of
+from harness.analyse.evidence.runs.run import Run, run_of
 from harness.record import curve
 from harness.record.curve import Evaluation
 from harness.record.folders import folder
@@ -132,11 +132,11 @@ def write_run(root: Path, made: Made) -> Path:
     return path
 
 
-def trial(made: Made) -> Trial:
+def trial(made: Made) -> Run:
     """The same run as the analysis sees it, without the disk."""
     rows = evaluations(made)
     columns = {name: [getattr(row, name) for row in rows] for name in curve.FIELDS}
-    return trial_of(Path(made.run_id), summary_of(made, rows), columns, settings="")
+    return run_of(Path(made.run_id), summary_of(made, rows), columns, settings="")
 
 
 def write_runs(root: Path, runs: Iterable[Made]) -> Path:

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from harness.analyse.evidence.crossings import Crossing
-from harness.analyse.evidence.runs.trials import Trial
+from harness.analyse.evidence.runs.run import Run
 from harness.record import units
 
 CONFIDENCE = 0.95
 """Of every interval."""
 
-UNITS: dict[str, Callable[[Trial], NDArray[np.float64]]] = {
+UNITS: dict[str, Callable[[Run], NDArray[np.float64]]] = {
     "paper_pflop": lambda t: t.count("train_forward_macs").astype(np.float64) * units.paper_pflop(1.0),
     "spent_macs": lambda t: (t.count("train_forward_macs") + t.count("train_backward_macs")).astype(np.float64),
     "epochs": lambda t: t.clock("epoch"),

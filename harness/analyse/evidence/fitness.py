@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.analyse.evidence.ladder import REFERENCE, Rung
 from harness.analyse.evidence.runs.groups import Group
-from harness.analyse.evidence.runs.trials import Trial
+from harness.analyse.evidence.runs.run import Run
 from harness.record.target import Target
 
 UNIT = "spent_macs"
@@ -94,11 +94,11 @@ def spread_of(group: Group) -> LevelSpread | None:
     return None
 
 
-def _finals(trials: Sequence[Trial], metric: str) -> list[float]:
+def _finals(runs: Sequence[Run], metric: str) -> list[float]:
     """Last accuracies of the runs that were judged by the metric; none where they follow several plans."""
-    if len({t.plan for t in trials}) > 1:
+    if len({t.plan for t in runs}) > 1:
         return []
-    return [float(t.accuracy(metric)[-1]) for t in trials if t.counters.shape[1] and t.judged(metric)[-1]]
+    return [float(t.accuracy(metric)[-1]) for t in runs if t.counters.shape[1] and t.judged(metric)[-1]]
 
 
 def fitness(rungs: Sequence[Rung], metric: str, level: float, spread: LevelSpread) -> Fitness:
@@ -141,8 +141,8 @@ def _finite(change: float | None) -> float | None:
 def _cost(rung: Rung, metric: str, level: float) -> float | None:
     """Expected cost in training MACs; inf where no run reaches; None where a run stopped before it could answer."""
     costs = rung.costs(metric, level, UNIT)
-    for trial, missed in zip(rung.trials, costs.censored, strict=True):
-        looks = trial.clock("epoch")
-        if not len(looks) or (missed and trial.outcome == "reached" and looks[-1] < rung.plan.planned_epochs):
+    for run, missed in zip(rung.runs, costs.censored, strict=True):
+        looks = run.clock("epoch")
+        if not len(looks) or (missed and run.outcome == "reached" and looks[-1] < rung.plan.planned_epochs):
             return None
     return costs.expected().high

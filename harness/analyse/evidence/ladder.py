@@ -11,7 +11,7 @@ from harness.analyse.evidence.cost import UNITS, Cost, Costs, cost_at
 from harness.analyse.evidence.crossings import Crossing, crossing
 from harness.analyse.evidence.runs.groups import Group
 from harness.analyse.evidence.runs.plans import Plan, told_apart
-from harness.analyse.evidence.runs.trials import Trial
+from harness.analyse.evidence.runs.run import Run
 from harness.analyse.evidence.titles import short_title
 
 REFERENCE = "alexnet"
@@ -26,7 +26,7 @@ class Rung:
     """
 
     plan: Plan
-    trials: list[Trial]
+    runs: list[Run]
     apart: str = ""
     confirm: int = 1
     _crossings: dict[tuple[str, float, int, int], list[Crossing | None]] = field(default_factory=dict, repr=False)
@@ -40,20 +40,20 @@ class Rung:
     @property
     def published(self) -> str:
         """First publication, YYYY-MM-DD."""
-        return self.trials[0].published
+        return self.runs[0].published
 
     @property
     def declared(self) -> bool:
         """Whether the experiment says that this plan stands in the trend: a run of it does."""
-        return any(t.declared for t in self.trials)
+        return any(t.declared for t in self.runs)
 
     def costs(self, metric: str, value: float, unit: str, *, confirm: int | None = None) -> Costs:
-        """One cost a run, in the order of `trials`; `confirm`: another rule of the crossing than the target's."""
+        """One cost a run, in the order of `runs`; `confirm`: another rule of the crossing than the target's."""
         confirm = self.confirm if confirm is None else confirm
         key = (metric, value, unit, confirm)
         if key not in self._costs:
             found = self._costs_at(key, 0)
-            if any(t.error(metric).any() for t in self.trials):
+            if any(t.error(metric).any() for t in self.runs):
                 found = replace(found, raised=self._costs_at(key, 1), lowered=self._costs_at(key, -1))
             self._costs[key] = found
         return self._costs[key]
@@ -63,29 +63,29 @@ class Rung:
         metric, value, unit, confirm = key
         level = (metric, value, confirm, errors)
         if level not in self._crossings:
-            self._crossings[level] = [crossing(t, metric, value, confirm=confirm, errors=errors) for t in self.trials]
-        found = [cost_at(UNITS[unit](t), c) for t, c in zip(self.trials, self._crossings[level], strict=True)]
+            self._crossings[level] = [crossing(t, metric, value, confirm=confirm, errors=errors) for t in self.runs]
+        found = [cost_at(UNITS[unit](t), c) for t, c in zip(self.runs, self._crossings[level], strict=True)]
         return Costs(np.array([c.low for c in found]), np.array([c.high for c in found]))
 
     def plan_cost(self, unit: str) -> float:
         """What the whole plan costs, the median over the runs; a run that stopped early is taken on at its own rate."""
         whole = [
             UNITS[unit](t)[-1] / t.clock("epoch")[-1] * self.plan.planned_epochs
-            for t in self.trials
+            for t in self.runs
             if t.counters.shape[1]
         ]
         return float(np.median(whole)) if whole else 0.0
 
-    def median_trial(self, metric: str, value: float) -> Trial:
+    def median_run(self, metric: str, value: float) -> Run:
         """The run in the middle by epochs to the level (the lower of two), censored ones last."""
         order = self.costs(metric, value, "epochs").order()
-        return self.trials[order[(len(order) - 1) // 2]]
+        return self.runs[order[(len(order) - 1) // 2]]
 
 
-def rungs_of(trials: Iterable[Trial], confirm: int) -> list[Rung]:
+def rungs_of(runs: Iterable[Run], confirm: int) -> list[Rung]:
     """One rung a plan, of every architecture; `confirm`: looks in a row that make a crossing."""
-    plans: dict[Plan, list[Trial]] = {}
-    for t in trials:
+    plans: dict[Plan, list[Run]] = {}
+    for t in runs:
         plans.setdefault(t.plan, []).append(t)
     apart = told_apart(list(plans))
     rungs = [
@@ -115,7 +115,7 @@ def ladder(
         if cheapest_in is not None:
             cost = r.costs(group.target.metric, group.target.value, cheapest_in).expected()
             return (p.kind != "measured", cost.high, cost.low)
-        return (not r.declared, p.kind != "measured", -shared[p.recipe], -len(r.trials), -p.planned_epochs)
+        return (not r.declared, p.kind != "measured", -shared[p.recipe], -len(r.runs), -p.planned_epochs)
 
     def preference(r: Rung) -> tuple[object, ...]:
         return (*rule(r), r.plan.recipe, repr(r.plan))
@@ -144,7 +144,7 @@ def ladder(
             )
         else:
             how += "by recipe, number of runs and length the trend uses"
-        notes.append(f"{short_title(used.trials[0].title)} was run under {1 + len(others)} plans: {how} {words}")
+        notes.append(f"{short_title(used.runs[0].title)} was run under {1 + len(others)} plans: {how} {words}")
     if cheapest_in is not None:
         notes.append(
             f"the cheapest plan of each architecture, chosen by its cost: plans looked at {len(rungs)}, architectures "

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.evidence.runs.groups import Level, group_trials
+from harness.analyse.evidence.runs.groups import Level, group_runs
 from harness.analyse.evidence.runs.plans import PLANS
-from harness.analyse.evidence.runs.trials import read_trials
+from harness.analyse.evidence.runs.run import read_records
 from harness.analyse.show import pages
 from harness.analyse.show.replay import replay
 from harness.analyse.show.tables import csv_table
@@ -31,17 +31,17 @@ def build(
     With `skip_broken` a record that cannot be read is left out and named under `left_out`, a key that is absent else.
     Raises RecordError where a record cannot be read, BadInput where no run has the recipe or no level is known.
     """
-    records = read_trials(root, skip_broken=skip_broken)
-    trials = records.trials
-    groups = group_trials(trials, asked)
-    if recipe is not None and not any(t.plan.recipe == recipe for t in trials):
-        names = ", ".join(sorted({t.plan.recipe for t in trials}))
+    records = read_records(root, skip_broken=skip_broken)
+    runs = records.runs
+    groups = group_runs(runs, asked)
+    if recipe is not None and not any(t.plan.recipe == recipe for t in runs):
+        names = ", ".join(sorted({t.plan.recipe for t in runs}))
         raise BadInput(f"no run of recipe {recipe!r} in {root}: it has {names}")
     settings = Settings(draws=draws, seed=seed, recipe=recipe, plans=plans)
     published = replay()
     compared = ("reduction_factor", "halving_months", "halving_interval_ols", "moore_factor", "frontier")
     document: dict[str, Any] = {
-        "runs_finished": len(trials),
+        "runs_finished": len(runs),
         "runs_unfinished": len(records.unfinished),
         **({"left_out": _left_out(root, records.broken)} if records.broken else {}),
         "published": {name: published[name] for name in compared},

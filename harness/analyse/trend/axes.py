@@ -7,7 +7,7 @@ import numpy as np
 from harness.analyse.evidence.cost import UNITS
 from harness.analyse.evidence.crossings import crossing
 from harness.analyse.evidence.ladder import Rung
-from harness.analyse.evidence.runs.trials import Trial
+from harness.analyse.evidence.runs.run import Run
 from harness.analyse.trend.rows import finite
 from harness.record.dose_response import fit, success, tally
 from harness.record.target import Target
@@ -19,16 +19,16 @@ def hardware_axis(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
     Never mixed with the arithmetic trend, nor one hardware with another; joules only where the hardware gives them.
     """
     found = []
-    for label in sorted({t.hardware for r in rungs for t in r.trials}):
+    for label in sorted({t.hardware for r in rungs for t in r.runs}):
         for rung in rungs:
-            here = Rung(rung.plan, [t for t in rung.trials if t.hardware == label], confirm=rung.confirm)
-            if not here.trials or rung.plan.kind == "imported":  # a foreign curve has no clock
+            here = Rung(rung.plan, [t for t in rung.runs if t.hardware == label], confirm=rung.confirm)
+            if not here.runs or rung.plan.kind == "imported":  # a foreign curve has no clock
                 continue
-            row: dict[str, Any] = {"hardware": label, "model": rung.model, "title": here.trials[0].title}
-            row["n"] = len(here.trials)
+            row: dict[str, Any] = {"hardware": label, "model": rung.model, "title": here.runs[0].title}
+            row["n"] = len(here.runs)
             for unit in ("seconds", "joules"):
                 known = Rung(
-                    here.plan, [t for t in here.trials if not np.isnan(UNITS[unit](t)).any()], confirm=rung.confirm
+                    here.plan, [t for t in here.runs if not np.isnan(UNITS[unit](t)).any()], confirm=rung.confirm
                 )
                 costs = known.costs(target.metric, target.value, unit)
                 cost = costs.median() if len(costs) else None
@@ -38,7 +38,7 @@ def hardware_axis(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
     return found
 
 
-def searches(trials: list[Trial], target: Target) -> list[dict[str, Any]]:
+def searches(runs: list[Run], target: Target) -> list[dict[str, Any]]:
     """E90 of every architecture that was searched, from all its runs of one plan but its length, and what they cost.
 
     The estimator is `harness.record.dose_response`. E90's cost is its length times the mean PFLOP of an epoch.
@@ -46,25 +46,25 @@ def searches(trials: list[Trial], target: Target) -> list[dict[str, Any]]:
     before, whose runs stopped at their target: a noisy curve may cross by luck, so theirs is the shorter. Never part
     of the trend.
     """
-    by_architecture: dict[tuple[str, ...], list[Trial]] = {}
-    for t in trials:
+    by_architecture: dict[tuple[str, ...], list[Run]] = {}
+    for t in runs:
         key = (t.published, t.plan.model, t.plan.recipe, t.plan.settings, str(t.plan.batch_size))
         judged = "end" if t.target is None else "crossing"
         by_architecture.setdefault((*key, str(t.plan.resolution), judged), []).append(t)
     found = []
-    for (*_, judged), runs in sorted(by_architecture.items()):
-        outcomes = [(t.plan.planned_epochs, _success(t, target)) for t in runs]
+    for (*_, judged), own in sorted(by_architecture.items()):
+        outcomes = [(t.plan.planned_epochs, _success(t, target)) for t in own]
         telling = [(planned, good) for planned, good in outcomes if good is not None]
         if not telling:
             continue
         told = fit(tally(telling))
-        pflop = sum(float(UNITS["paper_pflop"](t)[-1]) for t in runs if t.counters.shape[1])
-        epochs = sum(float(t.clock("epoch")[-1]) for t in runs if t.counters.shape[1])
+        pflop = sum(float(UNITS["paper_pflop"](t)[-1]) for t in own if t.counters.shape[1])
+        epochs = sum(float(t.clock("epoch")[-1]) for t in own if t.counters.shape[1])
         found.append(
             {
-                "model": runs[0].plan.model,
-                "title": runs[0].title,
-                "recipe": runs[0].plan.recipe,
+                "model": own[0].plan.model,
+                "title": own[0].title,
+                "recipe": own[0].plan.recipe,
                 "judged": judged,
                 "e90_epochs": told.e90,
                 "interval_epochs": list(told.interval),
@@ -72,15 +72,15 @@ def searches(trials: list[Trial], target: Target) -> list[dict[str, Any]]:
                 "case": told.case,
                 "words": told.words,
                 "tried": told.tried_data,
-                "runs": len(runs),
+                "runs": len(own),
                 "search_paper_pflop": pflop,
-                "search_spent_macs": sum(_spent_macs(t) for t in runs),
+                "search_spent_macs": sum(_spent_macs(t) for t in own),
             }
         )
     return found
 
 
-def _success(t: Trial, target: Target) -> bool | None:
+def _success(t: Run, target: Target) -> bool | None:
     """Whether a run of a search succeeded: see `searches`; None where it tells nothing."""
     if t.target is not None:
         return crossing(t, target.metric, target.value, confirm=target.confirm) is not None
@@ -89,11 +89,11 @@ def _success(t: Trial, target: Target) -> bool | None:
     return success(t.outcome, last, target.value)
 
 
-def _spent_macs(trial: Trial) -> int:
+def _spent_macs(run: Run) -> int:
     """Exact training MACs of a whole run."""
-    if not trial.counters.shape[1]:
+    if not run.counters.shape[1]:
         return 0
-    return int(trial.count("train_forward_macs")[-1]) + int(trial.count("train_backward_macs")[-1])
+    return int(run.count("train_forward_macs")[-1]) + int(run.count("train_backward_macs")[-1])
 
 
 def learning_curves(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
@@ -104,9 +104,9 @@ def learning_curves(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
     """
     curves = []
     for rung in rungs:
-        middle = rung.median_trial(target.metric, target.value)
+        middle = rung.median_run(target.metric, target.value)
         runs = []
-        for t in rung.trials:
+        for t in rung.runs:
             passed = crossing(t, target.metric, target.value, confirm=target.confirm)
             judged = np.flatnonzero(t.judged(target.metric))
             runs.append(

@@ -8,8 +8,8 @@ import numpy as np
 
 from harness.analyse.evidence.fitness import judged, spread_of
 from harness.analyse.evidence.ladder import Rung, known_cost, ladder, rungs_of
-from harness.analyse.evidence.runs.groups import Level, group_trials
-from harness.analyse.evidence.runs.trials import Trial, read_trials
+from harness.analyse.evidence.runs.groups import Level, group_runs
+from harness.analyse.evidence.runs.run import Run, read_records
 from harness.analyse.trend.draws import Interval, draw_costs, percentile
 from harness.analyse.trend.rows import containing
 from harness.record.errors import BadInput
@@ -26,7 +26,7 @@ def splits(
     Raises BadInput where no two architectures were both run under two recipes, RecordError for an unreadable record.
     """
     results = []
-    for group in group_trials(read_trials(root).trials, asked):
+    for group in group_runs(read_records(root).runs, asked):
         cells = cells_of(group.measured, group.target.confirm)
         target = group.target
         fit = judged(ladder(group)[0], target, spread_of(group))
@@ -41,12 +41,12 @@ def splits(
     return results
 
 
-def cells_of(trials: list[Trial], confirm: int) -> dict[Point, Rung]:
+def cells_of(runs: list[Run], confirm: int) -> dict[Point, Rung]:
     """One rung a (model, recipe): of several plans the declared one, then the one with most runs, then the longest."""
     cells: dict[Point, Rung] = {}
     for r in sorted(
-        rungs_of(trials, confirm),
-        key=lambda r: (not r.declared, -len(r.trials), -r.plan.planned_epochs, repr(r.plan)),
+        rungs_of(runs, confirm),
+        key=lambda r: (not r.declared, -len(r.runs), -r.plan.planned_epochs, repr(r.plan)),
     ):
         cells.setdefault((r.model, r.plan.recipe), r)
     return dict(sorted(cells.items()))
@@ -75,7 +75,7 @@ def split(
     result: dict[str, Any] = {
         "start": ":".join(start),
         "end": ":".join(end),
-        "n": {":".join(c): len(cells[c].trials) if c in cells else 0 for c in corners},
+        "n": {":".join(c): len(cells[c].runs) if c in cells else 0 for c in corners},
         "reason": None,
         "parts": None,
     }

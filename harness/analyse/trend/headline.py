@@ -117,7 +117,7 @@ def with_intervals(rungs: list[Rung], target: Target, unit: str, drawn: Drawn) -
         | seeds
         | line_interval(found, seeds["halving_interval"], missed=missed)
         | {
-            "covers": covers([len(r.trials) for r in rungs]),
+            "covers": covers([len(r.runs) for r in rungs]),
             "spread": {"sd_log": spread.sd, "freedom": spread.freedom, "p": spread.p, "holds": spread.holds},
         }
     )

@@ -31,7 +31,7 @@ from harness.analyse.evidence.crossings import crossing
 from harness.analyse.evidence.ladder import Rung, ladder
 from harness.analyse.evidence.runs.groups import Group
 from harness.analyse.evidence.runs.plans import PLANS
-from harness.analyse.evidence.runs.trials import Trial
+from harness.analyse.evidence.runs.run import Run
 from harness.analyse.evidence.spread import pooled
 from harness.analyse.trend.line import fit, frontier, months
 from harness.record.target import Target
@@ -170,20 +170,20 @@ def slope_at(rungs: list[Rung], target: Target) -> float | None:
     """
     slopes = []
     for rung in rungs:
-        rises = [rise for t in rung.trials if (rise := _rise(t, target, rung.confirm)) is not None]
+        rises = [rise for t in rung.runs if (rise := _rise(t, target, rung.confirm)) is not None]
         costs, accuracies = (sum(column) for column in zip(*rises, strict=True)) if rises else (0.0, 0.0)
         if accuracies > 0:
             slopes.append(costs / accuracies)
     return float(np.mean(slopes)) if slopes else None
 
 
-def _rise(trial: Trial, target: Target, confirm: int) -> tuple[float, float] | None:
+def _rise(run: Run, target: Target, confirm: int) -> tuple[float, float] | None:
     """By how much ln cost and accuracy rise from the crossing of `WINDOW` below to that of the level."""
-    ends = [crossing(trial, target.metric, v, confirm=confirm) for v in (target.value - WINDOW, target.value)]
+    ends = [crossing(run, target.metric, v, confirm=confirm) for v in (target.value - WINDOW, target.value)]
     below, at = (None if end is None else end.index for end in ends)
     if below is None or at is None or below >= at:
         return None
-    spent, accuracy = UNITS["paper_pflop"](trial), trial.accuracy(target.metric)
+    spent, accuracy = UNITS["paper_pflop"](run), run.accuracy(target.metric)
     return float(np.log(spent[at] / spent[below])), float(accuracy[at] - accuracy[below])
 
 

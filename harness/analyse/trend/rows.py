@@ -9,7 +9,7 @@ import numpy as np
 from harness.analyse.evidence.cost import Cost, Costs, share_interval
 from harness.analyse.evidence.crossings import crossing
 from harness.analyse.evidence.ladder import Rung, known_cost
-from harness.analyse.evidence.runs.trials import Trial
+from harness.analyse.evidence.runs.run import Run
 from harness.analyse.evidence.spread import Spread
 from harness.analyse.trend.draws import Floats, Interval, percentile
 from harness.record.fidelity import flags_of
@@ -32,14 +32,14 @@ def row_of(
     The cost is the expected one; beside it stand the share of runs that reached, with its interval, and the median
     where at least half of them did.
     """
-    trials = rung.trials
+    runs = rung.runs
     costs = rung.costs(target.metric, target.value, unit)
     cost = costs.expected()
     epochs = rung.costs(target.metric, target.value, "epochs").expected()
-    middle = rung.median_trial(target.metric, target.value)
+    middle = rung.median_run(target.metric, target.value)
     row: dict[str, Any] = {
         "model": rung.model,
-        "title": trials[0].title,
+        "title": runs[0].title,
         "published": rung.published,
         "kind": rung.plan.kind,
         "recipe": rung.plan.recipe,
@@ -49,19 +49,19 @@ def row_of(
         "apart": rung.apart,
         "in_trend": in_trend,
         "on_frontier": False,
-        "n": len(trials),
+        "n": len(runs),
         "reached": costs.successes,
         "reached_interval": list(share_interval(costs.successes, len(costs))),
-        "seeds": [t.seed for t in trials],
-        "runs": [t.run_id for t in trials],
+        "seeds": [t.seed for t in runs],
+        "runs": [t.run_id for t in runs],
         "per_run": [
             {"run": t.run_id, "seed": t.seed, "outcome": t.outcome, "after": float(low), "cost": finite(high)}
-            for t, low, high in zip(trials, costs.low, costs.high, strict=True)
+            for t, low, high in zip(runs, costs.low, costs.high, strict=True)
         ],
         "middle_run": middle.run_id,
-        "outcomes": dict(sorted(Counter(t.outcome for t in trials).items())),
-        "best_accuracy": [best_accuracy(t, target.metric) for t in trials],
-        "missed": dict(sorted(Counter(_miss(t) for t, c in zip(trials, costs.censored, strict=True) if c).items())),
+        "outcomes": dict(sorted(Counter(t.outcome for t in runs).items())),
+        "best_accuracy": [best_accuracy(t, target.metric) for t in runs],
+        "missed": dict(sorted(Counter(_miss(t) for t, c in zip(runs, costs.censored, strict=True) if c).items())),
         "forward_macs": middle.forward_macs,
         "epochs": finite(epochs.high),
         "epochs_interval": [epochs.low, finite(epochs.high)],
@@ -71,8 +71,8 @@ def row_of(
         **_intervals(costs, cost, draws, spread),
         **_ledger(middle, target),
         "paper_pflop": finite(rung.costs(target.metric, target.value, "paper_pflop").expected().high),
-        "flags": flags_of(dict(trials[0].fidelity)),
-        "hardware": sorted({t.hardware for t in trials}),
+        "flags": flags_of(dict(runs[0].fidelity)),
+        "hardware": sorted({t.hardware for t in runs}),
     }
     ref_costs = reference.costs(target.metric, target.value, unit)
     ref_epochs = reference.costs(target.metric, target.value, "epochs").expected()
@@ -94,14 +94,14 @@ def containing(found: Interval, point: float) -> list[float | None]:
     return [finite(min(found.low, point)), finite(max(found.high, point))]
 
 
-def best_accuracy(trial: Trial, metric: str) -> float | None:
+def best_accuracy(run: Run, metric: str) -> float | None:
     """The highest look; None for a run that was never judged by the metric."""
-    return float(np.nanmax(trial.accuracy(metric))) if trial.judged(metric).any() else None
+    return float(np.nanmax(run.accuracy(metric))) if run.judged(metric).any() else None
 
 
-def _miss(trial: Trial) -> str:
+def _miss(run: Run) -> str:
     """Why a run did not reach: a run that stopped at another, lower target says so."""
-    return "stopped at another target" if trial.outcome == "reached" else trial.outcome
+    return "stopped at another target" if run.outcome == "reached" else run.outcome
 
 
 def _intervals(costs: Costs, cost: Cost, draws: Floats, spread: Spread) -> dict[str, Any]:
@@ -151,19 +151,19 @@ def _widened(ends: list[float | None], within: Cost) -> list[float | None]:
     return [None if low is None else min(low, within.low), None if high is None else finite(max(high, within.high))]
 
 
-def _ledger(trial: Trial, target: Target) -> dict[str, Any]:
+def _ledger(run: Run, target: Target) -> dict[str, Any]:
     """The exact ledger of the middle run at its crossing, or at its end where it missed."""
-    found = crossing(trial, target.metric, target.value, confirm=target.confirm)
-    if not trial.counters.shape[1]:
+    found = crossing(run, target.metric, target.value, confirm=target.confirm)
+    if not run.counters.shape[1]:
         return dict.fromkeys(("images", "train_forward_macs", "spent_macs", "evaluation_macs", "lost_macs"), 0)
     at = -1 if found is None else found.index
-    forward, backward = int(trial.count("train_forward_macs")[at]), int(trial.count("train_backward_macs")[at])
+    forward, backward = int(run.count("train_forward_macs")[at]), int(run.count("train_backward_macs")[at])
     return {
-        "images": int(trial.count("images")[at]),
+        "images": int(run.count("images")[at]),
         "train_forward_macs": forward,
         "spent_macs": forward + backward,
-        "evaluation_macs": int(trial.count("evaluation_macs")[at]),
-        "lost_macs": int(trial.count("lost_macs")[at]),
+        "evaluation_macs": int(run.count("evaluation_macs")[at]),
+        "lost_macs": int(run.count("lost_macs")[at]),
     }
 
 

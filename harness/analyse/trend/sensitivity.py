@@ -42,7 +42,7 @@ def sensitivity(rungs: list[Rung], target: Target, unit: str, spread: LevelSprea
             items.append(_item(words, point(rungs, judged), rungs, note))
     items.append(_all_architectures(rungs, base))
     for name in headline["frontier"]:
-        (title,) = (short_title(r.trials[0].title) for r in rungs if r.model == name)
+        (title,) = (short_title(r.runs[0].title) for r in rungs if r.model == name)
         kept = [(r, c) for r, c in zip(rungs, base, strict=True) if r.model != name]
         if kept:
             changed = point([r for r, _ in kept], [c for _, c in kept])
@@ -80,15 +80,15 @@ def _unanswered(rungs: list[Rung], metric: str, value: float, unit: str, *, conf
     Empty where every run answers it.
     """
     missed = {r.model: r.costs(metric, value, unit, confirm=confirm).censored for r in rungs}
-    stopped = {r.model: missed[r.model] & np.array([t.outcome == "reached" for t in r.trials]) for r in rungs}
+    stopped = {r.model: missed[r.model] & np.array([t.outcome == "reached" for t in r.runs]) for r in rungs}
     if not any(s.any() for s in stopped.values()):
         return ""
-    number, runs = sum(int(s.sum()) for s in stopped.values()), sum(len(r.trials) for r in rungs)
+    number, runs = sum(int(s.sum()) for s in stopped.values()), sum(len(r.runs) for r in rungs)
     words = f"not measured: {number} of {runs} runs stopped when they first reached the level"
     reference = reference_of(rungs)
     own = missed[reference.model] & ~stopped[reference.model]
     if own.any():
-        title = short_title(reference.trials[0].title)
+        title = short_title(reference.runs[0].title)
         words += f"; {title} itself misses it in {int(own.sum())} of its {len(own)} runs"
     return words
 

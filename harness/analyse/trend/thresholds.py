@@ -25,7 +25,7 @@ def thresholds(rungs: list[Rung], target: Target, unit: str, draws: int, seed: i
     """
     found = []
     for metric in METRICS:
-        finished = [t for r in rungs for t in r.trials if t.outcome == "reached"]
+        finished = [t for r in rungs for t in r.runs if t.outcome == "reached"]
         ended = [best for t in finished if (best := best_accuracy(t, metric)) is not None]
         highest = min(ended, default=1.0)
         levels = sorted({p / 100 for p in GRID_PERCENT} | ({target.value} if metric == target.metric else set()))
@@ -54,12 +54,12 @@ def levels_of(document: dict[str, Any], metric: str) -> list[dict[str, Any]]:
 
 def costs_at(rung: Rung, metric: str, levels: NDArray[np.float64], unit: str) -> list[Costs]:
     """Costs of every run at every level, one `Costs` a level, with their resolution intervals."""
-    low = np.empty((len(levels), len(rung.trials)))
+    low = np.empty((len(levels), len(rung.runs)))
     high = np.empty_like(low)
-    for column, trial in enumerate(rung.trials):
+    for column, run in enumerate(rung.runs):
         # One 0 in front and one infinity behind turn "before the first" and "never" into ordinary positions.
-        spent = np.concatenate([[0.0], UNITS[unit](trial), [np.inf]])
-        index = crossing_indices(trial, metric, levels, confirm=rung.confirm)
+        spent = np.concatenate([[0.0], UNITS[unit](run), [np.inf]])
+        index = crossing_indices(run, metric, levels, confirm=rung.confirm)
         low[:, column], high[:, column] = spent[index], spent[index + 1]
     return [Costs(low[number], high[number]) for number in range(len(levels))]
 

@@ -8,8 +8,8 @@ import pytest
 from harness.analyse.evidence.cost import UNITS
 from harness.analyse.evidence.crossings import Crossing, crossing, crossing_indices
 from harness.analyse.evidence.ladder import Rung, ladder
-from harness.analyse.evidence.runs.groups import Level, group_trials
-from harness.analyse.evidence.runs.trials import trial_of
+from harness.analyse.evidence.runs.groups import Level, group_runs
+from harness.analyse.evidence.runs.run import run_of
 from harness.analyse.evidence.spread import pooled
 from harness.analyse.trend.rows import row_of
 from harness.analyse.trend.thresholds import costs_at
@@ -56,7 +56,7 @@ def test_looks_without_a_top5_are_passed_over_by_it_and_by_nothing_else() -> Non
     made = Made("net", [0.1, 0.6, 0.7, 0.2, 0.8, 0.9])  # top-5: 0.55, 0.8, 0.85, 0.6, 0.9, 0.95
     rows = [replace(r, correct_top5=None if n in (0, 2) else r.correct_top5) for n, r in enumerate(evaluations(made))]
     columns = {name: [getattr(row, name) for row in rows] for name in FIELDS}
-    t = trial_of(Path("net"), summary_of(made, rows), columns, settings="")
+    t = run_of(Path("net"), summary_of(made, rows), columns, settings="")
     assert crossing(t, "top5", 0.8) == Crossing(1, None)
     assert crossing(t, "top5", 0.8, confirm=2) == Crossing(4, 3)
     assert crossing(t, "top5", 0.6, confirm=2) == Crossing(1, None)
@@ -78,7 +78,7 @@ def test_looks_without_a_top5_are_passed_over_by_it_and_by_nothing_else() -> Non
 )
 def test_costs_are_read_at_the_confirmed_crossing(curve: list[float], cost: int | None) -> None:
     target = TARGET | {"confirm": 2}
-    (group,) = group_trials([trial(Made("alexnet", curve, target=target))])
+    (group,) = group_runs([trial(Made("alexnet", curve, target=target))])
     ((entry,), _, _) = ladder(group)
     (high,) = entry.costs("top1", 0.5, "epochs").high
     assert high == (np.inf if cost is None else cost)
@@ -117,9 +117,9 @@ def test_counts_beyond_64_bits_stay_exact() -> None:
 
 def test_a_run_that_watches_two_levels_is_judged_at_each() -> None:
     both = trial(Made("alexnet", [0.4, 0.6, 0.7], target=TARGET | {"also": {"top5": 0.75}}))
-    groups = group_trials([both])
+    groups = group_runs([both])
     assert [(g.target.metric, g.target.value) for g in groups] == [("top1", 0.5), ("top5", 0.75)]
-    assert all(g.trials == [both] for g in groups)
+    assert all(g.runs == [both] for g in groups)
 
 
 def test_a_calibration_run_gives_no_cost() -> None:
@@ -127,15 +127,15 @@ def test_a_calibration_run_gives_no_cost() -> None:
         trial(Made("alexnet", [0.4, 0.6], seed=1)),
         trial(Made("alexnet", [0.6, 0.7], seed=2, target=None, kind="calibration", outcome="budget_exhausted")),
     ]
-    (group,) = group_trials(runs)
-    assert group.trials == runs[:1]
+    (group,) = group_runs(runs)
+    assert group.runs == runs[:1]
     assert group.notes == ["set the level and give no cost: 1 calibration run"]
     with pytest.raises(BadInput, match="only calibration runs"):
-        group_trials(runs[1:])
+        group_runs(runs[1:])
 
 
 @pytest.mark.parametrize(("target", "confirm"), [(TARGET, 1), (TARGET | {"confirm": 3}, 3), (None, 2)])
 def test_a_level_asked_for_is_judged_by_the_runs_own_rule(target: dict[str, Any] | None, confirm: int) -> None:
     run = trial(Made("alexnet", [0.4, 0.6, 0.5, 0.7], target=target))
-    (group,) = group_trials([run], Level("top1", 0.45))
+    (group,) = group_runs([run], Level("top1", 0.45))
     assert group.target.confirm == confirm

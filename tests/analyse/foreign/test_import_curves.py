@@ -7,7 +7,7 @@ import pytest
 
 from harness import cli
 from harness.analyse.evidence.runs.groups import Level
-from harness.analyse.evidence.runs.trials import read_trials
+from harness.analyse.evidence.runs.run import read_records
 from harness.analyse.show.aggregate import build
 from harness.measure.mirror.journal import evaluation_row
 from harness.record.curve import WATCHED
@@ -48,7 +48,7 @@ def test_what_nobody_knows_is_absent_not_0(tmp_path: Path, capsys: pytest.Captur
     assert lines
     assert not any(set(WATCHED) & line.keys() for line in lines)
     assert all(getattr(row, name) is None for row in run.curve for name in WATCHED)
-    (trial,) = read_trials(tmp_path / "runs").trials
+    (trial,) = read_records(tmp_path / "runs").runs
     assert np.isnan(trial.clock("train_seconds")).all()
     assert set(evaluation_row(run.curve[0])).isdisjoint({"lr", "train_loss", "seconds/train", "images_per_second"})
     for command in (["check", "--no-recount"], ["status"], ["aggregate", "--metric", "top1", "--value", "0.5"]):

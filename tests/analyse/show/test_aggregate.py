@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.analyse.evidence.runs import trials
+from harness.analyse.evidence.runs import run as reading
 from harness.analyse.evidence.runs.groups import Level
 from harness.analyse.show import aggregate, pages
 from harness.analyse.show.replay import replay
@@ -214,7 +214,7 @@ def test_files_are_the_same_bytes_when_written_again(tmp_path: Path) -> None:
 def test_reading_processes_give_what_threads_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_runs(tmp_path, ladder())
     by_threads = aggregate.build(tmp_path, draws=100)
-    monkeypatch.setattr(trials, "MANY", 1)
+    monkeypatch.setattr(reading, "MANY", 1)
     assert aggregate.build(tmp_path, draws=100) == by_threads
     (write_run(tmp_path, Made("net9", [0.1])) / "curve.jsonl").write_text("")
     with pytest.raises(RecordError, match="hash mismatch"):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.analyse.evidence.runs.trials import read_trials
+from harness.analyse.evidence.runs.run import read_records
 from harness.paths import ROOT
 from harness.record.folders.folder import CONFIG, CURVE, PROVENANCE, RUN, read_run, seal
 
@@ -72,7 +72,7 @@ def test_it_passes_the_audit_and_is_shown(tmp_path: Path, capsys: pytest.Capture
     assert [(row["model"], row["reached"], row["epochs"]) for row in group["rows"]] == [("squeezenet1_1", 1, 3.0)]
     page = tmp_path / "page.html"
     assert cli.main(["report", str(OLD), "--draws", "50", "--out", str(page)]) == 0
-    (trial,) = read_trials(OLD).trials
+    (trial,) = read_records(OLD).runs
     assert trial.dataset.fingerprint in page.read_text(encoding="utf-8")
 
 

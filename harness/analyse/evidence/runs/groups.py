@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from harness.analyse.evidence.runs.plans import CALIBRATION, Plan
-from harness.analyse.evidence.runs.trials import Dataset, Trial
+from harness.analyse.evidence.runs.run import Dataset, Run
 from harness.record.errors import BadInput
 from harness.record.protocol import comparability_key
 from harness.record.target import Target
@@ -20,9 +20,9 @@ class Group:
     dataset: Dataset
     target: Target
     protocol_version: int
-    trials: list[Trial]
+    runs: list[Run]
     notes: list[str] = field(default_factory=list)
-    calibration: list[Trial] = field(default_factory=list)
+    calibration: list[Run] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -30,14 +30,14 @@ class Group:
         return comparability_key(self.dataset.fingerprint, self.target, self.protocol_version)
 
     @property
-    def measured(self) -> list[Trial]:
+    def measured(self) -> list[Run]:
         """The runs of the fixed-plan protocol, foreign curves included: what the trend is fitted to."""
-        return [t for t in self.trials if t.plan.kind != "search"]
+        return [t for t in self.runs if t.plan.kind != "search"]
 
     @property
-    def searched(self) -> list[Trial]:
+    def searched(self) -> list[Run]:
         """The runs of searches for the shortest plan: reported beside, never mixed in."""
-        return [t for t in self.trials if t.plan.kind == "search"]
+        return [t for t in self.runs if t.plan.kind == "search"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Level:
 _Base = tuple[str, bool, int, int]
 
 
-def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]:
+def group_runs(runs: list[Run], asked: Level | None = None) -> list[Group]:
     """Group by data set, target, protocol and cadence, in a stable order.
 
     A run with no target of its own (AlexNet's full schedule) joins every group of its data set; with `asked`, every
@@ -75,24 +75,24 @@ def group_trials(trials: list[Trial], asked: Level | None = None) -> list[Group]
     the level it looks for. A calibration run joins none: a seed that set the level never gives a cost. Raises BadInput
     where no run says which level is meant.
     """
-    _one_date_each(trials)
-    calibrations = [t for t in trials if t.plan.kind == CALIBRATION]
-    trials = [t for t in trials if t.plan.kind != CALIBRATION]
-    if not trials:
+    _one_date_each(runs)
+    calibrations = [t for t in runs if t.plan.kind == CALIBRATION]
+    runs = [t for t in runs if t.plan.kind != CALIBRATION]
+    if not runs:
         raise BadInput("only calibration runs are here: they set a level (`harness target`) and give no cost")
-    bases: dict[_Base, list[Trial]] = {}
-    for t in trials:
+    bases: dict[_Base, list[Run]] = {}
+    for t in runs:
         base = (t.dataset.fingerprint, t.dataset.subset, t.protocol_version, t.evaluations_per_epoch)
         bases.setdefault(base, []).append(t)
     groups: list[Group] = []
-    homeless: list[Trial] = []
+    homeless: list[Run] = []
     for (_, _, protocol, cadence), members in sorted(bases.items()):
         if asked is not None:
             target = asked.at(cadence, looks_in_a_row(members, protocol))
             groups += [_group(members, level, protocol, []) for level in target.each()]
             continue
-        by_target: dict[Target, list[Trial]] = {}
-        full: list[Trial] = []
+        by_target: dict[Target, list[Run]] = {}
+        full: list[Run] = []
         for t in members:
             if (own_level := t.target or t.sought) is None:
                 full.append(t)
@@ -145,10 +145,10 @@ def _tell_other_identities(groups: list[Group]) -> None:
             )
 
 
-def _one_date_each(trials: list[Trial]) -> None:
+def _one_date_each(runs: list[Run]) -> None:
     """Raise BadInput where the runs of an architecture name two publication dates: the trend cannot choose."""
-    dates: dict[str, dict[str, Trial]] = {}
-    for t in trials:
+    dates: dict[str, dict[str, Run]] = {}
+    for t in runs:
         dates.setdefault(t.plan.model, {}).setdefault(t.published, t)
     for model, seen in sorted(dates.items()):
         if len(seen) > 1:
@@ -156,30 +156,30 @@ def _one_date_each(trials: list[Trial]) -> None:
             raise BadInput(f"{model} has {len(seen)} publication dates ({said}): correct one, or leave its runs out")
 
 
-def looks_in_a_row(trials: list[Trial], protocol: int) -> int:
+def looks_in_a_row(runs: list[Run], protocol: int) -> int:
     """Looks in a row that make a crossing of a level that no run brought: as strict as the runs' own targets.
 
     Where no run had one it is the protocol's default: the first look in protocol 1, a confirmed one since.
     """
-    return max((t.target.confirm for t in trials if t.target is not None), default=1 if protocol == 1 else 2)
+    return max((t.target.confirm for t in runs if t.target is not None), default=1 if protocol == 1 else 2)
 
 
-def _group(trials: list[Trial], target: Target, protocol: int, notes: list[str]) -> Group:
-    kept = _without_repeats(trials)
-    if repeated := len(trials) - len(kept):
+def _group(runs: list[Run], target: Target, protocol: int, notes: list[str]) -> Group:
+    kept = _without_repeats(runs)
+    if repeated := len(runs) - len(kept):
         notes.append(f"counted once: {several(repeated, 'run')} with the curve of another (one plan and seed)")
     return Group(kept[0].dataset, target, protocol, kept, notes)
 
 
-def _without_repeats(trials: list[Trial]) -> list[Trial]:
+def _without_repeats(runs: list[Run]) -> list[Run]:
     """Drop a run whose curve is the beginning of another's of the same plan and seed: it is no new evidence."""
-    by_seed: dict[tuple[Plan, int], list[Trial]] = {}
-    for t in trials:
+    by_seed: dict[tuple[Plan, int], list[Run]] = {}
+    for t in runs:
         by_seed.setdefault((t.plan, t.seed), []).append(t)
     kept = []
     for same in by_seed.values():
         same.sort(key=lambda t: (-t.counters.shape[1], t.path))
-        chosen: list[Trial] = []
+        chosen: list[Run] = []
         for t in same:
             if not any(_begins(t, longer) for longer in chosen):
                 chosen.append(t)
@@ -187,7 +187,7 @@ def _without_repeats(trials: list[Trial]) -> list[Trial]:
     return sorted(kept, key=lambda t: t.path)
 
 
-def _begins(short: Trial, long: Trial) -> bool:
+def _begins(short: Run, long: Run) -> bool:
     n = short.counters.shape[1]
     names = ("images", "correct_top1", "correct_top5", "total")
     return n > 0 and all((short.count(name) == long.count(name)[:n]).all() for name in names)

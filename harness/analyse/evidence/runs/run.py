@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from harness.analyse.evidence.runs.plans import Plan, recipe_settings
 from harness.record.curve import FIELDS, parse_columns
 from harness.record.errors import RecordError
-from harness.record.folders.folder import CONFIG, CURVE, Run, find_run_folders, is_finished, read_sealed, read_summary
+from harness.record.folders import folder as record
+from harness.record.folders.folder import CONFIG, CURVE, find_run_folders, is_finished, read_sealed, read_summary
 from harness.record.target import METRICS, Target
 from harness.record.words import several
 
@@ -46,7 +47,7 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trial:
+class Run:
     """One finished run. `counters` is (8, evaluations) exact integers in the order of `COUNTERS`, `clocks` is
     (4, evaluations) float64 in the order of `CLOCKS`, NaN where the hardware gives no energy; `sought`: the level that
     a search for the shortest plan looks for, whose runs go to their plan's end and so have no target."""
@@ -110,7 +111,7 @@ def _share(value: Any) -> Any:
 
 
 NOT_COUNTED = -1
-"""In an array of exact counts: this evaluation was not judged by this metric. `Trial.judged` asks, nothing else."""
+"""In an array of exact counts: this evaluation was not judged by this metric. `Run.judged` asks, nothing else."""
 
 
 def exact(rows: list[list[int]]) -> NDArray[Any]:
@@ -143,7 +144,7 @@ def _counted(column: list[int | None]) -> list[int]:
     return [NOT_COUNTED if value is None else value for value in column]
 
 
-def trial_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]], settings: str) -> Trial:
+def run_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]], settings: str) -> Run:
     """The compact form of a finished run: run.json, its curve by columns, `settings` as in `Plan`.
 
     Raises RecordError where run.json lacks what the analysis needs.
@@ -153,7 +154,7 @@ def trial_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]],
         data = s["dataset"]
         dataset = Dataset(**{name: data[name] for name in Dataset.__slots__})
         energy = [np.nan if v is None else v for v in columns["energy_joules"]]
-        return Trial(
+        return Run(
             path=str(path),
             run_id=sys.intern(s["run_id"]),
             plan=_share(Plan.of(s, settings)),
@@ -184,18 +185,18 @@ def _sought(summary: dict[str, Any]) -> Target | None:
     return None if level is None else _share(Target.from_dict(level))
 
 
-def read_trial(folder: Path) -> Trial:
+def read_run(folder: Path) -> Run:
     """One finished run, its hashes verified."""
     summary = read_summary(folder)
     files = read_sealed(folder, summary)
     columns = parse_columns(files[CURVE].decode(), folder / CURVE)
-    return trial_of(folder, summary, columns, recipe_settings(files[CONFIG].decode()))
+    return run_of(folder, summary, columns, recipe_settings(files[CONFIG].decode()))
 
 
-def trial_of_run(run: Run) -> Trial:
+def run_of_record(read: record.Run) -> Run:
     """The compact form of a run that was read whole."""
-    settings = recipe_settings((run.path / CONFIG).read_text(encoding="utf-8"))
-    return trial_of(run.path, run.summary, {n: [getattr(row, n) for row in run.curve] for n in FIELDS}, settings)
+    settings = recipe_settings((read.path / CONFIG).read_text(encoding="utf-8"))
+    return run_of(read.path, read.summary, {n: [getattr(row, n) for row in read.curve] for n in FIELDS}, settings)
 
 
 def _readers(records: int) -> Executor:
@@ -209,12 +210,12 @@ def _readers(records: int) -> Executor:
 class Records:
     """What lies below a folder: finished runs, unfinished folders, and folder -> defect of records left out."""
 
-    trials: list[Trial]
+    runs: list[Run]
     unfinished: list[Path]
     broken: dict[Path, str]
 
 
-def read_trials(root: Path, *, skip_broken: bool = False) -> Records:
+def read_records(root: Path, *, skip_broken: bool = False) -> Records:
     """Every finished run below `root`; with `skip_broken` damaged ones are left out and named.
 
     Raises RecordError (one line) where `root` is no folder, holds no finished run, or one is damaged.
@@ -225,24 +226,24 @@ def read_trials(root: Path, *, skip_broken: bool = False) -> Records:
         (finished if is_finished(folder) else unfinished).append(folder)
     with _readers(len(finished)) as pool:
         read = list(pool.map(_read_or_defect, finished, chunksize=250))
-    trials = [each for each in read if isinstance(each, Trial)]
+    runs = [each for each in read if isinstance(each, Run)]
     broken = {folder: each for folder, each in zip(finished, read, strict=True) if isinstance(each, str)}
     if broken and not skip_broken:
         first, *others = broken.values()
         more = f" ({len(others)} more broken)" if others else ""
         raise RecordError(f"{first}{more}; aggregate and report leave out what is broken under --skip-broken")
-    if not trials and broken:
+    if not runs and broken:
         first = next(iter(broken.values()))
         raise RecordError(f"{root}: no finished run that can be read, {len(broken)} broken: {first}")
-    if not trials:
+    if not runs:
         more = f" ({len(unfinished)} unfinished; start them again to resume)" if unfinished else ""
         raise RecordError(f"{root}: no finished run in it{more}; start one with `harness train`")
-    return Records(trials, unfinished, broken)
+    return Records(runs, unfinished, broken)
 
 
-def _read_or_defect(folder: Path) -> Trial | str:
+def _read_or_defect(folder: Path) -> Run | str:
     """The run, or the line that says what is wrong with its record."""
     try:
-        return read_trial(folder)
+        return read_run(folder)
     except RecordError as error:
         return str(error)
