@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.analyse.evidence.runs import run as reading
 from harness.analyse.evidence.runs.groups import Level
 from harness.analyse.show import aggregate, pages
 from harness.analyse.show.replay import replay
 from harness.analyse.show.tables import ledger_table, main_table
 from harness.paths import ROOT
-from harness.record.errors import BadInput, RecordError
+from harness.record.errors import BadInput
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run, write_runs
 
 BLOCKED = """
@@ -209,16 +208,6 @@ def test_files_are_the_same_bytes_when_written_again(tmp_path: Path) -> None:
     assert {"TABLE.md", "table.csv", "trend.json", "trend.svg", "trend.png"} <= names
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
-
-
-def test_reading_processes_give_what_threads_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_runs(tmp_path, ladder())
-    by_threads = aggregate.build(tmp_path, draws=100)
-    monkeypatch.setattr(reading, "MANY", 1)
-    assert aggregate.build(tmp_path, draws=100) == by_threads
-    (write_run(tmp_path, Made("net9", [0.1])) / "curve.jsonl").write_text("")
-    with pytest.raises(RecordError, match="hash mismatch"):
-        aggregate.build(tmp_path, draws=100)
 
 
 def test_json_is_one_document_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

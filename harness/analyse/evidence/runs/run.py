@@ -1,10 +1,7 @@
-"""Finished runs in the compact form the analysis works on: a hundred thousand of them fit in a gigabyte."""
+"""Finished runs in the compact form the analysis works on: columns of numbers in place of an object an evaluation."""
 
-import os
-import sys
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +18,6 @@ from harness.record.words import several
 
 READERS = 4
 """Threads that read records: small files wait for the disk, and waiting overlaps (half the time on a cold cache)."""
-
-MANY = 2_000
-"""From so many records on processes read them: the time goes to JSON and hashes, which threads take in turns."""
 
 COUNTERS = (
     "images", "train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs",
@@ -102,14 +96,6 @@ class Run:
         return np.asarray(self.count(f"correct_{metric}") != NOT_COUNTED, dtype=np.bool_)
 
 
-_SHARED: dict[Any, Any] = {}
-
-
-def _share(value: Any) -> Any:
-    """One object for equal values: a thousand runs of one plan hold one Plan."""
-    return _SHARED.setdefault(value, value)
-
-
 NOT_COUNTED = -1
 """In an array of exact counts: this evaluation was not judged by this metric. `Run.judged` asks, nothing else."""
 
@@ -152,22 +138,23 @@ def run_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]], s
     s = summary
     try:
         data = s["dataset"]
-        dataset = Dataset(**{name: data[name] for name in Dataset.__slots__})
+        if not isinstance(s["title"], str):
+            raise TypeError("its title is no text")
         energy = [np.nan if v is None else v for v in columns["energy_joules"]]
         return Run(
             path=str(path),
-            run_id=sys.intern(s["run_id"]),
-            plan=_share(Plan.of(s, settings)),
-            dataset=_share(dataset),
-            title=sys.intern(s["title"]),
-            published=sys.intern(str(s["published"])),
+            run_id=s["run_id"],
+            plan=Plan.of(s, settings),
+            dataset=Dataset(**{name: data[name] for name in Dataset.__slots__}),
+            title=s["title"],
+            published=str(s["published"]),
             seed=int(s["seed"]),
-            fidelity=_share(tuple(sorted(s["fidelity"].items()))),
-            target=None if s["target"] is None else _share(Target.from_dict(s["target"])),
+            fidelity=tuple(sorted(s["fidelity"].items())),
+            target=None if s["target"] is None else Target.from_dict(s["target"]),
             evaluations_per_epoch=int(s["evaluations_per_epoch"]),
             protocol_version=int(s["protocol_version"]),
-            outcome=sys.intern(s["outcome"]),
-            hardware=sys.intern(hardware_label(s["hardware"])),
+            outcome=s["outcome"],
+            hardware=hardware_label(s["hardware"]),
             forward_macs=int(s["bill"]["forward_macs"]),
             sought=_sought(s),
             declared=bool(s.get("declared", False)),
@@ -182,7 +169,7 @@ def run_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]], s
 def _sought(summary: dict[str, Any]) -> Target | None:
     """The level of a search; None in records of the bisection there was before, whose runs stopped at their target."""
     level = summary["search"].get("level") if summary["kind"] == "search" else None
-    return None if level is None else _share(Target.from_dict(level))
+    return None if level is None else Target.from_dict(level)
 
 
 def read_run(folder: Path) -> Run:
@@ -197,13 +184,6 @@ def run_of_record(read: record.Run) -> Run:
     """The compact form of a run that was read whole."""
     settings = recipe_settings((read.path / CONFIG).read_text(encoding="utf-8"))
     return run_of(read.path, read.summary, {n: [getattr(row, n) for row in read.curve] for n in FIELDS}, settings)
-
-
-def _readers(records: int) -> Executor:
-    if records < MANY:
-        return ThreadPoolExecutor(READERS)
-    processes = min(8, 2 * (os.cpu_count() or 1))  # more than cores, because they wait for the disk as well
-    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +204,8 @@ def read_records(root: Path, *, skip_broken: bool = False) -> Records:
     unfinished: list[Path] = []
     for folder in find_run_folders(root):
         (finished if is_finished(folder) else unfinished).append(folder)
-    with _readers(len(finished)) as pool:
-        read = list(pool.map(_read_or_defect, finished, chunksize=250))
+    with ThreadPoolExecutor(READERS) as pool:
+        read = list(pool.map(_read_or_defect, finished))
     runs = [each for each in read if isinstance(each, Run)]
     broken = {folder: each for folder, each in zip(finished, read, strict=True) if isinstance(each, str)}
     if broken and not skip_broken:
