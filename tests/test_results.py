@@ -56,14 +56,14 @@ def test_the_ladder_judged_again_has_the_numbers_that_were_found_before() -> Non
     assert again.target.value == 0.66
     expected = {(0.797, 1): (37.5, 16.9), (0.66, 2): (19.2, 17.5)}
     for group in (own, again):
-        rungs, _, _ = ladder(group)
-        drawn = draw_all(rungs, group.target, "paper_pflop", 200, 0)
-        found = with_intervals(rungs, group.target, "paper_pflop", drawn)
+        entries, _, _ = ladder(group)
+        drawn = draw_all(entries, group.target, "paper_pflop", 200, 0)
+        found = with_intervals(entries, group.target, "paper_pflop", drawn)
         factor, months = expected[group.target.value, group.target.confirm]
         assert found["reduction_factor"] == pytest.approx(factor, abs=0.05)
         assert found["halving_months"] == pytest.approx(months, abs=0.05)
     assert found["halving_interval_ols"] == pytest.approx([10.7, 47.3], abs=0.05)
-    rule = by_study_rule(rungs, again.target, "paper_pflop")
+    rule = by_study_rule(entries, again.target, "paper_pflop")
     assert (rule["reduction_factor"], rule["halving_months"]) == pytest.approx((35.5, 14.4), abs=0.05)
     page = (ROOT / "results" / rejudged.LADDER / "PROTOCOL2.md").read_text(encoding="utf-8")
     assert "|  19.2x |" in page

@@ -52,14 +52,14 @@ def main(args: argparse.Namespace) -> int:
 def fitness_words(c: "Calibration", records: list[Run]) -> str:
     """How far the level is fit to measure costs at, by the measured runs of other networks on the same data."""
     from harness.analyse.evidence.fitness import LevelSpread, fitness
-    from harness.analyse.evidence.ladder import rungs_of
+    from harness.analyse.evidence.ladder import entries_of
     from harness.analyse.evidence.runs.run import run_of_record
 
     if c.sd is None:
         return "fitness is not known: one run shows no spread"
     same = {run.summary["run_id"]: run for run in records if run.fingerprint == c.runs[0].fingerprint}
-    rungs = rungs_of([run_of_record(run) for run in same.values()], CONFIRM)
-    return str(fitness(rungs, c.metric, c.level, LevelSpread(c.sd, len(c.runs), c.calibrated)))
+    entries = entries_of([run_of_record(run) for run in same.values()], CONFIRM)
+    return str(fitness(entries, c.metric, c.level, LevelSpread(c.sd, len(c.runs), c.calibrated)))
 
 
 def advice(c: "Calibration") -> str:

@@ -34,15 +34,15 @@ def coverage(scenario: Scenario, repetitions: int, draws: int = 1_000, seed: int
     for repetition in range(repetitions):
         planted = plant(scenario, rng)
         truth, target = planted.truth, planted.group.target
-        rungs, _, _ = ladder(planted.group)
-        drawn = draw_all(rungs, target, UNIT, draws, repetition)
-        found = with_intervals(rungs, target, UNIT, drawn)
-        for column, rung in enumerate(rungs):
+        entries, _, _ = ladder(planted.group)
+        drawn = draw_all(entries, target, UNIT, draws, repetition)
+        found = with_intervals(entries, target, UNIT, drawn)
+        for column, entry in enumerate(entries):
             row = row_of(
-                rung,
+                entry,
                 target,
                 UNIT,
-                reference=rungs[0],
+                reference=entries[0],
                 draws=drawn.values[:, column],
                 ref_draws=drawn.values[:, 0],
                 spread=drawn.spread,
@@ -50,16 +50,16 @@ def coverage(scenario: Scenario, repetitions: int, draws: int = 1_000, seed: int
             )
             if row["interval_kind"] == "pooled":
                 asked["cost"] += 1
-                held["cost"] += inside(row["cost_interval"], truth[rung.model])
+                held["cost"] += inside(row["cost_interval"], truth[entry.model])
         if found["reason"]:
             continue
         asked.update(("factor", "line", "least_squares", "seeds"))
         held["factor"] += inside(found["reduction_interval"], truth["alexnet"] / min(truth.values()))
         held["line"] += inside(found["halving_interval_line"] or (math.inf, None), HALVING_MONTHS)
         held["least_squares"] += inside(found["halving_interval_ols"] or (math.inf, None), HALVING_MONTHS)
-        costs = [truth[r.model] for r in rungs]
-        chosen = frontier([r.published for r in rungs], costs)
-        line = fit([months(rungs[i].published) for i in chosen], [costs[i] for i in chosen])
+        costs = [truth[r.model] for r in entries]
+        chosen = frontier([r.published for r in entries], costs)
+        line = fit([months(entries[i].published) for i in chosen], [costs[i] for i in chosen])
         assert line is not None
         held["seeds"] += inside(found["halving_interval"], line.halving_months)
     return {name: held[name] / asked[name] for name in QUANTITIES}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median, stdev
 from typing import Any
 
-from harness.analyse.evidence.ladder import REFERENCE, Rung
+from harness.analyse.evidence.ladder import REFERENCE, Entry
 from harness.analyse.evidence.runs.groups import Group
 from harness.analyse.evidence.runs.run import Run
 from harness.record.target import Target
@@ -101,9 +101,9 @@ def _finals(runs: Sequence[Run], metric: str) -> list[float]:
     return [float(t.accuracy(metric)[-1]) for t in runs if t.counters.shape[1] and t.judged(metric)[-1]]
 
 
-def fitness(rungs: Sequence[Rung], metric: str, level: float, spread: LevelSpread) -> Fitness:
-    """Judge a level by the measured networks other than the reference, a rung each."""
-    others = [r for r in rungs if r.model != REFERENCE and r.plan.kind == "measured"]
+def fitness(entries: Sequence[Entry], metric: str, level: float, spread: LevelSpread) -> Fitness:
+    """Judge a level by the measured networks other than the reference, an entry each."""
+    others = [r for r in entries if r.model != REFERENCE and r.plan.kind == "measured"]
     base = [(r, cost) for r in others if (cost := _cost(r, metric, level)) is not None and math.isfinite(cost)]
 
     def changes(moved: float) -> list[float]:
@@ -113,14 +113,14 @@ def fitness(rungs: Sequence[Rung], metric: str, level: float, spread: LevelSprea
     return Fitness(spread, median(down) if down else None, median(up) if up else None, (len(down), len(up)), len(base))
 
 
-def judged(rungs: Sequence[Rung], target: Target, spread: LevelSpread | None) -> dict[str, Any] | None:
+def judged(entries: Sequence[Entry], target: Target, spread: LevelSpread | None) -> dict[str, Any] | None:
     """How much the costs move when the level moves by its own spread, as plain data; None where nothing tells that.
 
     down, up: null where not known, and where the median network does not reach the moved level at all (`words` says).
     """
     if spread is None:
         return None
-    found = fitness(rungs, target.metric, target.value, spread)
+    found = fitness(entries, target.metric, target.value, spread)
     return {
         "fit": found.fit,
         "down": _finite(found.down),
@@ -138,11 +138,11 @@ def _finite(change: float | None) -> float | None:
     return None if change is None or math.isinf(change) else change
 
 
-def _cost(rung: Rung, metric: str, level: float) -> float | None:
+def _cost(entry: Entry, metric: str, level: float) -> float | None:
     """Expected cost in training MACs; inf where no run reaches; None where a run stopped before it could answer."""
-    costs = rung.costs(metric, level, UNIT)
-    for run, missed in zip(rung.runs, costs.censored, strict=True):
+    costs = entry.costs(metric, level, UNIT)
+    for run, missed in zip(entry.runs, costs.censored, strict=True):
         looks = run.clock("epoch")
-        if not len(looks) or (missed and run.outcome == "reached" and looks[-1] < rung.plan.planned_epochs):
+        if not len(looks) or (missed and run.outcome == "reached" and looks[-1] < entry.plan.planned_epochs):
             return None
     return costs.expected().high

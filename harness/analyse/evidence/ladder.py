@@ -18,7 +18,7 @@ REFERENCE = "alexnet"
 
 
 @dataclass(frozen=True, eq=False)
-class Rung:
+class Entry:
     """An architecture under one plan: its runs in order of seed. Crossings and costs are read once and kept.
 
     apart: what sets the plan's settings apart from the architecture's other plans, in words; mostly empty.
@@ -82,23 +82,23 @@ class Rung:
         return self.runs[order[(len(order) - 1) // 2]]
 
 
-def rungs_of(runs: Iterable[Run], confirm: int) -> list[Rung]:
-    """One rung a plan, of every architecture; `confirm`: looks in a row that make a crossing."""
+def entries_of(runs: Iterable[Run], confirm: int) -> list[Entry]:
+    """One entry a plan, of every architecture; `confirm`: looks in a row that make a crossing."""
     plans: dict[Plan, list[Run]] = {}
     for t in runs:
         plans.setdefault(t.plan, []).append(t)
     apart = told_apart(list(plans))
-    rungs = [
-        Rung(plan, sorted(members, key=lambda t: (t.seed, t.path)), words, confirm)
+    entries = [
+        Entry(plan, sorted(members, key=lambda t: (t.seed, t.path)), words, confirm)
         for (plan, members), words in zip(plans.items(), apart, strict=True)
     ]
-    return sorted(rungs, key=lambda r: repr(r.plan))
+    return sorted(entries, key=lambda r: repr(r.plan))
 
 
 def ladder(
     group: Group, recipe: str | None = None, cheapest_in: str | None = None
-) -> tuple[list[Rung], list[Rung], list[str]]:
-    """The rungs of the trend (one an architecture, by date), the other plans beside it, and notes on the choice.
+) -> tuple[list[Entry], list[Entry], list[str]]:
+    """The entries of the trend (one an architecture, by date), the other plans beside it, and notes on the choice.
 
     Where an architecture was run under several plans, the trend takes the one that the experiment declares
     (`declared=true`). Where it declares none, or several, it takes the recipe that most architectures share, then the
@@ -107,26 +107,26 @@ def ladder(
     then takes the plan of least expected cost, and a note says how many were looked at, since the least of many
     flatters.
     """
-    rungs = rungs_of((t for t in group.measured if recipe in (None, t.plan.recipe)), group.target.confirm)
-    shared = Counter(name for name, _ in {(r.plan.recipe, r.model) for r in rungs})
+    entries = entries_of((t for t in group.measured if recipe in (None, t.plan.recipe)), group.target.confirm)
+    shared = Counter(name for name, _ in {(r.plan.recipe, r.model) for r in entries})
 
-    def rule(r: Rung) -> tuple[float, ...]:
+    def rule(r: Entry) -> tuple[float, ...]:
         p = r.plan
         if cheapest_in is not None:
             cost = r.costs(group.target.metric, group.target.value, cheapest_in).expected()
             return (p.kind != "measured", cost.high, cost.low)
         return (not r.declared, p.kind != "measured", -shared[p.recipe], -len(r.runs), -p.planned_epochs)
 
-    def preference(r: Rung) -> tuple[object, ...]:
+    def preference(r: Entry) -> tuple[object, ...]:
         return (*rule(r), r.plan.recipe, repr(r.plan))
 
-    chosen: dict[str, Rung] = {}
-    beside: list[Rung] = []
-    for rung in sorted(rungs, key=preference):
-        if rung.model in chosen:
-            beside.append(rung)
+    chosen: dict[str, Entry] = {}
+    beside: list[Entry] = []
+    for entry in sorted(entries, key=preference):
+        if entry.model in chosen:
+            beside.append(entry)
         else:
-            chosen[rung.model] = rung
+            chosen[entry.model] = entry
     notes = []
     for model in sorted({r.model for r in beside}):
         used, others = chosen[model], [r for r in beside if r.model == model]
@@ -147,16 +147,16 @@ def ladder(
         notes.append(f"{short_title(used.runs[0].title)} was run under {1 + len(others)} plans: {how} {words}")
     if cheapest_in is not None:
         notes.append(
-            f"the cheapest plan of each architecture, chosen by its cost: plans looked at {len(rungs)}, architectures "
-            f"{len(chosen)}; the least of several flatters"
+            f"the cheapest plan of each architecture, chosen by its cost: plans looked at {len(entries)}, "
+            f"architectures {len(chosen)}; the least of several flatters"
         )
     by_date = sorted(chosen.values(), key=lambda r: (r.published, r.model))
     return by_date, sorted(beside, key=lambda r: (r.published, r.model, repr(r.plan))), notes
 
 
-def reference_of(rungs: list[Rung]) -> Rung:
+def reference_of(entries: list[Entry]) -> Entry:
     """AlexNet, or the earliest architecture where it is absent (and the note says so)."""
-    return next((r for r in rungs if r.model == REFERENCE), rungs[0])
+    return next((r for r in entries if r.model == REFERENCE), entries[0])
 
 
 def known_cost(cost: Cost) -> float:

@@ -6,29 +6,29 @@ import numpy as np
 
 from harness.analyse.evidence.cost import UNITS
 from harness.analyse.evidence.crossings import crossing
-from harness.analyse.evidence.ladder import Rung
+from harness.analyse.evidence.ladder import Entry
 from harness.analyse.evidence.runs.run import Run
 from harness.analyse.trend.rows import finite
 from harness.record.dose_response import fit, success, tally
 from harness.record.target import Target
 
 
-def hardware_axis(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
+def hardware_axis(entries: list[Entry], target: Target) -> list[dict[str, Any]]:
     """Median training seconds and joules to target for every architecture on every named hardware.
 
     Never mixed with the arithmetic trend, nor one hardware with another; joules only where the hardware gives them.
     """
     found = []
-    for label in sorted({t.hardware for r in rungs for t in r.runs}):
-        for rung in rungs:
-            here = Rung(rung.plan, [t for t in rung.runs if t.hardware == label], confirm=rung.confirm)
-            if not here.runs or rung.plan.kind == "imported":  # a foreign curve has no clock
+    for label in sorted({t.hardware for r in entries for t in r.runs}):
+        for entry in entries:
+            here = Entry(entry.plan, [t for t in entry.runs if t.hardware == label], confirm=entry.confirm)
+            if not here.runs or entry.plan.kind == "imported":  # a foreign curve has no clock
                 continue
-            row: dict[str, Any] = {"hardware": label, "model": rung.model, "title": here.runs[0].title}
+            row: dict[str, Any] = {"hardware": label, "model": entry.model, "title": here.runs[0].title}
             row["n"] = len(here.runs)
             for unit in ("seconds", "joules"):
-                known = Rung(
-                    here.plan, [t for t in here.runs if not np.isnan(UNITS[unit](t)).any()], confirm=rung.confirm
+                known = Entry(
+                    here.plan, [t for t in here.runs if not np.isnan(UNITS[unit](t)).any()], confirm=entry.confirm
                 )
                 costs = known.costs(target.metric, target.value, unit)
                 cost = costs.median() if len(costs) else None
@@ -96,17 +96,17 @@ def _spent_macs(run: Run) -> int:
     return int(run.count("train_forward_macs")[-1]) + int(run.count("train_backward_macs")[-1])
 
 
-def learning_curves(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
+def learning_curves(entries: list[Entry], target: Target) -> list[dict[str, Any]]:
     """Accuracy in the target's metric against cumulative PFLOP (paper unit), every run of each architecture.
 
     Evaluations that were not judged by the metric are left out. `crossing` is the place of the evaluation at which the
     run reached the target, None for a miss.
     """
     curves = []
-    for rung in rungs:
-        middle = rung.median_run(target.metric, target.value)
+    for entry in entries:
+        middle = entry.median_run(target.metric, target.value)
         runs = []
-        for t in rung.runs:
+        for t in entry.runs:
             passed = crossing(t, target.metric, target.value, confirm=target.confirm)
             judged = np.flatnonzero(t.judged(target.metric))
             runs.append(
@@ -118,5 +118,5 @@ def learning_curves(rungs: list[Rung], target: Target) -> list[dict[str, Any]]:
                     "accuracy": t.accuracy(target.metric)[judged].tolist(),
                 }
             )
-        curves.append({"model": rung.model, "title": middle.title, "middle_run": middle.run_id, "runs": runs})
+        curves.append({"model": entry.model, "title": middle.title, "middle_run": middle.run_id, "runs": runs})
     return curves

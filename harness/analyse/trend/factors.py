@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.analyse.evidence.fitness import judged, spread_of
-from harness.analyse.evidence.ladder import Rung, known_cost, ladder, rungs_of
+from harness.analyse.evidence.ladder import Entry, entries_of, known_cost, ladder
 from harness.analyse.evidence.runs.groups import Level, group_runs
 from harness.analyse.evidence.runs.run import Run, read_records
 from harness.analyse.trend.draws import Interval, draw_costs, percentile
@@ -41,18 +41,18 @@ def splits(
     return results
 
 
-def cells_of(runs: list[Run], confirm: int) -> dict[Point, Rung]:
-    """One rung a (model, recipe): of several plans the declared one, then the one with most runs, then the longest."""
-    cells: dict[Point, Rung] = {}
+def cells_of(runs: list[Run], confirm: int) -> dict[Point, Entry]:
+    """One entry a (model, recipe): of several plans the declared one, then the one with most runs, then the longest."""
+    cells: dict[Point, Entry] = {}
     for r in sorted(
-        rungs_of(runs, confirm),
+        entries_of(runs, confirm),
         key=lambda r: (not r.declared, -len(r.runs), -r.plan.planned_epochs, repr(r.plan)),
     ):
         cells.setdefault((r.model, r.plan.recipe), r)
     return dict(sorted(cells.items()))
 
 
-def complete_pairs(cells: dict[Point, Rung]) -> list[tuple[Point, Point]]:
+def complete_pairs(cells: dict[Point, Entry]) -> list[tuple[Point, Point]]:
     """Every pair of points that differ in both and whose two other corners were run; earlier architecture first."""
     order = sorted(cells, key=lambda c: (cells[c].published, c))
     pairs = []
@@ -64,7 +64,7 @@ def complete_pairs(cells: dict[Point, Rung]) -> list[tuple[Point, Point]]:
 
 
 def split(
-    cells: dict[Point, Rung], start: Point, end: Point, metric: str, value: float, draws: int, seed: int
+    cells: dict[Point, Entry], start: Point, end: Point, metric: str, value: float, draws: int, seed: int
 ) -> dict[str, Any]:
     """The gain from `start` to `end` by both orders and their Shapley mean, as factors (paper unit) with intervals.
 

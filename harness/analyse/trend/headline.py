@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.analyse.evidence.cost import Cost
-from harness.analyse.evidence.ladder import Rung, known_cost, reference_of
+from harness.analyse.evidence.ladder import Entry, known_cost, reference_of
 from harness.analyse.trend import draws
 from harness.analyse.trend.draws import Drawn, Floats
 from harness.analyse.trend.line import fit, frontier, months, moore_factor
@@ -15,18 +15,18 @@ from harness.analyse.trend.rows import containing, finite
 from harness.record.target import Target
 
 
-def point(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
-    """Frontier, fit and factor from one cost a rung (rungs by date, not empty), without intervals.
+def point(entries: list[Entry], costs: list[Cost]) -> dict[str, Any]:
+    """Frontier, fit and factor from one cost an entry (entries by date, not empty), without intervals.
 
     A censored reference stands at what it spent, a lower bound; `reason` says why where there is no line to fit.
     """
-    at = rungs.index(reference_of(rungs))
+    at = entries.index(reference_of(entries))
     values = [c.high for c in costs]
     values[at] = known_cost(costs[at])
-    chosen, numbers = through_frontier([r.published for r in rungs], values)
+    chosen, numbers = through_frontier([r.published for r in entries], values)
     found = {
-        "frontier": [rungs[i].model for i in chosen],
-        "reference": rungs[at].model,
+        "frontier": [entries[i].model for i in chosen],
+        "reference": entries[at].model,
         "reference_censored": costs[at].censored,
         "reached": sum(not c.censored for c in costs),
         "cheapest": None,
@@ -35,7 +35,7 @@ def point(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
     }
     if found["reason"]:
         return found
-    return found | {"cheapest": rungs[chosen[-1]].model, "reduction_factor": values[at] / values[chosen[-1]]}
+    return found | {"cheapest": entries[chosen[-1]].model, "reduction_factor": values[at] / values[chosen[-1]]}
 
 
 def through_frontier(dates: list[str], costs: list[float]) -> tuple[list[int], dict[str, Any]]:
@@ -62,35 +62,35 @@ _OF_A_LINE = ("halving_months", "halving_interval_ols", "span_months", "moore_fa
 
 
 def expected_costs(
-    rungs: list[Rung], metric: str, value: float, unit: str, *, confirm: int | None = None
+    entries: list[Entry], metric: str, value: float, unit: str, *, confirm: int | None = None
 ) -> list[Cost]:
-    """One expected cost a rung; `confirm`: another rule of the crossing than the target's."""
-    return [r.costs(metric, value, unit, confirm=confirm).expected() for r in rungs]
+    """One expected cost an entry; `confirm`: another rule of the crossing than the target's."""
+    return [r.costs(metric, value, unit, confirm=confirm).expected() for r in entries]
 
 
 def draw_all(
-    rungs: list[Rung], target: Target, unit: str, number: int, seed: int, beside: Sequence[Rung] = ()
+    entries: list[Entry], target: Target, unit: str, number: int, seed: int, beside: Sequence[Entry] = ()
 ) -> Drawn:
-    """Expected costs drawn again, of the rungs and then of those beside the trend, which do not tell the spread."""
-    every = [(r.model, r) for r in rungs] + [(repr(r.plan), r) for r in beside]
+    """Expected costs drawn again, of the entries and then of those beside the trend, which do not tell the spread."""
+    every = [(r.model, r) for r in entries] + [(repr(r.plan), r) for r in beside]
     costs = {name: r.costs(target.metric, target.value, unit) for name, r in every}
     whole = {name: r.plan_cost(unit) for name, r in every}
-    return draws.draw_costs(costs, whole, number, seed, trend=len(rungs))
+    return draws.draw_costs(costs, whole, number, seed, trend=len(entries))
 
 
-def intervals_of(rungs: list[Rung], drawn: Floats, found: dict[str, Any], reference: Cost) -> dict[str, Any]:
-    """`halving_interval` and `reduction_interval` from draws (draws, rungs); null where there is no line.
+def intervals_of(entries: list[Entry], drawn: Floats, found: dict[str, Any], reference: Cost) -> dict[str, Any]:
+    """`halving_interval` and `reduction_interval` from draws (draws, entries); null where there is no line.
 
     A reference that never reached stands at what it spent: a lower bound, so the factor has no upper end and the
     halving time no lower one. `undefined_share`: draws whose frontier is a single date and gives no halving time.
     """
     if found["reason"]:
         return {"halving_interval": None, "reduction_interval": None, "undefined_share": None}
-    at = rungs.index(reference_of(rungs))
+    at = entries.index(reference_of(entries))
     known = drawn.copy()
     if reference.censored:
         known[:, at] = reference.low
-    halving, _ = draws.halving_percentile(np.array([months(r.published) for r in rungs]), known)
+    halving, _ = draws.halving_percentile(np.array([months(r.published) for r in entries]), known)
     factor = draws.percentile(known[:, at] / np.min(known, axis=1))
     assert factor is not None
     reduction = containing(factor, found["reduction_factor"])
@@ -105,19 +105,19 @@ def intervals_of(rungs: list[Rung], drawn: Floats, found: dict[str, Any], refere
     }
 
 
-def with_intervals(rungs: list[Rung], target: Target, unit: str, drawn: Drawn) -> dict[str, Any]:
+def with_intervals(entries: list[Entry], target: Target, unit: str, drawn: Drawn) -> dict[str, Any]:
     """The point and its intervals, with the words that say what the intervals cover."""
-    costs = expected_costs(rungs, target.metric, target.value, unit)
-    found = point(rungs, costs)
+    costs = expected_costs(entries, target.metric, target.value, unit)
+    found = point(entries, costs)
     spread = drawn.spread
-    seeds = intervals_of(rungs, drawn.values[:, : len(rungs)], found, costs[rungs.index(reference_of(rungs))])
-    missed = any(bool(r.costs(target.metric, target.value, unit).censored.any()) for r in rungs)
+    seeds = intervals_of(entries, drawn.values[:, : len(entries)], found, costs[entries.index(reference_of(entries))])
+    missed = any(bool(r.costs(target.metric, target.value, unit).censored.any()) for r in entries)
     return (
         found
         | seeds
         | line_interval(found, seeds["halving_interval"], missed=missed)
         | {
-            "covers": covers([len(r.runs) for r in rungs]),
+            "covers": covers([len(r.runs) for r in entries]),
             "spread": {"sd_log": spread.sd, "freedom": spread.freedom, "p": spread.p, "holds": spread.holds},
         }
     )

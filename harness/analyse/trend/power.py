@@ -28,7 +28,7 @@ from scipy.special import nctdtr, stdtrit
 
 from harness.analyse.evidence.cost import UNITS
 from harness.analyse.evidence.crossings import crossing
-from harness.analyse.evidence.ladder import Rung, ladder
+from harness.analyse.evidence.ladder import Entry, ladder
 from harness.analyse.evidence.runs.groups import Group
 from harness.analyse.evidence.runs.plans import PLANS
 from harness.analyse.evidence.runs.run import Run
@@ -107,9 +107,9 @@ def least(power_of: Callable[[int], float], power: float, first: int) -> int | N
 
 def plan(group: Group, question: Question, recipe: str | None = None, plans: str = PLANS[0]) -> dict[str, Any]:
     """The answers for one group as plain data; `reason` says in words what is too little to answer from."""
-    rungs, _, _ = ladder(group, recipe, "paper_pflop" if plans == "cheapest" else None)
+    entries, _, _ = ladder(group, recipe, "paper_pflop" if plans == "cheapest" else None)
     target = group.target
-    reached = [r for r in rungs if r.costs(target.metric, target.value, "paper_pflop").successes]
+    reached = [r for r in entries if r.costs(target.metric, target.value, "paper_pflop").successes]
     return {
         "dataset": group.dataset.name,
         "key": group.key,
@@ -124,17 +124,17 @@ def plan(group: Group, question: Question, recipe: str | None = None, plans: str
     }
 
 
-def _costs(rungs: list[Rung], target: Target, images: int, question: Question) -> dict[str, Any]:
+def _costs(entries: list[Entry], target: Target, images: int, question: Question) -> dict[str, Any]:
     """Seeds and evaluation images that tell two costs apart."""
     found: dict[str, Any] = {"ratio": question.factor, "evaluation_images": images, "reason": None}
-    costs = [r.costs(target.metric, target.value, "paper_pflop") for r in rungs]
+    costs = [r.costs(target.metric, target.value, "paper_pflop") for r in entries]
     spread = pooled(costs)
     if not spread.freedom:
         reason = "no architecture has two runs that reached: the spread over seeds is not known; run a second seed"
         return found | {"reason": reason}
-    many = max(2, len(rungs))
+    many = max(2, len(entries))
     seeds = max(2, round(median(c.successes for c in costs if c.successes > 1)))
-    slope = slope_at(rungs, target)
+    slope = slope_at(entries, target)
 
     def answer(sd: float) -> dict[str, Any]:
         return {
@@ -151,7 +151,7 @@ def _costs(rungs: list[Rung], target: Target, images: int, question: Question) -
             {"evaluation_images": None if math.isinf(count) else int(count)} | (unknown if sd is None else answer(sd))
         )
     return found | {
-        "architectures": len(rungs),
+        "architectures": len(entries),
         "sd_log_cost": spread.sd,
         "freedom": spread.freedom,
         "spread_holds": spread.holds,
@@ -162,15 +162,15 @@ def _costs(rungs: list[Rung], target: Target, images: int, question: Question) -
     }
 
 
-def slope_at(rungs: list[Rung], target: Target) -> float | None:
+def slope_at(entries: list[Entry], target: Target) -> float | None:
     """k: by how much ln cost rises for each unit of accuracy at the level, every architecture with one voice.
 
     Runs tell it between their crossings of the level and of `WINDOW` below, by the accuracies that they have there.
     None where no run crosses both at different looks.
     """
     slopes = []
-    for rung in rungs:
-        rises = [rise for t in rung.runs if (rise := _rise(t, target, rung.confirm)) is not None]
+    for entry in entries:
+        rises = [rise for t in entry.runs if (rise := _rise(t, target, entry.confirm)) is not None]
         costs, accuracies = (sum(column) for column in zip(*rises, strict=True)) if rises else (0.0, 0.0)
         if accuracies > 0:
             slopes.append(costs / accuracies)
@@ -187,12 +187,12 @@ def _rise(run: Run, target: Target, confirm: int) -> tuple[float, float] | None:
     return float(np.log(spent[at] / spent[below])), float(accuracy[at] - accuracy[below])
 
 
-def _line(rungs: list[Rung], target: Target, question: Question, over: str) -> dict[str, Any]:
+def _line(entries: list[Entry], target: Target, question: Question, over: str) -> dict[str, Any]:
     """Architectures that tell two halving times apart, by the scatter about one line."""
-    dates = [r.published for r in rungs]
-    costs = [r.costs(target.metric, target.value, "paper_pflop") for r in rungs]
+    dates = [r.published for r in entries]
+    costs = [r.costs(target.metric, target.value, "paper_pflop") for r in entries]
     expected = [c.expected().high for c in costs]
-    chosen = frontier(dates, expected) if over == "the frontier" else list(range(len(rungs)))
+    chosen = frontier(dates, expected) if over == "the frontier" else list(range(len(entries)))
     x, y = [months(dates[i]) for i in chosen], [expected[i] for i in chosen]
     found: dict[str, Any] = {"over": over, "points": len(chosen), "reason": None}
     line = fit(x, y)

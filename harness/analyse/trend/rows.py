@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.analyse.evidence.cost import Cost, Costs, share_interval
 from harness.analyse.evidence.crossings import crossing
-from harness.analyse.evidence.ladder import Rung, known_cost
+from harness.analyse.evidence.ladder import Entry, known_cost
 from harness.analyse.evidence.runs.run import Run
 from harness.analyse.evidence.spread import Spread
 from harness.analyse.trend.draws import Floats, Interval, percentile
@@ -17,11 +17,11 @@ from harness.record.target import Target
 
 
 def row_of(
-    rung: Rung,
+    entry: Entry,
     target: Target,
     unit: str,
     *,
-    reference: Rung,
+    reference: Entry,
     draws: Floats,
     ref_draws: Floats,
     spread: Spread,
@@ -32,21 +32,21 @@ def row_of(
     The cost is the expected one; beside it stand the share of runs that reached, with its interval, and the median
     where at least half of them did.
     """
-    runs = rung.runs
-    costs = rung.costs(target.metric, target.value, unit)
+    runs = entry.runs
+    costs = entry.costs(target.metric, target.value, unit)
     cost = costs.expected()
-    epochs = rung.costs(target.metric, target.value, "epochs").expected()
-    middle = rung.median_run(target.metric, target.value)
+    epochs = entry.costs(target.metric, target.value, "epochs").expected()
+    middle = entry.median_run(target.metric, target.value)
     row: dict[str, Any] = {
-        "model": rung.model,
+        "model": entry.model,
         "title": runs[0].title,
-        "published": rung.published,
-        "kind": rung.plan.kind,
-        "recipe": rung.plan.recipe,
-        "planned_epochs": rung.plan.planned_epochs,
-        "batch_size": rung.plan.batch_size,
-        "resolution": rung.plan.resolution,
-        "apart": rung.apart,
+        "published": entry.published,
+        "kind": entry.plan.kind,
+        "recipe": entry.plan.recipe,
+        "planned_epochs": entry.plan.planned_epochs,
+        "batch_size": entry.plan.batch_size,
+        "resolution": entry.plan.resolution,
+        "apart": entry.apart,
         "in_trend": in_trend,
         "on_frontier": False,
         "n": len(runs),
@@ -70,14 +70,14 @@ def row_of(
         "median": finite(costs.median().high) if 2 * costs.successes >= len(costs) else None,
         **_intervals(costs, cost, draws, spread),
         **_ledger(middle, target),
-        "paper_pflop": finite(rung.costs(target.metric, target.value, "paper_pflop").expected().high),
+        "paper_pflop": finite(entry.costs(target.metric, target.value, "paper_pflop").expected().high),
         "flags": flags_of(dict(runs[0].fidelity)),
         "hardware": sorted({t.hardware for t in runs}),
     }
     ref_costs = reference.costs(target.metric, target.value, unit)
     ref_epochs = reference.costs(target.metric, target.value, "epochs").expected()
     row |= _factors(cost, ref_costs.expected(), draws, ref_draws, single=len(costs) == len(ref_costs) == 1)
-    row |= _with_plot_errors(row, costs, ref_costs, rung.costs(target.metric, target.value, "epochs"))
+    row |= _with_plot_errors(row, costs, ref_costs, entry.costs(target.metric, target.value, "epochs"))
     if row["factor"] is not None:
         row["epochs_factor"] = known_cost(ref_epochs) / epochs.high
         row["macs_per_epoch_factor"] = row["factor"] / row["epochs_factor"]

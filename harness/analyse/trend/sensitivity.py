@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.analyse.evidence.cost import UNIT_WORDS, Cost
 from harness.analyse.evidence.fitness import LevelSpread
-from harness.analyse.evidence.ladder import REFERENCE, Rung, reference_of
+from harness.analyse.evidence.ladder import REFERENCE, Entry, reference_of
 from harness.analyse.evidence.titles import short_title
 from harness.analyse.trend.headline import expected_costs, point
 from harness.analyse.trend.line import fit, months
@@ -17,33 +17,33 @@ STEP = 0.005
 """Half a percentage point: what reports of AlexNet differ by. For a level whose own spread nothing tells."""
 
 
-def sensitivity(rungs: list[Rung], target: Target, unit: str, spread: LevelSpread | None) -> list[dict[str, Any]]:
+def sensitivity(entries: list[Entry], target: Target, unit: str, spread: LevelSpread | None) -> list[dict[str, Any]]:
     """One item a change: its words, factor, halving months, and `note`.
 
     spread: of the reference's finals. The level moves by its standard deviation; by `STEP` where nothing tells it.
     """
-    base = expected_costs(rungs, target.metric, target.value, unit)
-    headline = point(rungs, base)
-    items = [_item("as measured", headline, rungs)]
+    base = expected_costs(entries, target.metric, target.value, unit)
+    headline = point(entries, base)
+    items = [_item("as measured", headline, entries)]
     step, why = (STEP, "") if spread is None else (spread.sd, f", one standard deviation of {spread}")
     for delta in (-step, step):
         if 0 < (value := target.value + delta) <= 1:
-            changed = point(rungs, expected_costs(rungs, target.metric, value, unit))
-            note = _unanswered(rungs, target.metric, value, unit)
-            items.append(_item(f"level {100 * delta:+.1f} points{why}", changed, rungs, note))
+            changed = point(entries, expected_costs(entries, target.metric, value, unit))
+            note = _unanswered(entries, target.metric, value, unit)
+            items.append(_item(f"level {100 * delta:+.1f} points{why}", changed, entries, note))
     for other in ("paper_pflop", "spent_macs"):
         if other != unit:
-            changed = point(rungs, expected_costs(rungs, target.metric, target.value, other))
-            items.append(_item(f"in {UNIT_WORDS[other]}", changed, rungs))
+            changed = point(entries, expected_costs(entries, target.metric, target.value, other))
+            items.append(_item(f"in {UNIT_WORDS[other]}", changed, entries))
     for confirm, words in ((1, "the first evaluation at the level"), (2, "two evaluations in a row at the level")):
         if confirm != target.confirm:
-            judged = expected_costs(rungs, target.metric, target.value, unit, confirm=confirm)
-            note = _unanswered(rungs, target.metric, target.value, unit, confirm=confirm)
-            items.append(_item(words, point(rungs, judged), rungs, note))
-    items.append(_all_architectures(rungs, base))
+            judged = expected_costs(entries, target.metric, target.value, unit, confirm=confirm)
+            note = _unanswered(entries, target.metric, target.value, unit, confirm=confirm)
+            items.append(_item(words, point(entries, judged), entries, note))
+    items.append(_all_architectures(entries, base))
     for name in headline["frontier"]:
-        (title,) = (short_title(r.runs[0].title) for r in rungs if r.model == name)
-        kept = [(r, c) for r, c in zip(rungs, base, strict=True) if r.model != name]
+        (title,) = (short_title(r.runs[0].title) for r in entries if r.model == name)
+        kept = [(r, c) for r, c in zip(entries, base, strict=True) if r.model != name]
         if kept:
             changed = point([r for r, _ in kept], [c for _, c in kept])
             if name == REFERENCE:
@@ -52,15 +52,15 @@ def sensitivity(rungs: list[Rung], target: Target, unit: str, spread: LevelSprea
     return items
 
 
-def _all_architectures(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
+def _all_architectures(entries: list[Entry], costs: list[Cost]) -> dict[str, Any]:
     """Least squares over every architecture that reached, in place of the cheapest so far; it has no factor.
 
     It says how the typical network went, not the best. Assumes that all lie about one line, as no frontier has to.
     """
-    reached = [(months(r.published), c.high) for r, c in zip(rungs, costs, strict=True) if not c.censored]
+    reached = [(months(r.published), c.high) for r, c in zip(entries, costs, strict=True) if not c.censored]
     line = fit([x for x, _ in reached], [cost for _, cost in reached])
-    missing = len(rungs) - len(reached)
-    notes = [f"not reached, and left out: {missing} of {len(rungs)} architectures"] if missing else []
+    missing = len(entries) - len(reached)
+    notes = [f"not reached, and left out: {missing} of {len(entries)} architectures"] if missing else []
     notes += ["too few left for a trend"] if line is None else []
     known = line is not None and line.halving_low is not None
     return {
@@ -74,18 +74,18 @@ def _all_architectures(rungs: list[Rung], costs: list[Cost]) -> dict[str, Any]:
     }
 
 
-def _unanswered(rungs: list[Rung], metric: str, value: float, unit: str, *, confirm: int | None = None) -> str:
+def _unanswered(entries: list[Entry], metric: str, value: float, unit: str, *, confirm: int | None = None) -> str:
     """Why a question has no figure: runs that ended at their own target before it was answered did not miss it.
 
     Empty where every run answers it.
     """
-    missed = {r.model: r.costs(metric, value, unit, confirm=confirm).censored for r in rungs}
-    stopped = {r.model: missed[r.model] & np.array([t.outcome == "reached" for t in r.runs]) for r in rungs}
+    missed = {r.model: r.costs(metric, value, unit, confirm=confirm).censored for r in entries}
+    stopped = {r.model: missed[r.model] & np.array([t.outcome == "reached" for t in r.runs]) for r in entries}
     if not any(s.any() for s in stopped.values()):
         return ""
-    number, runs = sum(int(s.sum()) for s in stopped.values()), sum(len(r.runs) for r in rungs)
+    number, runs = sum(int(s.sum()) for s in stopped.values()), sum(len(r.runs) for r in entries)
     words = f"not measured: {number} of {runs} runs stopped when they first reached the level"
-    reference = reference_of(rungs)
+    reference = reference_of(entries)
     own = missed[reference.model] & ~stopped[reference.model]
     if own.any():
         title = short_title(reference.runs[0].title)
@@ -93,7 +93,7 @@ def _unanswered(rungs: list[Rung], metric: str, value: float, unit: str, *, conf
     return words
 
 
-def _item(words: str, found: dict[str, Any], rungs: list[Rung], unanswered: str = "") -> dict[str, Any]:
+def _item(words: str, found: dict[str, Any], entries: list[Entry], unanswered: str = "") -> dict[str, Any]:
     """One line. Where runs stopped before the question was answered there is no figure, only the note that says so."""
     if unanswered:
         return {
@@ -105,8 +105,8 @@ def _item(words: str, found: dict[str, Any], rungs: list[Rung], unanswered: str 
             "at_least": False,
             "note": unanswered,
         }
-    missing = len(rungs) - found["reached"]
-    notes = [f"not reached: {missing} of {len(rungs)} architectures"] if missing else []
+    missing = len(entries) - found["reached"]
+    notes = [f"not reached: {missing} of {len(entries)} architectures"] if missing else []
     notes += ["too few left for a trend"] if found["reason"] else []
     return {
         "change": words,

@@ -32,7 +32,7 @@ class Settings:
 
 def study(group: Group, settings: Settings) -> dict[str, Any]:
     """The whole analysis of one group as plain data, ready for JSON (no NaN, no infinity: those are null)."""
-    rungs, beside, notes = ladder(group, settings.recipe, settings.unit if settings.plans == "cheapest" else None)
+    entries, beside, notes = ladder(group, settings.recipe, settings.unit if settings.plans == "cheapest" else None)
     document: dict[str, Any] = {
         "key": group.key,
         "dataset": {name: getattr(group.dataset, name) for name in group.dataset.__slots__},
@@ -40,50 +40,50 @@ def study(group: Group, settings: Settings) -> dict[str, Any]:
         "protocol_version": group.protocol_version,
         "unit": settings.unit,
         "runs": len(group.measured),
-        "architectures": len(rungs),
+        "architectures": len(entries),
         "notes": group.notes + notes,
         "rows": [],
         "searches": searches(group.searched, group.target),
     }
-    if not rungs:
+    if not entries:
         document["notes"].append("no run of the fixed-plan protocol: nothing to fit")
         return document | {"trend": None}
-    reference = reference_of(rungs)
+    reference = reference_of(entries)
     if reference.model != REFERENCE:
         document["notes"].append(f"no {REFERENCE} among the runs: factors are against {reference.model}, the earliest")
     target, unit = group.target, settings.unit
-    drawn = draw_all(rungs, target, unit, settings.draws, settings.seed, beside)
-    ref_draws = drawn.values[:, rungs.index(reference)]
-    for column, rung in enumerate([*rungs, *beside]):
+    drawn = draw_all(entries, target, unit, settings.draws, settings.seed, beside)
+    ref_draws = drawn.values[:, entries.index(reference)]
+    for column, entry in enumerate([*entries, *beside]):
         document["rows"].append(
             row_of(
-                rung,
+                entry,
                 target,
                 unit,
                 reference=reference,
                 draws=drawn.values[:, column],
                 ref_draws=ref_draws,
                 spread=drawn.spread,
-                in_trend=column < len(rungs),
+                in_trend=column < len(entries),
             )
         )
     document["reference"] = reference.model
     document["notes"] += _about_reference(document["rows"], reference.model)
     level_spread = spread_of(group)
-    trend = with_intervals(rungs, target, unit, drawn)
+    trend = with_intervals(entries, target, unit, drawn)
     document["trend"] = trend | {
-        "study_rule": by_study_rule(rungs, target, unit),
-        "bounds": with_bounds(rungs, expected_costs(rungs, target.metric, target.value, unit), trend),
-        "fitness": judged(rungs, target, level_spread),
+        "study_rule": by_study_rule(entries, target, unit),
+        "bounds": with_bounds(entries, expected_costs(entries, target.metric, target.value, unit), trend),
+        "fitness": judged(entries, target, level_spread),
         "draws": settings.draws,
         "seed": settings.seed,
     }
     for row in document["rows"]:
         row["on_frontier"] = row["in_trend"] and row["model"] in document["trend"]["frontier"]
-    document["sensitivity"] = sensitivity(rungs, target, unit, level_spread)
-    document["thresholds"] = thresholds(rungs, target, unit, min(settings.draws, THRESHOLD_DRAWS), settings.seed)
-    document["hardware"] = hardware_axis(rungs, target)
-    document["curves"] = learning_curves(rungs, target)
+    document["sensitivity"] = sensitivity(entries, target, unit, level_spread)
+    document["thresholds"] = thresholds(entries, target, unit, min(settings.draws, THRESHOLD_DRAWS), settings.seed)
+    document["hardware"] = hardware_axis(entries, target)
+    document["curves"] = learning_curves(entries, target)
     return document
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from harness.analyse.evidence.cost import UNITS, Costs
 from harness.analyse.evidence.crossings import crossing_indices
-from harness.analyse.evidence.ladder import Rung, reference_of
+from harness.analyse.evidence.ladder import Entry, reference_of
 from harness.analyse.trend.draws import draw_costs
 from harness.analyse.trend.headline import intervals_of, point
 from harness.analyse.trend.rows import best_accuracy
@@ -18,23 +18,23 @@ ABOVE_CHANCE = 0.10
 """Nearer to chance a crossing says nothing of the network."""
 
 
-def thresholds(rungs: list[Rung], target: Target, unit: str, draws: int, seed: int) -> list[dict[str, Any]]:
+def thresholds(entries: list[Entry], target: Target, unit: str, draws: int, seed: int) -> list[dict[str, Any]]:
     """Every whole percent of top-1 and top-5 (and the target itself) that at least two architectures reach.
 
     A run ends at its target: levels above what every such run had by then are not asked, they would look missed.
     """
     found = []
     for metric in METRICS:
-        finished = [t for r in rungs for t in r.runs if t.outcome == "reached"]
+        finished = [t for r in entries for t in r.runs if t.outcome == "reached"]
         ended = [best for t in finished if (best := best_accuracy(t, metric)) is not None]
         highest = min(ended, default=1.0)
         levels = sorted({p / 100 for p in GRID_PERCENT} | ({target.value} if metric == target.metric else set()))
         levels = [level for level in levels if level <= highest]
-        by_rung = [costs_at(r, metric, np.array(levels), unit) for r in rungs]
+        by_entry = [costs_at(r, metric, np.array(levels), unit) for r in entries]
         for number, level in enumerate(levels):
-            costs = [column[number] for column in by_rung]
+            costs = [column[number] for column in by_entry]
             if sum(c.successes > 0 for c in costs) >= 2:
-                found.append({"metric": metric, "level": level} | _at_level(rungs, costs, unit, draws, seed))
+                found.append({"metric": metric, "level": level} | _at_level(entries, costs, unit, draws, seed))
     return found
 
 
@@ -52,27 +52,27 @@ def levels_of(document: dict[str, Any], metric: str) -> list[dict[str, Any]]:
     ]
 
 
-def costs_at(rung: Rung, metric: str, levels: NDArray[np.float64], unit: str) -> list[Costs]:
+def costs_at(entry: Entry, metric: str, levels: NDArray[np.float64], unit: str) -> list[Costs]:
     """Costs of every run at every level, one `Costs` a level, with their resolution intervals."""
-    low = np.empty((len(levels), len(rung.runs)))
+    low = np.empty((len(levels), len(entry.runs)))
     high = np.empty_like(low)
-    for column, run in enumerate(rung.runs):
+    for column, run in enumerate(entry.runs):
         # One 0 in front and one infinity behind turn "before the first" and "never" into ordinary positions.
         spent = np.concatenate([[0.0], UNITS[unit](run), [np.inf]])
-        index = crossing_indices(run, metric, levels, confirm=rung.confirm)
+        index = crossing_indices(run, metric, levels, confirm=entry.confirm)
         low[:, column], high[:, column] = spent[index], spent[index + 1]
     return [Costs(low[number], high[number]) for number in range(len(levels))]
 
 
-def _at_level(rungs: list[Rung], costs: list[Costs], unit: str, draws: int, seed: int) -> dict[str, Any]:
+def _at_level(entries: list[Entry], costs: list[Costs], unit: str, draws: int, seed: int) -> dict[str, Any]:
     expected = [c.expected() for c in costs]
-    found = point(rungs, expected)
+    found = point(entries, expected)
     found["unresolved"] = sum(c.median().low == 0 and c.successes > 0 for c in costs)
     found["runs"] = sum(len(c) for c in costs)
     found["runs_reached"] = sum(int((~c.censored).sum()) for c in costs)
-    named = {r.model: c for r, c in zip(rungs, costs, strict=True)}
-    drawn = draw_costs(named, {r.model: r.plan_cost(unit) for r in rungs}, draws, seed)
-    band = intervals_of(rungs, drawn.values, found, expected[rungs.index(reference_of(rungs))])
+    named = {r.model: c for r, c in zip(entries, costs, strict=True)}
+    drawn = draw_costs(named, {r.model: r.plan_cost(unit) for r in entries}, draws, seed)
+    band = intervals_of(entries, drawn.values, found, expected[entries.index(reference_of(entries))])
     names = (
         "frontier",
         "runs",

@@ -7,7 +7,7 @@ import pytest
 
 from harness.analyse.evidence.cost import UNITS
 from harness.analyse.evidence.crossings import Crossing, crossing, crossing_indices
-from harness.analyse.evidence.ladder import Rung, ladder
+from harness.analyse.evidence.ladder import Entry, ladder
 from harness.analyse.evidence.runs.groups import Level, group_runs
 from harness.analyse.evidence.runs.run import run_of
 from harness.analyse.evidence.spread import pooled
@@ -92,8 +92,8 @@ def test_costs_are_read_at_the_confirmed_crossing(curve: list[float], cost: int 
 
 
 def test_costs_at_every_level_carry_their_resolution() -> None:
-    rung = Rung(trial(Made("net", [0.2, 0.5])).plan, [trial(Made("net", [0.2, 0.5])), trial(Made("net", [0.3]))])
-    low, middle, high = costs_at(rung, "top1", np.array([0.1, 0.4, 0.9]), "epochs")
+    entry = Entry(trial(Made("net", [0.2, 0.5])).plan, [trial(Made("net", [0.2, 0.5])), trial(Made("net", [0.3]))])
+    low, middle, high = costs_at(entry, "top1", np.array([0.1, 0.4, 0.9]), "epochs")
     assert (low.low.tolist(), low.high.tolist()) == ([0, 0], [1, 1])
     assert (middle.low.tolist(), middle.high.tolist()) == ([1, 1], [2, np.inf])
     assert (high.low.tolist(), high.high.tolist()) == ([2, 1], [np.inf, np.inf])
@@ -111,8 +111,8 @@ def test_units_of_one_run() -> None:
 def test_counts_beyond_64_bits_stay_exact() -> None:
     t = trial(Made("huge", [0.1, 0.9], forward_macs=10**17))
     assert int(t.count("train_forward_macs")[1]) == 2000 * 10**17
-    rung = Rung(t.plan, [t])
-    assert rung.costs("top1", 0.5, "spent_macs").median().high == pytest.approx(2000 * 3 * 10**17)
+    entry = Entry(t.plan, [t])
+    assert entry.costs("top1", 0.5, "spent_macs").median().high == pytest.approx(2000 * 3 * 10**17)
 
 
 def test_a_run_that_watches_two_levels_is_judged_at_each() -> None:

@@ -147,8 +147,8 @@ def test_ten_thousand_draws_over_25_architectures_and_5_seeds() -> None:
 def trend_of(runs: list[Made]) -> dict:
     trials = [trial(m) for m in runs]
     group = Group(trials[0].dataset, Target.from_dict(TARGET), 1, trials)
-    rungs, _, _ = ladder(group)
-    return with_intervals(rungs, group.target, "paper_pflop", draw_all(rungs, group.target, "paper_pflop", 2000, 0))
+    entries, _, _ = ladder(group)
+    return with_intervals(entries, group.target, "paper_pflop", draw_all(entries, group.target, "paper_pflop", 2000, 0))
 
 
 def test_a_reference_that_never_reached_gives_factors_that_are_at_least() -> None:
