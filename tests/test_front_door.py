@@ -101,7 +101,7 @@ def test_a_network_of_ones_own_is_counted() -> None:
 def test_a_cost_is_read_at_the_runs_target_or_at_a_level_and_in_a_unit_that_there_is(tmp_path: Path) -> None:
     write_run(tmp_path, Made("alexnet", curve_reaching(3)))
     (trial,) = harness.analyse.read_runs(tmp_path)
-    assert harness.analyse.cost_to_target(trial, unit="epochs").high == 3
+    assert harness.analyse.cost_to_target(trial, unit="epochs").at == 3
     assert harness.analyse.cost_to_target(trial, unit="epochs", level=("top1", 0.99)).censored
     with pytest.raises(BadInput, match="use one of paper_pflop"):
         harness.analyse.cost_to_target(trial, unit="dollars")

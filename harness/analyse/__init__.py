@@ -22,7 +22,7 @@ def cost_to_target(run: "Run", *, unit: str = "paper_pflop", level: tuple[str, f
     """What a run had spent where it reached its own target, or another level, as ("top1", 0.56).
 
     `unit` is a key of `harness.analyse.evidence.cost.UNITS`. A run that never got there is censored: its cost is above
-    `low`, which is all that it spent. Raises BadInput where no level is known or the unit is none.
+    `after`, which is all that it spent. Raises BadInput where no level is known or the unit is none.
     """
     from harness.analyse.evidence.cost import UNITS, cost_at
     from harness.analyse.evidence.crossings import crossing

@@ -35,40 +35,40 @@ UNIT_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Cost to a level: it lies in (low, high], and high is the cost by the protocol (first evaluation at the level).
+    """Cost to a level: it lies in (after, at], and `at` is the cost by the protocol (first evaluation at the level).
 
-    A censored run has high = inf and low = all it spent: its cost is above `low`.
+    A censored run has at = inf and after = all it spent: its cost is above `after`.
     """
 
-    low: float
-    high: float
+    after: float
+    at: float
 
     @property
     def censored(self) -> bool:
         """True where the level was not reached."""
-        return math.isinf(self.high)
+        return math.isinf(self.at)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Costs:
-    """Costs of several runs: `low` and `high` as in `Cost`, (runs,) float64.
+    """Costs of several runs: `after` and `at` as in `Cost`, (runs,) float64.
 
     raised, lowered: the same where a run was read off a plot and all its accuracies are higher, or lower, by their
     error; None where every run was logged.
     """
 
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    after: NDArray[np.float64]
+    at: NDArray[np.float64]
     raised: "Costs | None" = None
     lowered: "Costs | None" = None
 
     def __len__(self) -> int:
-        return len(self.low)
+        return len(self.after)
 
     @property
     def censored(self) -> NDArray[np.bool_]:
         """(runs,) True where the level was not reached."""
-        return np.isinf(self.high)
+        return np.isinf(self.at)
 
     @property
     def successes(self) -> int:
@@ -80,37 +80,37 @@ class Costs:
 
         It is what somebody pays who restarts until it works: each run to its crossing, or whole where it missed
         (expected running time, ERT; Hansen et al. 2016, arXiv 1605.03560). Assumes that restarts are independent and
-        like the runs measured. Without a miss it is the mean. Where none reached, `low` is the sum, what was spent in
-        vain, and high is inf: a lower bound.
+        like the runs measured. Without a miss it is the mean. Where none reached, `after` is the sum, what was spent in
+        vain, and `at` is inf: a lower bound.
         """
         reached = self.successes
-        spent_before = float(self.low.sum())
+        spent_before = float(self.after.sum())
         if not reached:
             return Cost(spent_before, math.inf)
-        spent = float(np.where(self.censored, self.low, self.high).sum())
+        spent = float(np.where(self.censored, self.after, self.at).sum())
         return Cost(spent_before / reached, spent / reached)
 
     def within(self) -> Cost | None:
         """What the expected cost lies in when the errors of plots are allowed for; None where there are none.
 
-        high is inf where they leave open whether any run reached.
+        `at` is inf where they leave open whether any run reached.
         """
         if self.raised is None or self.lowered is None:
             return None
-        return Cost(self.raised.expected().low, self.lowered.expected().high)
+        return Cost(self.raised.expected().after, self.lowered.expected().at)
 
     def order(self) -> NDArray[np.intp]:
-        """Runs from the cheapest to the dearest, censored ones last, by what they spent."""
-        return np.lexsort((self.low, self.high))
+        """Runs from the cheapest to the costliest, censored ones last, by what they spent."""
+        return np.lexsort((self.after, self.at))
 
     def median(self) -> Cost:
         """Median over the runs, censored ones counting as above every other.
 
-        high is inf when the median run is censored; low is then the least that the median run spent.
+        `at` is inf when the median run is censored; `after` is then the least that the median run spent.
         """
         order = self.order()
         below, above = order[(len(order) - 1) // 2], order[len(order) // 2]
-        return Cost(float(self.low[below] + self.low[above]) / 2, float(self.high[below] + self.high[above]) / 2)
+        return Cost(float(self.after[below] + self.after[above]) / 2, float(self.at[below] + self.at[above]) / 2)
 
 
 def cost_at(spent: NDArray[np.float64], found: Crossing | None) -> Cost:

@@ -145,4 +145,4 @@ def _cost(entry: Entry, metric: str, level: float) -> float | None:
         looks = run.clock("epoch")
         if not len(looks) or (missed and run.outcome == "reached" and looks[-1] < entry.plan.planned_epochs):
             return None
-    return costs.expected().high
+    return costs.expected().at

@@ -65,7 +65,7 @@ class Entry:
         if level not in self._crossings:
             self._crossings[level] = [crossing(t, metric, value, confirm=confirm, errors=errors) for t in self.runs]
         found = [cost_at(UNITS[unit](t), c) for t, c in zip(self.runs, self._crossings[level], strict=True)]
-        return Costs(np.array([c.low for c in found]), np.array([c.high for c in found]))
+        return Costs(np.array([c.after for c in found]), np.array([c.at for c in found]))
 
     def plan_cost(self, unit: str) -> float:
         """What the whole plan costs, the median over the runs; a run that stopped early is taken on at its own rate."""
@@ -114,7 +114,7 @@ def ladder(
         p = r.plan
         if cheapest_in is not None:
             cost = r.costs(group.target.metric, group.target.value, cheapest_in).expected()
-            return (p.kind != "measured", cost.high, cost.low)
+            return (p.kind != "measured", cost.at, cost.after)
         return (not r.declared, p.kind != "measured", -shared[p.recipe], -len(r.runs), -p.planned_epochs)
 
     def preference(r: Entry) -> tuple[object, ...]:
@@ -161,4 +161,4 @@ def reference_of(entries: list[Entry]) -> Entry:
 
 def known_cost(cost: Cost) -> float:
     """A cost for the reference: its lower bound where censored, so that factors against it are "at least"."""
-    return cost.low if math.isinf(cost.high) else cost.high
+    return cost.after if math.isinf(cost.at) else cost.at

@@ -49,11 +49,11 @@ def pooled(costs: Sequence[Costs]) -> Spread:
     The spread is not taken smaller than the grid's own, a step over the root of 12: seeds that cross at the same look
     do not show that they cost the same.
     """
-    groups = [np.log(c.high[~c.censored]) for c in costs if c.successes > 1]
+    groups = [np.log(c.at[~c.censored]) for c in costs if c.successes > 1]
     residual, freedom = residual_variance(groups)
     if not freedom:
         return Spread(0.0, 0, None)
-    steps = np.concatenate([(c.high - c.low)[~c.censored] / c.high[~c.censored] for c in costs if c.successes > 1])
+    steps = np.concatenate([(c.at - c.after)[~c.censored] / c.at[~c.censored] for c in costs if c.successes > 1])
     grid = float((steps**2).mean()) / 12
     return Spread(math.sqrt(max(residual, grid)), freedom, _levene(groups))
 

@@ -32,8 +32,8 @@ def hardware_axis(entries: list[Entry], target: Target) -> list[dict[str, Any]]:
                 )
                 costs = known.costs(target.metric, target.value, unit)
                 cost = costs.median() if len(costs) else None
-                row[unit] = None if cost is None else finite(cost.high)
-                row[f"{unit}_above"] = cost.low if cost is not None and cost.censored else None
+                row[unit] = None if cost is None else finite(cost.at)
+                row[f"{unit}_above"] = cost.after if cost is not None and cost.censored else None
             found.append(row)
     return found
 

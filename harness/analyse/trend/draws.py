@@ -69,7 +69,7 @@ def _draw(
     n, s, missed = len(costs), costs.successes, costs.censored
     if not s:
         return np.full(draws, np.inf)
-    high = costs.high[~missed]
+    high = costs.at[~missed]
     if n == 1:
         first, last = _ends(costs)
         return first + (last - first) * (1 - rng.random(draws))
@@ -79,20 +79,20 @@ def _draw(
         sd, scale = own.sd, _scale(rng, own.freedom, draws)
     error: Floats = math.sqrt(math.expm1(sd**2) / s) * rng.standard_normal(draws) * scale
     error = np.clip(error, -LARGEST, LARGEST)
-    in_vain = float(costs.low[missed].mean()) if s < n else plan_cost
+    in_vain = float(costs.after[missed].mean()) if s < n else plan_cost
     drawn: Floats = float(high.mean()) * np.exp(error) + odds_of_a_miss(s, n, reached, draws, rng) * in_vain
     if costs.within() is not None:
         first, last = _ends(costs)
-        drawn *= (first + (last - first) * rng.random(draws)) / costs.expected().high
+        drawn *= (first + (last - first) * rng.random(draws)) / costs.expected().at
     return drawn
 
 
 def _ends(costs: Costs) -> tuple[float, float]:
     """What the expected cost lies in by the looks and the error of plots; at most what the whole curves spent."""
     within = costs.within() or costs.expected()
-    if costs.lowered is None or not math.isinf(within.high):
-        return within.low, within.high
-    return within.low, max(costs.expected().high, float(costs.lowered.low.mean()))
+    if costs.lowered is None or not math.isinf(within.at):
+        return within.after, within.at
+    return within.after, max(costs.expected().at, float(costs.lowered.after.mean()))
 
 
 def odds_of_a_miss(s: int, n: int, reached: float, draws: int, rng: np.random.Generator) -> Floats:

@@ -90,7 +90,7 @@ def split(
     exact = parts(*(math.log2(known_cost(c)) for c in expected))
     named = {":".join(c): k for c, k in zip(corners, costs, strict=True)}
     columns = draw_costs(named, {":".join(c): cells[c].plan_cost("paper_pflop") for c in corners}, draws, seed).values
-    columns[:, censored] = [c.low for c in expected if c.censored]
+    columns[:, censored] = [c.after for c in expected if c.censored]
     drawn = parts(*np.log2(columns).T)
     signs = [parts(*row) for row in np.eye(len(corners))]
     found = {}

@@ -21,7 +21,7 @@ def point(entries: list[Entry], costs: list[Cost]) -> dict[str, Any]:
     A censored reference stands at what it spent, a lower bound; `reason` says why where there is no line to fit.
     """
     at = entries.index(reference_of(entries))
-    values = [c.high for c in costs]
+    values = [c.at for c in costs]
     values[at] = known_cost(costs[at])
     chosen, numbers = through_frontier([r.published for r in entries], values)
     found = {
@@ -89,7 +89,7 @@ def intervals_of(entries: list[Entry], drawn: Floats, found: dict[str, Any], ref
     at = entries.index(reference_of(entries))
     known = drawn.copy()
     if reference.censored:
-        known[:, at] = reference.low
+        known[:, at] = reference.after
     halving, _ = draws.halving_percentile(np.array([months(r.published) for r in entries]), known)
     factor = draws.percentile(known[:, at] / np.min(known, axis=1))
     assert factor is not None

@@ -191,7 +191,7 @@ def _line(entries: list[Entry], target: Target, question: Question, over: str) -
     """Architectures that tell two halving times apart, by the scatter about one line."""
     dates = [r.published for r in entries]
     costs = [r.costs(target.metric, target.value, "paper_pflop") for r in entries]
-    expected = [c.expected().high for c in costs]
+    expected = [c.expected().at for c in costs]
     chosen = frontier(dates, expected) if over == "the frontier" else list(range(len(entries)))
     x, y = [months(dates[i]) for i in chosen], [expected[i] for i in chosen]
     found: dict[str, Any] = {"over": over, "points": len(chosen), "reason": None}

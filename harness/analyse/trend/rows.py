@@ -56,21 +56,21 @@ def row_of(
         "runs": [t.run_id for t in runs],
         "per_run": [
             {"run": t.run_id, "seed": t.seed, "outcome": t.outcome, "after": float(low), "cost": finite(high)}
-            for t, low, high in zip(runs, costs.low, costs.high, strict=True)
+            for t, low, high in zip(runs, costs.after, costs.at, strict=True)
         ],
         "middle_run": middle.run_id,
         "outcomes": dict(sorted(Counter(t.outcome for t in runs).items())),
         "best_accuracy": [best_accuracy(t, target.metric) for t in runs],
         "missed": dict(sorted(Counter(_miss(t) for t, c in zip(runs, costs.censored, strict=True) if c).items())),
         "forward_macs": middle.forward_macs,
-        "epochs": finite(epochs.high),
-        "epochs_interval": [epochs.low, finite(epochs.high)],
-        "cost": finite(cost.high),
-        "cost_above": cost.low if cost.censored else None,
-        "median": finite(costs.median().high) if 2 * costs.successes >= len(costs) else None,
+        "epochs": finite(epochs.at),
+        "epochs_interval": [epochs.after, finite(epochs.at)],
+        "cost": finite(cost.at),
+        "cost_above": cost.after if cost.censored else None,
+        "median": finite(costs.median().at) if 2 * costs.successes >= len(costs) else None,
         **_intervals(costs, cost, draws, spread),
         **_ledger(middle, target),
-        "paper_pflop": finite(entry.costs(target.metric, target.value, "paper_pflop").expected().high),
+        "paper_pflop": finite(entry.costs(target.metric, target.value, "paper_pflop").expected().at),
         "flags": flags_of(dict(runs[0].fidelity)),
         "hardware": sorted({t.hardware for t in runs}),
     }
@@ -79,7 +79,7 @@ def row_of(
     row |= _factors(cost, ref_costs.expected(), draws, ref_draws, single=len(costs) == len(ref_costs) == 1)
     row |= _with_plot_errors(row, costs, ref_costs, entry.costs(target.metric, target.value, "epochs"))
     if row["factor"] is not None:
-        row["epochs_factor"] = known_cost(ref_epochs) / epochs.high
+        row["epochs_factor"] = known_cost(ref_epochs) / epochs.at
         row["macs_per_epoch_factor"] = row["factor"] / row["epochs_factor"]
     return row
 
@@ -113,15 +113,15 @@ def _intervals(costs: Costs, cost: Cost, draws: Floats, spread: Spread) -> dict[
     with which a curve was read off a plot.
     """
     if cost.censored:
-        return {"cost_interval": [cost.low, None], "interval_kind": "bound"}
+        return {"cost_interval": [cost.after, None], "interval_kind": "bound"}
     if len(costs) == 1:
-        return {"cost_interval": [cost.low, finite(cost.high)], "interval_kind": "resolution"}
+        return {"cost_interval": [cost.after, finite(cost.at)], "interval_kind": "resolution"}
     if not spread.holds:
-        ends = [float(costs.high.min()), finite(float(costs.high.max()))]
+        ends = [float(costs.at.min()), finite(float(costs.at.max()))]
         return {"cost_interval": ends, "interval_kind": "range"}
     found = percentile(draws)
     assert found is not None
-    return {"cost_interval": containing(found, cost.high), "interval_kind": "pooled"}
+    return {"cost_interval": containing(found, cost.at), "interval_kind": "pooled"}
 
 
 def _with_plot_errors(row: dict[str, Any], costs: Costs, ref_costs: Costs, epochs: Costs) -> dict[str, Any]:
@@ -136,8 +136,8 @@ def _with_plot_errors(row: dict[str, Any], costs: Costs, ref_costs: Costs, epoch
     if row["factor"] is not None and (within or ref_within):
         own, reference = within or costs.expected(), ref_within or ref_costs.expected()
         low, high = row["factor_interval"]
-        least = None if own.censored else reference.low / own.high
-        most = reference.high / own.low if own.low else math.inf
+        least = None if own.censored else reference.after / own.at
+        most = reference.at / own.after if own.after else math.inf
         found["factor_interval"] = [
             None if low is None or least is None else min(low, least),
             None if high is None else finite(max(high, most)),
@@ -148,7 +148,7 @@ def _with_plot_errors(row: dict[str, Any], costs: Costs, ref_costs: Costs, epoch
 def _widened(ends: list[float | None], within: Cost) -> list[float | None]:
     """An interval that holds `within` too; None is an open end."""
     low, high = ends
-    return [None if low is None else min(low, within.low), None if high is None else finite(max(high, within.high))]
+    return [None if low is None else min(low, within.after), None if high is None else finite(max(high, within.at))]
 
 
 def _ledger(run: Run, target: Target) -> dict[str, Any]:
@@ -176,10 +176,10 @@ def _factors(cost: Cost, ref_cost: Cost, draws: Floats, ref_draws: Floats, *, si
     at_least = {"factor_at_least": ref_cost.censored}
     if cost.censored:
         return dict.fromkeys(("factor", "factor_interval", "epochs_factor", "macs_per_epoch_factor")) | at_least
-    found = percentile((ref_cost.low if ref_cost.censored else ref_draws) / draws)
+    found = percentile((ref_cost.after if ref_cost.censored else ref_draws) / draws)
     assert found is not None
-    factor = known_cost(ref_cost) / cost.high
+    factor = known_cost(ref_cost) / cost.at
     low, high = containing(found, factor)
     if single and not ref_cost.censored:
-        low, high = ref_cost.low / cost.high, ref_cost.high / cost.low if cost.low else None
+        low, high = ref_cost.after / cost.at, ref_cost.at / cost.after if cost.after else None
     return {"factor": factor, "factor_interval": [low, None if ref_cost.censored else high]} | at_least

@@ -57,7 +57,7 @@ def _all_architectures(entries: list[Entry], costs: list[Cost]) -> dict[str, Any
 
     It says how the typical network went, not the best. Assumes that all lie about one line, as no frontier has to.
     """
-    reached = [(months(r.published), c.high) for r, c in zip(entries, costs, strict=True) if not c.censored]
+    reached = [(months(r.published), c.at) for r, c in zip(entries, costs, strict=True) if not c.censored]
     line = fit([x for x, _ in reached], [cost for _, cost in reached])
     missing = len(entries) - len(reached)
     notes = [f"not reached, and left out: {missing} of {len(entries)} architectures"] if missing else []

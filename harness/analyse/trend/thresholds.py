@@ -67,7 +67,7 @@ def costs_at(entry: Entry, metric: str, levels: NDArray[np.float64], unit: str) 
 def _at_level(entries: list[Entry], costs: list[Costs], unit: str, draws: int, seed: int) -> dict[str, Any]:
     expected = [c.expected() for c in costs]
     found = point(entries, expected)
-    found["unresolved"] = sum(c.median().low == 0 and c.successes > 0 for c in costs)
+    found["unresolved"] = sum(c.median().after == 0 and c.successes > 0 for c in costs)
     found["runs"] = sum(len(c) for c in costs)
     found["runs_reached"] = sum(int((~c.censored).sum()) for c in costs)
     named = {r.model: c for r, c in zip(entries, costs, strict=True)}

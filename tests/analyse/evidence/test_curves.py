@@ -80,10 +80,10 @@ def test_costs_are_read_at_the_confirmed_crossing(curve: list[float], cost: int 
     target = TARGET | {"confirm": 2}
     (group,) = group_runs([trial(Made("alexnet", curve, target=target))])
     ((entry,), _, _) = ladder(group)
-    (high,) = entry.costs("top1", 0.5, "epochs").high
+    (high,) = entry.costs("top1", 0.5, "epochs").at
     assert high == (np.inf if cost is None else cost)
     (at_level,) = costs_at(entry, "top1", np.array([0.5]), "epochs")
-    assert at_level.high.tolist() == [high], "every table and figure reads one crossing"
+    assert at_level.at.tolist() == [high], "every table and figure reads one crossing"
     row = row_of(
         entry, group.target, "paper_pflop", reference=entry, draws=np.ones(9), ref_draws=np.ones(9),
         spread=pooled([]), in_trend=True,
@@ -94,9 +94,9 @@ def test_costs_are_read_at_the_confirmed_crossing(curve: list[float], cost: int 
 def test_costs_at_every_level_carry_their_resolution() -> None:
     entry = Entry(trial(Made("net", [0.2, 0.5])).plan, [trial(Made("net", [0.2, 0.5])), trial(Made("net", [0.3]))])
     low, middle, high = costs_at(entry, "top1", np.array([0.1, 0.4, 0.9]), "epochs")
-    assert (low.low.tolist(), low.high.tolist()) == ([0, 0], [1, 1])
-    assert (middle.low.tolist(), middle.high.tolist()) == ([1, 1], [2, np.inf])
-    assert (high.low.tolist(), high.high.tolist()) == ([2, 1], [np.inf, np.inf])
+    assert (low.after.tolist(), low.at.tolist()) == ([0, 0], [1, 1])
+    assert (middle.after.tolist(), middle.at.tolist()) == ([1, 1], [2, np.inf])
+    assert (high.after.tolist(), high.at.tolist()) == ([2, 1], [np.inf, np.inf])
 
 
 def test_units_of_one_run() -> None:
@@ -112,7 +112,7 @@ def test_counts_beyond_64_bits_stay_exact() -> None:
     t = trial(Made("huge", [0.1, 0.9], forward_macs=10**17))
     assert int(t.count("train_forward_macs")[1]) == 2000 * 10**17
     entry = Entry(t.plan, [t])
-    assert entry.costs("top1", 0.5, "spent_macs").median().high == pytest.approx(2000 * 3 * 10**17)
+    assert entry.costs("top1", 0.5, "spent_macs").median().at == pytest.approx(2000 * 3 * 10**17)
 
 
 def test_a_run_that_watches_two_levels_is_judged_at_each() -> None:

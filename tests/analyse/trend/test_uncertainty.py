@@ -62,10 +62,10 @@ def exact(*costs: float) -> Costs:
 
 def test_expected_cost_is_what_all_runs_spent_over_the_number_that_reached() -> None:
     found = several((3, 4), (5, 6), (30, math.inf)).expected()
-    assert (found.low, found.high) == ((3 + 5 + 30) / 2, (4 + 6 + 30) / 2)
+    assert (found.after, found.at) == ((3 + 5 + 30) / 2, (4 + 6 + 30) / 2)
     never = several((30, math.inf), (12, math.inf)).expected()
-    assert (never.low, never.high) == (42, math.inf)
-    assert exact(4, 9, 25).expected().high == pytest.approx(38 / 3)
+    assert (never.after, never.at) == (42, math.inf)
+    assert exact(4, 9, 25).expected().at == pytest.approx(38 / 3)
 
 
 def test_the_share_of_runs_is_that_of_clopper_and_pearson() -> None:
@@ -80,7 +80,7 @@ def test_the_share_of_runs_is_that_of_clopper_and_pearson() -> None:
 
 def test_the_spread_is_the_residual_of_a_one_way_analysis() -> None:
     a, b = exact(10, 12, 15), exact(1, 1.1)
-    residual = sum(((np.log(c.high) - np.log(c.high).mean()) ** 2).sum() for c in (a, b))
+    residual = sum(((np.log(c.at) - np.log(c.at).mean()) ** 2).sum() for c in (a, b))
     found = pooled([a, b, exact(7), several((9, math.inf))])
     assert found.freedom == 3
     assert found.sd == pytest.approx(math.sqrt(residual / 3))
@@ -118,7 +118,7 @@ def test_without_misses_the_interval_is_students_with_the_pooled_spread() -> Non
     assert drawn.spread.holds
     found = percentile(drawn.values[:, 0])
     margin = student.ppf(0.975, 12) * math.sqrt(math.expm1(drawn.spread.sd**2) / 3)
-    middle = costs["net0"].expected().high
+    middle = costs["net0"].expected().at
     assert (found.low, found.high) == pytest.approx((middle * math.exp(-margin), middle * math.exp(margin)), rel=5e-3)
 
 

@@ -85,7 +85,7 @@ def group_runs(runs: list[Run], asked: Level | None = None) -> list[Group]:
         base = (t.dataset.fingerprint, t.dataset.subset, t.protocol_version, t.evaluations_per_epoch)
         bases.setdefault(base, []).append(t)
     groups: list[Group] = []
-    homeless: list[Run] = []
+    without_level: list[Run] = []
     for (_, _, protocol, cadence), members in sorted(bases.items()):
         if asked is not None:
             target = asked.at(cadence, looks_in_a_row(members, protocol))
@@ -103,7 +103,7 @@ def group_runs(runs: list[Run], asked: Level | None = None) -> list[Group]:
         for target in by_target:
             by_key.setdefault(comparability_key(members[0].dataset.fingerprint, target, protocol), []).append(target)
         if not by_key:
-            homeless += full
+            without_level += full
         for _, same in sorted(by_key.items()):
             same.sort(key=lambda t: t.source)
             own = [t for target in same for t in by_target[target]]
@@ -113,19 +113,19 @@ def group_runs(runs: list[Run], asked: Level | None = None) -> list[Group]:
                 else []
             )
             groups.append(_group(own + full, same[0], protocol, notes))
-    if homeless and not groups:
+    if without_level and not groups:
         raise BadInput(
-            f"none of {several(len(homeless), 'run')} names a target: give --target FILE (`harness target` makes one) "
-            "or --metric top1 --value 0.56"
+            f"none of {several(len(without_level), 'run')} names a target: give --target FILE (`harness target` makes "
+            "one) or --metric top1 --value 0.56"
         )
     for group in groups:
         data = (group.dataset.fingerprint, group.dataset.subset)
         group.calibration = [t for t in calibrations if (t.dataset.fingerprint, t.dataset.subset) == data]
         if group.calibration:
             group.notes.append(f"set the level and give no cost: {several(len(group.calibration), 'calibration run')}")
-        if homeless:
+        if without_level:
             group.notes.append(
-                f"left out, on a data set that no target is for: {several(len(homeless), 'run')} without a target"
+                f"left out, on a data set that no target is for: {several(len(without_level), 'run')} without a target"
             )
     _tell_other_identities(groups)
     return sorted(groups, key=lambda g: (g.dataset.name, g.dataset.subset, g.target.metric, g.target.value, g.key))
