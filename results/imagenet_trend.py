@@ -12,7 +12,7 @@ from harness.analyse.show.figures.collected import collected_thresholds, collect
 from harness.analyse.show.replay import replay
 from harness.analyse.show.templates import environment
 from harness.analyse.show.words import rounded
-from harness.analyse.trend.collection.study import LEVELS, study_collection
+from harness.analyse.trend.collection.document import LEVELS, collection_document
 from harness.paths import ROOT
 from harness.record.files import write_atomic
 
@@ -25,7 +25,7 @@ LADDER = RESULTS / "fashion_mnist"
 def main(out: Path = FOLDER) -> None:
     """Write collection.json, TABLE.md and the figures; return nothing. Raises BadInput where the tables do not fit."""
     curves = read_published(FOLDER)
-    document = rounded(study_collection(curves))
+    document = rounded(collection_document(curves))
     drawn = pictures(document)
     remarks = sorted(f"{c.curve}: {c.remark}." for c in curves if c.remark)
     write_atomic(out / "collection.json", json.dumps(document, indent=1, allow_nan=False) + "\n")

@@ -18,7 +18,7 @@ from harness.analyse.show.table import Table
 from harness.analyse.show.tables import main_table, rows_by_date, unfit
 from harness.analyse.show.templates import environment
 from harness.analyse.show.words import MISSING, halving, level_words, number, span, times
-from harness.analyse.trend.collection.study import LEVELS
+from harness.analyse.trend.collection.document import LEVELS
 from harness.cli import VERBS
 from harness.paths import ROOT
 from harness.record.errors import BadInput

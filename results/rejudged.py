@@ -15,7 +15,7 @@ from harness.analyse.evidence.titles import named, short_title
 from harness.analyse.show.table import Table
 from harness.analyse.show.templates import environment
 from harness.analyse.show.words import MISSING, interval, number, percents, times
-from harness.analyse.trend.study import Settings, study
+from harness.analyse.trend.document import Settings, group_document
 from harness.paths import ROOT
 from harness.record.files import write_atomic
 
@@ -35,15 +35,15 @@ def main(runs: Path = ROOT / "results" / "runs" / LADDER, out: Path = ROOT / "re
         ("lowest best look of the reference, confirmed", at(every, level["best"])),
         ("lowest final of the reference, confirmed", at(every, level["final"])),
     ]
-    studies = [(words, study(group, Settings(draws=10_000, seed=0))) for words, group in readings]
+    documents = [(words, group_document(group, Settings(draws=10_000, seed=0))) for words, group in readings]
     page = TEMPLATES.get_template("rejudged.md.j2").render(
         data=named(own.dataset.name),
         level=level,
         runs=len([t for t in own.measured if t.plan.model == REFERENCE]),
-        summary=summary(studies).markdown(),
-        costs=costs(studies[0][1], studies[-1][1]).markdown(),
-        old=words_of(studies[0][1]),
-        new=words_of(studies[-1][1]),
+        summary=summary(documents).markdown(),
+        costs=costs(documents[0][1], documents[-1][1]).markdown(),
+        old=words_of(documents[0][1]),
+        new=words_of(documents[-1][1]),
     )
     write_atomic(out / "PROTOCOL2.md", page)
     print(f"wrote {out / 'PROTOCOL2.md'}")
@@ -67,10 +67,10 @@ def words_of(document: dict[str, Any]) -> str:
     return f"{100 * target['value']:.1f} %, {'first look' if target['confirm'] == 1 else 'confirmed'}"
 
 
-def summary(studies: list[tuple[str, dict[str, Any]]]) -> Table:
+def summary(documents: list[tuple[str, dict[str, Any]]]) -> Table:
     """A line a reading: level, reference, factor, halving time, and the study's rule."""
     lines = []
-    for words, document in studies:
+    for words, document in documents:
         trend, rule = document["trend"], document["trend"]["study_rule"]
         own = next(r for r in document["rows"] if r["in_trend"] and r["model"] == trend["reference"])
         lines.append(

@@ -48,11 +48,11 @@ def fit_trend(
     again. Raises BadInput where the runs belong to more than one data set, target or protocol: they are never mixed.
     """
     from harness.analyse.evidence.runs.groups import Level, group_runs
-    from harness.analyse.trend.study import Settings, study
+    from harness.analyse.trend.document import Settings, group_document
     from harness.record.errors import BadInput
 
     groups = group_runs(list(runs), None if level is None else Level(*level))
     if len(groups) != 1:
         found = "; ".join(f"{g.dataset.name} at {g.target.metric} {g.target.value:.2%} ({g.key})" for g in groups)
         raise BadInput(f"the runs make {len(groups)} groups that are not compared ({found}): give the runs of one")
-    return study(groups[0], Settings(draws=draws, seed=seed))
+    return group_document(groups[0], Settings(draws=draws, seed=seed))

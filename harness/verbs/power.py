@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
     from harness.analyse.evidence.runs.run import read_records
     from harness.analyse.show.power import text
     from harness.analyse.show.words import rounded
-    from harness.analyse.trend.power import ALPHA, Question, plan
+    from harness.analyse.trend.power import ALPHA, Question, answers
 
     if not ALPHA < args.power < 1:
         raise BadInput(f"--power {args.power:g}: a chance above {ALPHA:g}, which luck has, and below 1, as 0.8")
@@ -45,6 +45,6 @@ def main(args: argparse.Namespace) -> int:
     if two is not None:
         question = Question(args.factor, (two[0], two[1]), args.power)
     groups = group_runs(read_records(args.runs, skip_broken=args.skip_broken).runs, asked)
-    found = [plan(group, question, args.recipe, args.plans) for group in groups]
+    found = [answers(group, question, args.recipe, args.plans) for group in groups]
     print(json.dumps({"groups": rounded(found)}, indent=1, allow_nan=False) if args.json else text(found))
     return 0

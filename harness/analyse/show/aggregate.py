@@ -11,7 +11,7 @@ from harness.analyse.show import pages
 from harness.analyse.show.replay import replay
 from harness.analyse.show.tables import csv_table
 from harness.analyse.show.words import rounded
-from harness.analyse.trend.study import Settings, study
+from harness.analyse.trend.document import Settings, group_document
 from harness.record.errors import BadInput
 from harness.record.files import cannot_write, write_atomic
 
@@ -45,7 +45,7 @@ def build(
         "runs_unfinished": len(records.unfinished),
         **({"left_out": _left_out(root, records.broken)} if records.broken else {}),
         "published": {name: published[name] for name in compared},
-        "groups": [study(group, settings) for group in groups],
+        "groups": [group_document(group, settings) for group in groups],
     }
     plain: dict[str, Any] = rounded(document)
     return plain

@@ -105,7 +105,7 @@ def least(power_of: Callable[[int], float], power: float, first: int) -> int | N
     return high
 
 
-def plan(group: Group, question: Question, recipe: str | None = None, plans: str = PLANS[0]) -> dict[str, Any]:
+def answers(group: Group, question: Question, recipe: str | None = None, plans: str = PLANS[0]) -> dict[str, Any]:
     """The answers for one group as plain data; `reason` says in words what is too little to answer from."""
     entries, _, _ = ladder(group, recipe, "paper_pflop" if plans == "cheapest" else None)
     target = group.target

@@ -13,10 +13,10 @@ from scipy import stats
 from harness import cli
 from harness.analyse.trend.power import (
     Question,
+    answers,
     factor_power,
     halving_power,
     least,
-    plan,
     sd_with_images,
     t_power,
 )
@@ -94,7 +94,7 @@ def test_power_is_that_of_scipys_noncentral_t_and_keeps_its_bounds() -> None:
 
 def test_what_a_planted_ladder_measured_is_found_again() -> None:
     rng = np.random.default_rng(4)
-    found = [plan(plant(Scenario(seeds=5, noise=0.2, scatter=0.5), rng).group, Question()) for _ in range(12)]
+    found = [answers(plant(Scenario(seeds=5, noise=0.2, scatter=0.5), rng).group, Question()) for _ in range(12)]
     assert np.mean([p["costs"]["sd_log_cost"] for p in found]) == pytest.approx(0.2, rel=0.1)
     assert max(p["costs"]["freedom"] for p in found) == 8 * 4
     lines = [line for p in found for line in p["halving"]["lines"] if line["over"] == "all architectures"]
@@ -108,11 +108,11 @@ def test_what_a_planted_ladder_measured_is_found_again() -> None:
 
 def test_a_harder_question_asks_for_more() -> None:
     group = plant(Scenario(seeds=3, noise=0.2, scatter=0.3), np.random.default_rng(5)).group
-    easy, hard = (plan(group, Question(factor=r, halving=h)) for r, h in ((1.5, (8.0, 24.0)), (1.1, (16.0, 18.0))))
+    easy, hard = (answers(group, Question(factor=r, halving=h)) for r, h in ((1.5, (8.0, 24.0)), (1.1, (16.0, 18.0))))
     assert easy["costs"]["seeds"] < hard["costs"]["seeds"]
     assert easy["halving"]["lines"][1]["architectures"] < hard["halving"]["lines"][1]["architectures"]
-    surer = plan(group, replace(Question(), power=0.95))
-    assert surer["costs"]["seeds"] > plan(group, Question())["costs"]["seeds"]
+    surer = answers(group, replace(Question(), power=0.95))
+    assert surer["costs"]["seeds"] > answers(group, Question())["costs"]["seeds"]
 
 
 def test_the_verb_answers_in_words_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from harness.analyse.evidence.spread import residual_variance
 
 
 @dataclass(frozen=True)
-class Split:
+class Variance:
     """Standard deviations between and within groups, in the unit of the values; groups and values that count."""
 
     between: float
@@ -23,7 +23,7 @@ class Split:
         return self.within**2 / (self.within**2 + self.between**2)
 
 
-def split(values: Mapping[str, Sequence[float]]) -> Split | None:
+def variance_of(values: Mapping[str, Sequence[float]]) -> Variance | None:
     """Moments of the analysis of variance (Searle, Casella & McCulloch 1992, section 3.6); groups of one are left out.
 
     A between variance that comes out below 0 is 0. None with fewer than two groups of two.
@@ -38,4 +38,4 @@ def split(values: Mapping[str, Sequence[float]]) -> Split | None:
     among = sum(len(g) * (float(g.mean()) - mean) ** 2 for g in groups) / (count - 1)
     typical = (total - float((sizes**2).sum()) / total) / (count - 1)
     between = max(0.0, (among - within) / typical)
-    return Split(between**0.5, within**0.5, count, total)
+    return Variance(between**0.5, within**0.5, count, total)

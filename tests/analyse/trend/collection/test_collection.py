@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from harness.analyse.foreign.derived import Crossed, Published
+from harness.analyse.trend.collection.document import ends_of, points_of
 from harness.analyse.trend.collection.levels import at_level
-from harness.analyse.trend.collection.study import ends_of, points_of
 
 LEVEL = ("top1", 0.5)
 

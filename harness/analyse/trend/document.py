@@ -30,7 +30,7 @@ class Settings:
     plans: str = PLANS[0]
 
 
-def study(group: Group, settings: Settings) -> dict[str, Any]:
+def group_document(group: Group, settings: Settings) -> dict[str, Any]:
     """The whole analysis of one group as plain data, ready for JSON (no NaN, no infinity: those are null)."""
     entries, beside, notes = ladder(group, settings.recipe, settings.unit if settings.plans == "cheapest" else None)
     document: dict[str, Any] = {

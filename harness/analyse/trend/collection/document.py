@@ -9,7 +9,7 @@ from harness.analyse.evidence.published import table
 from harness.analyse.foreign.derived import Published
 from harness.analyse.trend.collection.levels import at_level, cost_of
 from harness.analyse.trend.collection.surface import Point, fit_surface
-from harness.analyse.trend.collection.variance import split
+from harness.analyse.trend.collection.variance import variance_of
 from harness.analyse.trend.line import months
 from harness.analyse.trend.rows import finite
 from harness.record.target import METRICS
@@ -31,7 +31,7 @@ LEARNED_PERCENT = 40
 LAST_OF_STUDY = "2019-12-31"
 
 
-def study_collection(curves: Sequence[Published]) -> dict[str, Any]:
+def collection_document(curves: Sequence[Published]) -> dict[str, Any]:
     """Views of the trend, every threshold, the fit without one, and what recipe and architecture move."""
     views = [
         at_level(chosen, metric, level, rule) | {"family": family}
@@ -151,7 +151,7 @@ def _variance(curves: Sequence[Published], metric: str, level: float) -> dict[st
         by_model: dict[str, list[float]] = {}
         for model, value in values:
             by_model.setdefault(model, []).append(value)
-        parts = split(by_model)
+        parts = variance_of(by_model)
         assert parts is not None  # many networks have two curves
         found[name] = {
             "between_factor": 2**parts.between,
