@@ -42,6 +42,7 @@ def test_open_ends_are_words_and_no_interval_is_a_dash() -> None:
 
 def test_one_is_singular() -> None:
     assert [several(n, "run") for n in (0, 1, 2, 1000)] == ["0 runs", "1 run", "2 runs", "1,000 runs"]
+    assert [several(n, "process") for n in (1, 2)] == ["1 process", "2 processes"]
 
 
 def test_columns_line_up() -> None:

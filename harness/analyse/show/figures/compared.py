@@ -70,6 +70,7 @@ def draw_factors(axes: Axes, frontiers: Sequence[Frontier], moore_from: str) -> 
     words = f"Moore's law: doubling in {MOORE_DOUBLING_MONTHS:.0f} months"
     axes.plot(year(x), moore, "--", color=OCHRE, linewidth=1.4, label=words)
     axes.set_yscale("log", base=2)
+    axes.set_ylim(top=3 * max(max(cost for _, cost in f.points) / min(cost for _, cost in f.points) for f in frontiers))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}x")
     axes.set_ylabel("less arithmetic than AlexNet")
     axes.set_xlabel("first publication")

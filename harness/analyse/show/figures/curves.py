@@ -12,7 +12,7 @@ from harness.analyse.show.words import level_words
 
 PANEL_INCHES = 1.5
 
-TITLE_CHARACTERS, NO_BREAK = 22, "\u00a0"
+TITLE_CHARACTERS, NO_BREAK = 20, "\u00a0"
 
 SEEDS_DRAWN = 30
 """Runs of a panel; of more only the first ones by seed, and the panel says so."""
