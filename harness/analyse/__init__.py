@@ -53,6 +53,6 @@ def fit_trend(
 
     groups = group_runs(list(runs), None if level is None else Level(*level))
     if len(groups) != 1:
-        found = "; ".join(f"{g.dataset.name} at {g.target.metric} {g.target.value:.2%} ({g.key})" for g in groups)
-        raise BadInput(f"the runs make {len(groups)} groups that are not compared ({found}): give the runs of one")
+        named = "; ".join(f"{g.dataset.name} at {g.target.metric} {g.target.value:.2%} ({g.key})" for g in groups)
+        raise BadInput(f"the runs make {len(groups)} groups that are not compared ({named}): give the runs of one")
     return group_document(groups[0], Settings(draws=draws, seed=seed))

@@ -24,8 +24,15 @@ from harness.record.ledger import LEDGER_LINES
 from harness.record.target import Target, all_confirmed, complete, crossing_of, unconfirmed
 
 DATASET_KEYS = {
-    "name", "fingerprint", "subset", "train_images", "evaluation_images", "classes", "resolution", "notes",
-}  # fmt: skip
+    "name",
+    "fingerprint",
+    "subset",
+    "train_images",
+    "evaluation_images",
+    "classes",
+    "resolution",
+    "notes",
+}
 HARDWARE_KEYS = {"device", "device_name", "world_size", "precision", "memory_format", "compile", "threads"}
 PROVENANCE_KEYS = {"overrides", "segments", "finished_utc", "imported_from"}
 KINDS = ("measured", "calibration", "search", "imported")
@@ -52,10 +59,10 @@ def check_paths(paths: list[Path], recount: Recount | None, curves: Path | None 
     finished = [folder for folder in folders if is_finished(folder)]
     if not finished:
         raise BadInput(f"no finished record below {', '.join(map(str, paths))}: give a folder that holds runs")
-    found = {folder: check_record(folder, recount, curves) for folder in finished}
-    sound = [folder for folder, defects in found.items() if not defects]
+    checked = {folder: check_record(folder, recount, curves) for folder in finished}
+    sound = [folder for folder, defects in checked.items() if not defects]
     return Audit(
-        defects=[f"{folder}: {defect}" for folder, defects in found.items() for defect in defects],
+        defects=[f"{folder}: {defect}" for folder, defects in checked.items() for defect in defects],
         finished=len(finished),
         unfinished=len(folders) - len(finished),
         recomputing=sum("recomputed_macs" in read_summary(folder)["bill"] for folder in sound),
@@ -168,8 +175,8 @@ def _bill(s: dict[str, Any], config: dict[str, Any], curve: list[Evaluation]) ->
     for number, row in enumerate(curve, start=1):
         for line, per_image, images in [*(trained if constant else []), *evaluated]:
             macs = bill[per_image] if per_image else bill["weight_gradient_macs"] + bill["input_gradient_macs"]
-            if (found := getattr(row, line)) != (expected := images(number, row) * macs):
-                return [f"evaluation {number}: {line} {found}, but images x MACs per image is {expected}"]
+            if (billed := getattr(row, line)) != (expected := images(number, row) * macs):
+                return [f"evaluation {number}: {line} {billed}, but images x MACs per image is {expected}"]
     return []
 
 

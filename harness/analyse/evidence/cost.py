@@ -113,11 +113,11 @@ class Costs:
         return Cost(float(self.after[below] + self.after[above]) / 2, float(self.at[below] + self.at[above]) / 2)
 
 
-def cost_at(spent: NDArray[np.float64], found: Crossing | None) -> Cost:
+def cost_at(spent: NDArray[np.float64], crossing: Crossing | None) -> Cost:
     """Cost at a crossing of a run's cumulative cost (evaluations,), with its resolution interval."""
-    if found is None:
+    if crossing is None:
         return Cost(float(spent[-1]) if len(spent) else 0.0, math.inf)
-    return Cost(0.0 if found.previous is None else float(spent[found.previous]), float(spent[found.index]))
+    return Cost(0.0 if crossing.previous is None else float(spent[crossing.previous]), float(spent[crossing.index]))
 
 
 def share_interval(successes: int, runs: int) -> tuple[float, float]:

@@ -120,17 +120,17 @@ def judged(entries: Sequence[Entry], target: Target, spread: LevelSpread | None)
     """
     if spread is None:
         return None
-    found = fitness(entries, target.metric, target.value, spread)
+    told = fitness(entries, target.metric, target.value, spread)
     return {
-        "fit": found.fit,
-        "down": _finite(found.down),
-        "up": _finite(found.up),
-        "networks": found.networks,
-        "answered": list(found.answered),
+        "fit": told.fit,
+        "down": _finite(told.down),
+        "up": _finite(told.up),
+        "networks": told.networks,
+        "answered": list(told.answered),
         "level_sd": spread.sd,
         "level_runs": spread.runs,
         "calibrated": spread.calibrated,
-        "words": str(found),
+        "words": str(told),
     }
 
 

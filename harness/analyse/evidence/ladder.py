@@ -52,10 +52,10 @@ class Entry:
         confirm = self.confirm if confirm is None else confirm
         key = (metric, value, unit, confirm)
         if key not in self._costs:
-            found = self._costs_at(key, 0)
+            costs = self._costs_at(key, 0)
             if any(t.error(metric).any() for t in self.runs):
-                found = replace(found, raised=self._costs_at(key, 1), lowered=self._costs_at(key, -1))
-            self._costs[key] = found
+                costs = replace(costs, raised=self._costs_at(key, 1), lowered=self._costs_at(key, -1))
+            self._costs[key] = costs
         return self._costs[key]
 
     def _costs_at(self, key: tuple[str, float, str, int], errors: int) -> Costs:
@@ -64,8 +64,8 @@ class Entry:
         level = (metric, value, confirm, errors)
         if level not in self._crossings:
             self._crossings[level] = [crossing(t, metric, value, confirm=confirm, errors=errors) for t in self.runs]
-        found = [cost_at(UNITS[unit](t), c) for t, c in zip(self.runs, self._crossings[level], strict=True)]
-        return Costs(np.array([c.after for c in found]), np.array([c.at for c in found]))
+        costs = [cost_at(UNITS[unit](t), c) for t, c in zip(self.runs, self._crossings[level], strict=True)]
+        return Costs(np.array([c.after for c in costs]), np.array([c.at for c in costs]))
 
     def plan_cost(self, unit: str) -> float:
         """What the whole plan costs, the median over the runs; a run that stopped early is taken on at its own rate."""

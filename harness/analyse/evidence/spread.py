@@ -69,11 +69,11 @@ def _levene(groups: list[NDArray[np.float64]]) -> float | None:
     groups = [g for g in groups if len(g) > 2]  # the two deviations of a pair from their mean are always the same
     if len(groups) < 2:
         return None
-    found = float(levene_statistic(groups))
-    if math.isnan(found):  # no spread anywhere
+    statistic = float(levene_statistic(groups))
+    if math.isnan(statistic):  # no spread anywhere
         return 1.0
     null = _null(tuple(sorted(len(g) for g in groups)))
-    return float((1 + (null >= found).sum()) / (1 + len(null)))
+    return float((1 + (null >= statistic).sum()) / (1 + len(null)))
 
 
 @lru_cache(maxsize=512)

@@ -64,9 +64,9 @@ class Calibration:
 def calibrate(runs: Sequence[Run], metric: str) -> Calibration:
     """The calibration of one metric; `runs` as `calibration_runs` returns them."""
     finals = [run.curve[-1].correct(metric) / run.curve[-1].total for run in runs]
-    found = Calibration(metric, list(runs), finals)
-    Target(metric, found.level, SPLIT, 1, "calibration")  # refuses a level of 0
-    return found
+    calibration = Calibration(metric, list(runs), finals)
+    Target(metric, calibration.level, SPLIT, 1, "calibration")  # refuses a level of 0
+    return calibration
 
 
 def calibration_runs(runs: Sequence[Run]) -> list[Run]:
@@ -75,14 +75,14 @@ def calibration_runs(runs: Sequence[Run]) -> list[Run]:
     Raises BadInput where there is none, or where they differ in data or plan, or where a seed occurs twice, or one run
     alone calibrates.
     """
-    found = {run.summary["run_id"]: run for run in runs if run.model == MODEL}
-    usable = [r for r in found.values() if r.target is None and r.outcome == "budget_exhausted" and r.curve]
+    own = {run.summary["run_id"]: run for run in runs if run.model == MODEL}
+    usable = [r for r in own.values() if r.target is None and r.outcome == "budget_exhausted" and r.curve]
     usable = [r for r in usable if is_calibration(r)] or usable
     if len(usable) == 1 and is_calibration(usable[0]):
         raise BadInput("one calibration run sets no level: train it with more seeds, as in seed=100,101,102")
     if not usable:
         raise BadInput(
-            f"no full schedule of {MODEL} among {len(found)} {MODEL} runs: "
+            f"no full schedule of {MODEL} among {len(own)} {MODEL} runs: "
             f"make one with `harness train model={MODEL} target=none calibration=true`"
         )
     if len({r.fingerprint for r in usable}) > 1:

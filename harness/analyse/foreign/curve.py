@@ -45,9 +45,9 @@ class Look:
 
     def correct(self, metric: str) -> int:
         """Correct images. Raises ValueError where the metric was not logged."""
-        if (found := self.counts[metric]) is None:
+        if (count := self.counts[metric]) is None:
             raise ValueError(f"{self.where}: not judged by {metric}")
-        return found
+        return count
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,19 @@ class ForeignCurve:
 
 
 def curves_of(
-    found: Named, reading_facts: Mapping[str, str], dataset: dict[str, Any], count: Counter
+    columns: Named, reading_facts: Mapping[str, str], dataset: dict[str, Any], count: Counter
 ) -> list[ForeignCurve]:
     """Every run of a file. reading_facts: what is said of all of them. Raises BadInput naming line and remedy."""
     runs: dict[str, list[Line]] = {}
-    for line in found.lines:
+    for line in columns.lines:
         runs.setdefault(line.cells.get("run") or reading_facts.get("run") or "", []).append(line)
     if "" in runs:
         raise BadInput(f"{runs[''][0].where}: a line without a run; say --set run=NAME")
-    return [_curve(run, lines, found, reading_facts, dataset, count) for run, lines in runs.items()]
+    return [_curve(run, lines, columns, reading_facts, dataset, count) for run, lines in runs.items()]
 
 
 def _curve(
-    run: str, lines: list[Line], found: Named, shared: Mapping[str, str], dataset: dict[str, Any], count: Counter
+    run: str, lines: list[Line], columns: Named, shared: Mapping[str, str], dataset: dict[str, Any], count: Counter
 ) -> ForeignCurve:
     where = lines[0].where
     facts = dict(shared)
@@ -101,7 +101,7 @@ def _curve(
     model = path_name(facts["model"], f"{where}: model")
     published_date(facts["published"], f"{where}: published")
     copies = (
-        number(facts["copies_per_image"], found.mark, f"{where}: copies_per_image")
+        number(facts["copies_per_image"], columns.mark, f"{where}: copies_per_image")
         if facts.get("copies_per_image")
         else 1
     )
@@ -111,14 +111,14 @@ def _curve(
     billed = stages(
         constructor,
         schedule(facts.get("resolution") or str(dataset["resolution"]), f"{where}: resolution"),
-        number(said, found.mark, f"{where}: forward_macs") if said else None,
+        number(said, columns.mark, f"{where}: forward_macs") if said else None,
         count,
         f"{where}: forward_macs",
     )
     evaluated = facts.get("evaluated") or "live"
     if evaluated not in EVALUATED:
         raise BadInput(f"{where}: evaluated is {evaluated!r}: which weights were judged, {' or '.join(EVALUATED)}?")
-    looks = _looks(run, lines, found, facts, images_an_epoch, dataset)
+    looks = _looks(run, lines, columns, facts, images_an_epoch, dataset)
     return ForeignCurve(
         run=run,
         where=where,
@@ -127,7 +127,7 @@ def _curve(
         published=facts["published"],
         seed=_seed(facts["seed"], where) if facts.get("seed") else 0,
         recipe=facts.get("recipe") or "foreign",
-        planned_epochs=_planned(facts.get("planned_epochs", ""), looks[-1], found.mark, where),
+        planned_epochs=_planned(facts.get("planned_epochs", ""), looks[-1], columns.mark, where),
         constructor=constructor,
         evaluated=evaluated,
         source=facts.get("source", ""),
@@ -139,9 +139,9 @@ def _curve(
 
 
 def _looks(
-    run: str, lines: list[Line], found: Named, facts: Mapping[str, str], images_an_epoch: int, dataset: dict[str, Any]
+    run: str, lines: list[Line], columns: Named, facts: Mapping[str, str], images_an_epoch: int, dataset: dict[str, Any]
 ) -> tuple[Look, ...]:
-    looks = [_look(line, found, facts, images_an_epoch, dataset["evaluation_images"]) for line in lines]
+    looks = [_look(line, columns, facts, images_an_epoch, dataset["evaluation_images"]) for line in lines]
     for a, b in pairwise(looks):
         if b.images <= a.images:
             raise BadInput(f"{b.where}: epoch or images does not rise within run {run}")
@@ -159,14 +159,14 @@ def _looks(
     return tuple(looks)
 
 
-def _look(line: Line, found: Named, facts: Mapping[str, str], images_an_epoch: int, total: int) -> Look:
-    accuracy = {n: number(line.cells[n], found.mark, f"{line.where}: {n}") for n in METRICS if line.cells.get(n)}
+def _look(line: Line, columns: Named, facts: Mapping[str, str], images_an_epoch: int, total: int) -> Look:
+    accuracy = {n: number(line.cells[n], columns.mark, f"{line.where}: {n}") for n in METRICS if line.cells.get(n)}
     if "top1" not in accuracy:
         raise BadInput(f"{line.where}: top1 is missing; leave the line out, or give it")
     counts: dict[str, int | None] = dict.fromkeys(METRICS)
     errors: dict[str, int | None] = dict.fromkeys(METRICS)
     for name, value in accuracy.items():
-        fraction = value / found.scale
+        fraction = value / columns.scale
         if fraction > 1:
             hint = f"; did you mean {value / 100:g}?" if 1 < value <= 100 else ""
             raise BadInput(f"{line.where}: {name} is {value:g}, but it is a fraction from 0 to 1{hint}")
@@ -174,24 +174,24 @@ def _look(line: Line, found: Named, facts: Mapping[str, str], images_an_epoch: i
         points = line.cells.get(f"error_{name}_points") or facts.get(f"error_{name}_points")
         if points:
             errors[name] = math.ceil(
-                number(points, found.mark, f"{line.where}: error_{name}_points") / 100 * total - WHOLE
+                number(points, columns.mark, f"{line.where}: error_{name}_points") / 100 * total - WHOLE
             )
     if counts["top5"] is not None and (counts["top1"] or 0) > counts["top5"]:
         raise BadInput(f"{line.where}: top1 is above top5")
-    epoch, images = _when(line, found, images_an_epoch)
+    epoch, images = _when(line, columns, images_an_epoch)
     return Look(line.where, epoch, images, total, counts, errors)
 
 
-def _when(line: Line, found: Named, images_an_epoch: int) -> tuple[float, int]:
+def _when(line: Line, columns: Named, images_an_epoch: int) -> tuple[float, int]:
     """Epochs done and images seen. Raises BadInput where the two contradict each other, or count something else."""
     cells = line.cells
     epoch = None
     if text := cells.get("epoch", "").partition("/")[0]:  # pycls writes 1/100
-        epoch = number(text, found.mark, f"{line.where}: epoch") + (1 - found.first_epoch)
+        epoch = number(text, columns.mark, f"{line.where}: epoch") + (1 - columns.first_epoch)
         if epoch > MOST_EPOCHS:
             raise BadInput(f"{line.where}: epoch is {text}; are these iterations? Divide by the iterations of an epoch")
     if cells.get("images"):
-        images = round(number(cells["images"], found.mark, f"{line.where}: images"))
+        images = round(number(cells["images"], columns.mark, f"{line.where}: images"))
         if epoch is None:
             epoch = images / images_an_epoch
         elif abs(images / images_an_epoch - epoch) > CONTRADICTION * max(1.0, epoch):

@@ -76,10 +76,10 @@ def _published(
     facts: dict[str, str], network: dict[str, str], source: dict[str, str], rows: list[dict[str, str]], count: Any
 ) -> Published:
     sizes = schedule(facts["resolution"], f"{facts['curve']}: resolution")
-    found = [(epoch, size, count(facts["constructor"], size)) for epoch, size in sizes]
-    if missing := [size for _, size, macs in found if macs is None]:
+    counted = [(epoch, size, count(facts["constructor"], size)) for epoch, size in sizes]
+    if missing := [size for _, size, macs in counted if macs is None]:
         raise BadInput(f"macs.csv lacks {facts['constructor']} at {missing[0]} px: python results/imagenet_macs.py")
-    stages = tuple(Stage(*stage) for stage in found)
+    stages = tuple(Stage(*stage) for stage in counted)
     per_epoch = float(source["last_images"]) / float(source["last_epoch"])
 
     def pflop(images: str) -> float:

@@ -42,10 +42,10 @@ def schedule(text: str, what: str) -> list[tuple[int, int]]:
     pairs = [part.partition(":") for part in parts] if ":" in text else [("1", ":", text.strip())]
     if not all(first.isdigit() and size.isdigit() and int(size) > 0 for first, _, size in pairs):
         raise BadInput(f"{what} is {text!r}: write pixels, as 224, or stages by their first epoch, as 1:128 76:160")
-    found = [(int(first), int(size)) for first, _, size in pairs]
-    if found[0][0] != 1 or any(b[0] <= a[0] for a, b in pairwise(found)):
+    phases = [(int(first), int(size)) for first, _, size in pairs]
+    if phases[0][0] != 1 or any(b[0] <= a[0] for a, b in pairwise(phases)):
         raise BadInput(f"{what} is {text!r}: stages begin at epoch 1 and rise")
-    return found
+    return phases
 
 
 def stages(
@@ -97,11 +97,11 @@ def table_counter(path: Path) -> Counter:
 
     Raises BadInput where a column is missing.
     """
-    found = read_lines(path)
-    if missing := {"constructor", "resolution", "forward_macs"} - set(found.header):
+    table = read_lines(path)
+    if missing := {"constructor", "resolution", "forward_macs"} - set(table.header):
         raise BadInput(f"{path}: line 1: lacks {', '.join(sorted(missing))}")
     macs = {}
-    for line in found.lines:
+    for line in table.lines:
         size, bill = (round(number(line.cells[n], ".", f"{line.where}: {n}")) for n in ("resolution", "forward_macs"))
         macs[line.cells["constructor"], size] = bill
     return lambda network, resolution: macs.get((network, resolution))

@@ -42,14 +42,14 @@ def read_curves(
     if not is_index(lines):
         if tables:
             raise BadInput(f"{path}: --join is for an index, a table with a column file")
-        found = [_read(path, reading, {}, dataset, count)]
+        files = [_read(path, reading, {}, dataset, count)]
     else:
-        found = [
+        files = [
             _read(file_of(line, path.parent), reading, line.cells, dataset, count)
             for line in joined(lines, tables or [])
         ]
-    one_seed_once([curve for read in found for curve in read.curves])
-    return found
+    one_seed_once([curve for read in files for curve in read.curves])
+    return files
 
 
 def _read(path: Path, reading: Reading, facts: Mapping[str, str], dataset: dict[str, Any], count: Counter) -> Read:
@@ -59,5 +59,5 @@ def _read(path: Path, reading: Reading, facts: Mapping[str, str], dataset: dict[
     unit = reading.unit or said.get("unit") or None
     if unit not in (None, "percent", "fraction"):
         raise BadInput(f"{path}: unit is {unit!r}: percent or fraction?")
-    found = named(read_lines(path), replace(reading, unit=unit))
-    return Read(Source(path.name, sha256_of(path)), curves_of(found, said, dataset, count), found.notes)
+    columns = named(read_lines(path), replace(reading, unit=unit))
+    return Read(Source(path.name, sha256_of(path)), curves_of(columns, said, dataset, count), columns.notes)

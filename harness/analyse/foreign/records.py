@@ -35,8 +35,8 @@ def dataset_block(name: str, sizes: dict[str, int], like: Path | None) -> dict[s
     Raises BadInput where a size is below 1.
     """
     if like is not None:
-        found: dict[str, Any] = read_summary(like)["dataset"]
-        return found  # its name was checked when the record was read
+        measured: dict[str, Any] = read_summary(like)["dataset"]
+        return measured  # its name was checked when the record was read
     block: dict[str, Any] = {"name": path_name(name, "--dataset"), **sizes}
     if wrong := [size for size in sizes if sizes[size] < 1]:
         raise BadInput(f"--{wrong[0].replace('_', '-')} is {sizes[wrong[0]]}: use 1 or more")

@@ -18,7 +18,7 @@ def hardware_axis(entries: list[Entry], target: Target) -> list[dict[str, Any]]:
 
     Never mixed with the arithmetic trend, nor one hardware with another; joules only where the hardware gives them.
     """
-    found = []
+    rows = []
     for label in sorted({t.hardware for r in entries for t in r.runs}):
         for entry in entries:
             here = Entry(entry.plan, [t for t in entry.runs if t.hardware == label], confirm=entry.confirm)
@@ -34,8 +34,8 @@ def hardware_axis(entries: list[Entry], target: Target) -> list[dict[str, Any]]:
                 cost = costs.median() if len(costs) else None
                 row[unit] = None if cost is None else finite(cost.at)
                 row[f"{unit}_above"] = cost.after if cost is not None and cost.censored else None
-            found.append(row)
-    return found
+            rows.append(row)
+    return rows
 
 
 def searches(runs: list[Run], target: Target) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def searches(runs: list[Run], target: Target) -> list[dict[str, Any]]:
         key = (t.published, t.plan.model, t.plan.recipe, t.plan.settings, str(t.plan.batch_size))
         judged = "end" if t.target is None else "crossing"
         by_architecture.setdefault((*key, str(t.plan.resolution), judged), []).append(t)
-    found = []
+    rows = []
     for (*_, judged), own in sorted(by_architecture.items()):
         outcomes = [(t.plan.planned_epochs, _success(t, target)) for t in own]
         telling = [(planned, good) for planned, good in outcomes if good is not None]
@@ -60,7 +60,7 @@ def searches(runs: list[Run], target: Target) -> list[dict[str, Any]]:
         told = fit(tally(telling))
         pflop = sum(float(UNITS["paper_pflop"](t)[-1]) for t in own if t.counters.shape[1])
         epochs = sum(float(t.clock("epoch")[-1]) for t in own if t.counters.shape[1])
-        found.append(
+        rows.append(
             {
                 "model": own[0].plan.model,
                 "title": own[0].title,
@@ -77,7 +77,7 @@ def searches(runs: list[Run], target: Target) -> list[dict[str, Any]]:
                 "search_spent_macs": sum(_spent_macs(t) for t in own),
             }
         )
-    return found
+    return rows
 
 
 def _success(t: Run, target: Target) -> bool | None:

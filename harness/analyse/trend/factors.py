@@ -93,7 +93,7 @@ def split(
     columns[:, censored] = [c.after for c in expected if c.censored]
     drawn = parts(*np.log2(columns).T)
     signs = [parts(*row) for row in np.eye(len(corners))]
-    found = {}
+    split = {}
     for name, log2_factor in exact.items():
         interval = percentile(drawn[name])
         assert interval is not None
@@ -101,13 +101,13 @@ def split(
         low, high = containing(Interval(2.0**interval.low, 2.0**interval.high, interval.valid), factor)
         rises = any(sign[name] > 0 and never for sign, never in zip(signs, censored, strict=True))
         falls = any(sign[name] < 0 and never for sign, never in zip(signs, censored, strict=True))
-        found[name] = {
+        split[name] = {
             "log2": float(log2_factor),
             "factor": factor,
             "bound": _BOUNDS[rises, falls],
             "interval": [None if falls else low, None if rises else high],
         }
-    return result | {"parts": found}
+    return result | {"parts": split}
 
 
 _BOUNDS = {(False, False): None, (True, False): "at least", (False, True): "at most", (True, True): "unknown"}

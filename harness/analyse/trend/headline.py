@@ -24,7 +24,7 @@ def point(entries: list[Entry], costs: list[Cost]) -> dict[str, Any]:
     values = [c.at for c in costs]
     values[at] = known_cost(costs[at])
     chosen, numbers = through_frontier([r.published for r in entries], values)
-    found = {
+    whole = {
         "frontier": [entries[i].model for i in chosen],
         "reference": entries[at].model,
         "reference_censored": costs[at].censored,
@@ -33,9 +33,9 @@ def point(entries: list[Entry], costs: list[Cost]) -> dict[str, Any]:
         "reduction_factor": None,
         **numbers,
     }
-    if found["reason"]:
-        return found
-    return found | {"cheapest": entries[chosen[-1]].model, "reduction_factor": values[at] / values[chosen[-1]]}
+    if whole["reason"]:
+        return whole
+    return whole | {"cheapest": entries[chosen[-1]].model, "reduction_factor": values[at] / values[chosen[-1]]}
 
 
 def through_frontier(dates: list[str], costs: list[float]) -> tuple[list[int], dict[str, Any]]:
@@ -78,13 +78,13 @@ def draw_all(
     return draws.draw_costs(costs, whole, number, seed, trend=len(entries))
 
 
-def intervals_of(entries: list[Entry], drawn: Floats, found: dict[str, Any], reference: Cost) -> dict[str, Any]:
+def intervals_of(entries: list[Entry], drawn: Floats, numbers: dict[str, Any], reference: Cost) -> dict[str, Any]:
     """`halving_interval` and `reduction_interval` from draws (draws, entries); null where there is no line.
 
     A reference that never reached stands at what it spent: a lower bound, so the factor has no upper end and the
     halving time no lower one. `undefined_share`: draws whose frontier is a single date and gives no halving time.
     """
-    if found["reason"]:
+    if numbers["reason"]:
         return {"halving_interval": None, "reduction_interval": None, "undefined_share": None}
     at = entries.index(reference_of(entries))
     known = drawn.copy()
@@ -93,8 +93,8 @@ def intervals_of(entries: list[Entry], drawn: Floats, found: dict[str, Any], ref
     halving, _ = draws.halving_percentile(np.array([months(r.published) for r in entries]), known)
     factor = draws.percentile(known[:, at] / np.min(known, axis=1))
     assert factor is not None
-    reduction = containing(factor, found["reduction_factor"])
-    interval = None if halving is None else containing(halving, found["halving_months"] or np.inf)
+    reduction = containing(factor, numbers["reduction_factor"])
+    interval = None if halving is None else containing(halving, numbers["halving_months"] or np.inf)
     if reference.censored:
         reduction[1] = None
         interval = None if interval is None else [None, interval[1]]
@@ -108,14 +108,14 @@ def intervals_of(entries: list[Entry], drawn: Floats, found: dict[str, Any], ref
 def with_intervals(entries: list[Entry], target: Target, unit: str, drawn: Drawn) -> dict[str, Any]:
     """The point and its intervals, with the words that say what the intervals cover."""
     costs = expected_costs(entries, target.metric, target.value, unit)
-    found = point(entries, costs)
+    numbers = point(entries, costs)
     spread = drawn.spread
-    seeds = intervals_of(entries, drawn.values[:, : len(entries)], found, costs[entries.index(reference_of(entries))])
+    seeds = intervals_of(entries, drawn.values[:, : len(entries)], numbers, costs[entries.index(reference_of(entries))])
     missed = any(bool(r.costs(target.metric, target.value, unit).censored.any()) for r in entries)
     return (
-        found
+        numbers
         | seeds
-        | line_interval(found, seeds["halving_interval"], missed=missed)
+        | line_interval(numbers, seeds["halving_interval"], missed=missed)
         | {
             "covers": covers([len(r.runs) for r in entries]),
             "spread": {"sd_log": spread.sd, "freedom": spread.freedom, "p": spread.p, "holds": spread.holds},
@@ -123,7 +123,7 @@ def with_intervals(entries: list[Entry], target: Target, unit: str, drawn: Drawn
     )
 
 
-def line_interval(found: dict[str, Any], halving: list[float | None] | None, *, missed: bool) -> dict[str, Any]:
+def line_interval(numbers: dict[str, Any], halving: list[float | None] | None, *, missed: bool) -> dict[str, Any]:
     """How well the line is known: `halving_interval_line`, and `line_interval_kind`, which says what it is.
 
     least_squares, 95 %: where every run reached. It takes costs to err alike and normally about the line. hull, 95 % or
@@ -131,7 +131,7 @@ def line_interval(found: dict[str, Any], halving: list[float | None] | None, *, 
     few successes: they err on the dear side, unlike each other, and a dear one leaves the frontier, so that least
     squares alone holds the truth too seldom (results/coverage).
     """
-    ols = found["halving_interval_ols"]
+    ols = numbers["halving_interval_ols"]
     if not missed or ols is None or halving is None:
         return {"halving_interval_line": ols, "line_interval_kind": "least_squares"}
     return {"halving_interval_line": hull([ols, halving]), "line_interval_kind": "hull"}

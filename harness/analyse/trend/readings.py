@@ -20,9 +20,9 @@ def by_study_rule(entries: list[Entry], target: Target, unit: str) -> dict[str, 
     at = entries.index(reference_of(entries))
     whole = entries[at].plan_cost(unit)
     costs[at] = Cost(whole, whole)
-    found = point(entries, costs)
+    numbers = point(entries, costs)
     names = ("reduction_factor", "cheapest", "frontier", "halving_months", "halving_interval_ols", "reason")
-    return {"reference_cost": whole} | {name: found[name] for name in names}
+    return {"reference_cost": whole} | {name: numbers[name] for name in names}
 
 
 def with_bounds(entries: list[Entry], costs: list[Cost], headline: dict[str, Any]) -> dict[str, Any] | None:

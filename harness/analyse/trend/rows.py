@@ -89,9 +89,9 @@ def finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def containing(found: Interval, point: float) -> list[float | None]:
+def containing(interval: Interval, point: float) -> list[float | None]:
     """The interval, widened to its point where that lies outside: the very end of a single run's resolution does."""
-    return [finite(min(found.low, point)), finite(max(found.high, point))]
+    return [finite(min(interval.low, point)), finite(max(interval.high, point))]
 
 
 def best_accuracy(run: Run, metric: str) -> float | None:
@@ -119,30 +119,30 @@ def _intervals(costs: Costs, cost: Cost, draws: Floats, spread: Spread) -> dict[
     if not spread.holds:
         ends = [float(costs.at.min()), finite(float(costs.at.max()))]
         return {"cost_interval": ends, "interval_kind": "range"}
-    found = percentile(draws)
-    assert found is not None
-    return {"cost_interval": containing(found, cost.at), "interval_kind": "pooled"}
+    interval = percentile(draws)
+    assert interval is not None
+    return {"cost_interval": containing(interval, cost.at), "interval_kind": "pooled"}
 
 
 def _with_plot_errors(row: dict[str, Any], costs: Costs, ref_costs: Costs, epochs: Costs) -> dict[str, Any]:
     """The intervals of the row, widened by all that the errors of curves read off a plot allow."""
-    found: dict[str, Any] = {}
+    wider: dict[str, Any] = {}
     within, ref_within = costs.within(), ref_costs.within()
     if within is not None:
         in_epochs = epochs.within()
         assert in_epochs is not None
-        found |= {"cost_interval": _widened(row["cost_interval"], within), "interval_kind": "digitised"}
-        found |= {"epochs_interval": _widened(row["epochs_interval"], in_epochs)}
+        wider |= {"cost_interval": _widened(row["cost_interval"], within), "interval_kind": "digitised"}
+        wider |= {"epochs_interval": _widened(row["epochs_interval"], in_epochs)}
     if row["factor"] is not None and (within or ref_within):
         own, reference = within or costs.expected(), ref_within or ref_costs.expected()
         low, high = row["factor_interval"]
         least = None if own.censored else reference.after / own.at
         most = reference.at / own.after if own.after else math.inf
-        found["factor_interval"] = [
+        wider["factor_interval"] = [
             None if low is None or least is None else min(low, least),
             None if high is None else finite(max(high, most)),
         ]
-    return found
+    return wider
 
 
 def _widened(ends: list[float | None], within: Cost) -> list[float | None]:
@@ -153,10 +153,10 @@ def _widened(ends: list[float | None], within: Cost) -> list[float | None]:
 
 def _ledger(run: Run, target: Target) -> dict[str, Any]:
     """The exact ledger of the middle run at its crossing, or at its end where it missed."""
-    found = crossing(run, target.metric, target.value, confirm=target.confirm)
+    crossed = crossing(run, target.metric, target.value, confirm=target.confirm)
     if not run.counters.shape[1]:
         return dict.fromkeys(("images", "train_forward_macs", "spent_macs", "evaluation_macs", "lost_macs"), 0)
-    at = -1 if found is None else found.index
+    at = -1 if crossed is None else crossed.index
     forward, backward = int(run.count("train_forward_macs")[at]), int(run.count("train_backward_macs")[at])
     return {
         "images": int(run.count("images")[at]),
@@ -176,10 +176,10 @@ def _factors(cost: Cost, ref_cost: Cost, draws: Floats, ref_draws: Floats, *, si
     at_least = {"factor_at_least": ref_cost.censored}
     if cost.censored:
         return dict.fromkeys(("factor", "factor_interval", "epochs_factor", "macs_per_epoch_factor")) | at_least
-    found = percentile((ref_cost.after if ref_cost.censored else ref_draws) / draws)
-    assert found is not None
+    interval = percentile((ref_cost.after if ref_cost.censored else ref_draws) / draws)
+    assert interval is not None
     factor = known_cost(ref_cost) / cost.at
-    low, high = containing(found, factor)
+    low, high = containing(interval, factor)
     if single and not ref_cost.censored:
         low, high = ref_cost.after / cost.at, ref_cost.at / cost.after if cost.after else None
     return {"factor": factor, "factor_interval": [low, None if ref_cost.censored else high]} | at_least

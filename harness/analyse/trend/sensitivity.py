@@ -93,7 +93,7 @@ def _unanswered(entries: list[Entry], metric: str, value: float, unit: str, *, c
     return words
 
 
-def _item(words: str, found: dict[str, Any], entries: list[Entry], unanswered: str = "") -> dict[str, Any]:
+def _item(words: str, numbers: dict[str, Any], entries: list[Entry], unanswered: str = "") -> dict[str, Any]:
     """One line. Where runs stopped before the question was answered there is no figure, only the note that says so."""
     if unanswered:
         return {
@@ -105,15 +105,15 @@ def _item(words: str, found: dict[str, Any], entries: list[Entry], unanswered: s
             "at_least": False,
             "note": unanswered,
         }
-    missing = len(entries) - found["reached"]
+    missing = len(entries) - numbers["reached"]
     notes = [f"not reached: {missing} of {len(entries)} architectures"] if missing else []
-    notes += ["too few left for a trend"] if found["reason"] else []
+    notes += ["too few left for a trend"] if numbers["reason"] else []
     return {
         "change": words,
-        "reduction_factor": found["reduction_factor"],
-        "halving_months": found["halving_months"],
-        "halving_interval_ols": found["halving_interval_ols"],
-        "frontier": found["frontier"],
-        "at_least": found["reference_censored"],
+        "reduction_factor": numbers["reduction_factor"],
+        "halving_months": numbers["halving_months"],
+        "halving_interval_ols": numbers["halving_interval_ols"],
+        "frontier": numbers["frontier"],
+        "at_least": numbers["reference_censored"],
         "note": "; ".join(notes),
     }

@@ -23,7 +23,7 @@ def thresholds(entries: list[Entry], target: Target, unit: str, draws: int, seed
 
     A run ends at its target: levels above what every such run had by then are not asked, they would look missed.
     """
-    found = []
+    levels_judged = []
     for metric in METRICS:
         finished = [t for r in entries for t in r.runs if t.outcome == "reached"]
         ended = [best for t in finished if (best := best_accuracy(t, metric)) is not None]
@@ -34,8 +34,8 @@ def thresholds(entries: list[Entry], target: Target, unit: str, draws: int, seed
         for number, level in enumerate(levels):
             costs = [column[number] for column in by_entry]
             if sum(c.successes > 0 for c in costs) >= 2:
-                found.append({"metric": metric, "level": level} | _at_level(entries, costs, unit, draws, seed))
-    return found
+                levels_judged.append({"metric": metric, "level": level} | _at_level(entries, costs, unit, draws, seed))
+    return levels_judged
 
 
 def levels_of(document: dict[str, Any], metric: str) -> list[dict[str, Any]]:
@@ -66,13 +66,13 @@ def costs_at(entry: Entry, metric: str, levels: NDArray[np.float64], unit: str) 
 
 def _at_level(entries: list[Entry], costs: list[Costs], unit: str, draws: int, seed: int) -> dict[str, Any]:
     expected = [c.expected() for c in costs]
-    found = point(entries, expected)
-    found["unresolved"] = sum(c.median().after == 0 and c.successes > 0 for c in costs)
-    found["runs"] = sum(len(c) for c in costs)
-    found["runs_reached"] = sum(int((~c.censored).sum()) for c in costs)
+    numbers = point(entries, expected)
+    numbers["unresolved"] = sum(c.median().after == 0 and c.successes > 0 for c in costs)
+    numbers["runs"] = sum(len(c) for c in costs)
+    numbers["runs_reached"] = sum(int((~c.censored).sum()) for c in costs)
     named = {r.model: c for r, c in zip(entries, costs, strict=True)}
     drawn = draw_costs(named, {r.model: r.plan_cost(unit) for r in entries}, draws, seed)
-    band = intervals_of(entries, drawn.values, found, expected[entries.index(reference_of(entries))])
+    band = intervals_of(entries, drawn.values, numbers, expected[entries.index(reference_of(entries))])
     names = (
         "frontier",
         "runs",
@@ -84,4 +84,4 @@ def _at_level(entries: list[Entry], costs: list[Costs], unit: str, draws: int, s
         "reduction_factor",
         "reason",
     )
-    return {n: found[n] for n in names} | {n: band[n] for n in ("halving_interval", "reduction_interval")}
+    return {n: numbers[n] for n in names} | {n: band[n] for n in ("halving_interval", "reduction_interval")}

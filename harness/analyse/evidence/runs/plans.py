@@ -77,7 +77,7 @@ def told_apart(plans: Sequence[Plan]) -> list[str]:
     same: dict[tuple[str, str], list[Plan]] = {}
     for plan in plans:
         same.setdefault((plan.model, plan.recipe), []).append(plan)
-    found = []
+    differing = []
     for plan in plans:
         alike = same[plan.model, plan.recipe]
         rivals = {p.settings for p in alike} - {plan.settings}
@@ -89,8 +89,8 @@ def told_apart(plans: Sequence[Plan]) -> list[str]:
             words.append(several(plan.world_size, "process"))
         if any(p.batchnorm_images != plan.batchnorm_images for p in alike if p.batch_size == plan.batch_size):
             words.append(f"{plan.batchnorm_images or 'unknown'} images per BatchNorm")
-        found.append(", ".join(words))
-    return found
+        differing.append(", ".join(words))
+    return differing
 
 
 def _parsed(settings: str) -> dict[str, Any]:

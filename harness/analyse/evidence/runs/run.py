@@ -20,9 +20,15 @@ READERS = 4
 """Threads that read records: small files wait for the disk, and waiting overlaps (half the time on a cold cache)."""
 
 COUNTERS = (
-    "images", "train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs",
-    "correct_top1", "correct_top5", "total",
-)  # fmt: skip
+    "images",
+    "train_forward_macs",
+    "train_backward_macs",
+    "evaluation_macs",
+    "lost_macs",
+    "correct_top1",
+    "correct_top5",
+    "total",
+)
 CLOCKS = ("epoch", "train_seconds", "eval_seconds", "energy_joules")
 _COUNTER_ROW = {name: row for row, name in enumerate(COUNTERS)}
 _CLOCK_ROW = {name: row for row, name in enumerate(CLOCKS)}

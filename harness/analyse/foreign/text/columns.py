@@ -78,16 +78,16 @@ class Named:
 def named(raw: Lines, reading: Reading) -> Named:
     """Give every column its name and the accuracies their unit. Raises BadInput where there is doubt."""
     shaped, notes = reshaped(raw)
-    found = _find(shaped, reading)
-    notes += [f"{ours} is column {theirs!r}" for ours, theirs in found.items() if ours != theirs.lower()]
+    names = _find(shaped, reading)
+    notes += [f"{ours} is column {theirs!r}" for ours, theirs in names.items() if ours != theirs.lower()]
     lines = [
-        Line(line.where, {ours: line.cells[theirs] for ours, theirs in found.items()})
+        Line(line.where, {ours: line.cells[theirs] for ours, theirs in names.items()})
         for line in shaped.lines
-        if any(line.cells[found[name]] for name in found if name in (*METRICS, "error1", "error5"))
+        if any(line.cells[names[name]] for name in names if name in (*METRICS, "error1", "error5"))
     ]  # a line without an accuracy is no evaluation: a training log has many
     if not lines:
         raise BadInput(f"{raw.path}: no line in it with an accuracy")
-    unit, how = _unit(lines, shaped.mark, [found[n] for n in found if n in METRICS or n.startswith("error")], reading)
+    unit, how = _unit(lines, shaped.mark, [names[n] for n in names if n in METRICS or n.startswith("error")], reading)
     notes += [how] if how else []
     lines = [_without_errors(line, shaped.mark, UNITS[unit]) for line in lines]
     first = reading.first_epoch
@@ -108,7 +108,7 @@ def _plain(heading: str) -> str:
 
 def _find(lines: Lines, reading: Reading) -> dict[str, str]:
     """Our name -> heading, for every column that is known. Raises BadInput for two that could be one."""
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     by_lower = {heading.lower().replace(" ", "_"): heading for heading in lines.header}
     for ours in (*FACTS, *_SAME):
         same = [h for h in lines.header if _plain(h) in _SAME.get(ours, ())]
@@ -116,21 +116,21 @@ def _find(lines: Lines, reading: Reading) -> dict[str, str]:
             if reading.names[ours] not in lines.header:
                 have = ", ".join(lines.header)
                 raise BadInput(f"{lines.path}: line 1: no column {reading.names[ours]!r} for {ours}; there are: {have}")
-            found[ours] = reading.names[ours]
+            names[ours] = reading.names[ours]
         elif ours in by_lower:
-            found[ours] = by_lower[ours]
+            names[ours] = by_lower[ours]
         elif len(same) > 1:
             raise BadInput(f"{lines.path}: line 1: {' and '.join(same)} could both be {ours}; say --map {ours}=HEADING")
         elif same:
-            found[ours] = same[0]
-    missing = [] if {"top1", "error1"} & set(found) else ["top1"]
-    missing += [] if {"epoch", "images"} & set(found) else ["epoch or images"]
+            names[ours] = same[0]
+    missing = [] if {"top1", "error1"} & set(names) else ["top1"]
+    missing += [] if {"epoch", "images"} & set(names) else ["epoch or images"]
     if missing:
         raise BadInput(
             f"{lines.path}: line 1: lacks {' and '.join(missing)}; say which column it is, as --map "
             f"{missing[0].split()[0]}=HEADING (there are: {', '.join(lines.header)})"
         )
-    return found
+    return names
 
 
 def _unit(lines: list[Line], mark: str, headings: list[str], reading: Reading) -> tuple[str, str]:

@@ -30,8 +30,8 @@ def _wandb(lines: Lines) -> tuple[Lines, list[str]]:
     shared = [name for name in lines.header if not _WANDB.fullmatch(name)]
     columns: dict[str, dict[str, str]] = {}
     for name in lines.header:
-        if (found := _WANDB.fullmatch(name)) and not found["bound"]:
-            columns.setdefault(found["run"], {})[found["quantity"]] = name
+        if (match := _WANDB.fullmatch(name)) and not match["bound"]:
+            columns.setdefault(match["run"], {})[match["quantity"]] = name
     quantities = list(dict.fromkeys(q for by_quantity in columns.values() for q in by_quantity))
     if "run" in shared or set(shared) & set(quantities):
         raise BadInput(f"{lines.path}: line 1: a W&B export with a column of its own named like a quantity; rename it")

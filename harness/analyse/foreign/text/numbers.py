@@ -45,17 +45,17 @@ def decimal_mark(cells: Iterable[tuple[str, str]], delimiter: str) -> str:
 
 def number(text: str, mark: str, what: str) -> float:
     """Return a number of 0 or more, written with `mark` before its decimals. Raises BadInput, naming `what`."""
-    found = bare(text)
+    digits = bare(text)
     other = _OTHER[mark]
-    if other in found:
-        whole, dot, decimals = found.partition(mark)
+    if other in digits:
+        whole, dot, decimals = digits.partition(mark)
         if not _GROUPED[other].fullmatch(whole) or other in decimals:
             raise BadInput(f"{what} is {text!r}, not a number")
-        found = whole.replace(other, "") + dot + decimals
-    elif found.count(mark) > 1 and _GROUPED[mark].fullmatch(found):
-        found = found.replace(mark, "")  # 1.281.167 in a file whose decimals nobody has seen
+        digits = whole.replace(other, "") + dot + decimals
+    elif digits.count(mark) > 1 and _GROUPED[mark].fullmatch(digits):
+        digits = digits.replace(mark, "")  # 1.281.167 in a file whose decimals nobody has seen
     try:
-        value = float(found.replace(mark, "."))
+        value = float(digits.replace(mark, "."))
     except ValueError as error:
         raise BadInput(f"{what} is {text!r}, not a number") from error
     if not math.isfinite(value) or value < 0:

@@ -36,8 +36,8 @@ def read_lines(path: Path) -> Lines:
     text = decoded(path)
     if not text.strip():
         raise BadInput(f"{path}: lacks a header: the file is empty")
-    found = _objects(path, text)
-    return _table(path, text) if found is None else found
+    objects = _objects(path, text)
+    return _table(path, text) if objects is None else objects
 
 
 def decoded(path: Path) -> str:
@@ -101,13 +101,13 @@ def _objects(path: Path, text: str) -> Lines | None:
             continue
         where = f"{path}: line {number}"
         try:
-            found: Any = json.loads(line[start:])
+            parsed: Any = json.loads(line[start:])
         except ValueError as error:
             if not lines:
                 return None
             raise BadInput(f"{where}: a JSON object that does not end; cut the line out ({error})") from error
-        if isinstance(found, dict):
-            cells = {str(k): str(v) for k, v in found.items() if isinstance(v, (str, int, float))}
+        if isinstance(parsed, dict):
+            cells = {str(k): str(v) for k, v in parsed.items() if isinstance(v, (str, int, float))}
             lines.append(Line(where, cells))
     if not lines:
         return None

@@ -59,14 +59,14 @@ def collection_document(curves: Sequence[Published]) -> dict[str, Any]:
 
 def _references(curves: Sequence[Published]) -> list[dict[str, Any]]:
     """The factor against each thing that may be called AlexNet, by level and the study's rule."""
-    found = []
+    rows = []
     for metric, level in LEVELS:
         costs = {c.curve: cost_of(c.crossed.get((metric, level)), "first") for c in curves}
         cheapest = min((cost for _, cost in costs.values() if cost is not None), default=None)
         for c in curves:
             if c.model.startswith(("alexnet", "caffenet")) and metric in c.metrics and cheapest is not None:
                 epoch, cost = costs[c.curve]
-                found.append(
+                rows.append(
                     {
                         "metric": metric,
                         "level": level,
@@ -79,19 +79,19 @@ def _references(curves: Sequence[Published]) -> list[dict[str, Any]]:
                         "digitised": c.digitised,
                     }
                 )
-    return found
+    return rows
 
 
 def _thresholds(curves: Sequence[Published]) -> list[dict[str, Any]]:
     """The trend at every whole percent and AlexNet's levels, by the study's rule."""
-    found = []
+    trends = []
     for metric in METRICS:
         for level in sorted({level for c in curves for m, level in c.crossed if m == metric}):
             view = at_level(curves, metric, level)
             rows, trend = view["rows"], view["trend"]
             reached = [row for row in rows if row["cost"] is not None]
             if len(reached) > 1:
-                found.append(
+                trends.append(
                     {
                         "metric": metric,
                         "level": level,
@@ -108,7 +108,7 @@ def _thresholds(curves: Sequence[Published]) -> list[dict[str, Any]]:
                         "halving_interval": trend["halving_interval_ols"],
                     }
                 )
-    return found
+    return trends
 
 
 def points_of(curves: Sequence[Published]) -> list[Point]:
@@ -137,12 +137,12 @@ def _surfaces(curves: Sequence[Published]) -> list[dict[str, Any]]:
     fitted = [
         (words, fit_surface(kept)) for words, kept in [*sets, ("the highest level of each curve", ends_of(whole))]
     ]
-    return [{"words": words} | found for words, found in fitted if found is not None]
+    return [{"words": words} | fit for words, fit in fitted if fit is not None]
 
 
 def _variance(curves: Sequence[Published], metric: str, level: float) -> dict[str, Any]:
     """log2 of epochs and of PFLOP at a crossing: spread between networks and within one, in factors."""
-    found: dict[str, Any] = {"metric": metric, "level": level}
+    spreads: dict[str, Any] = {"metric": metric, "level": level}
     crossed = [(c.model, c.crossed[metric, level]) for c in curves if (metric, level) in c.crossed]
     for name, values in (
         ("epochs", [(m, float(np.log2(x.epoch))) for m, x in crossed]),
@@ -153,14 +153,14 @@ def _variance(curves: Sequence[Published], metric: str, level: float) -> dict[st
             by_model.setdefault(model, []).append(value)
         parts = variance_of(by_model)
         assert parts is not None  # many networks have two curves
-        found[name] = {
+        spreads[name] = {
             "between_factor": 2**parts.between,
             "within_factor": 2**parts.within,
             "share_within": parts.share_within,
             "networks": parts.groups,
             "curves": parts.values,
         }
-    return found
+    return spreads
 
 
 def _recipes(curves: Sequence[Published], metric: str, level: float) -> list[dict[str, Any]]:
@@ -169,11 +169,11 @@ def _recipes(curves: Sequence[Published], metric: str, level: float) -> list[dic
     for c in curves:
         if (metric, level) in c.crossed:
             by_model.setdefault(c.model, []).append((c.crossed[metric, level].epoch, c))
-    found = []
+    rows = []
     for model, same in sorted(by_model.items()):
         if len(same) > 1:
             (low, first), *_, (high, last) = sorted(same, key=lambda pair: (pair[0], pair[1].curve))
-            found.append(
+            rows.append(
                 {
                     "model": model,
                     "title": first.title,
@@ -184,18 +184,18 @@ def _recipes(curves: Sequence[Published], metric: str, level: float) -> list[dic
                     "high_curve": last.curve,
                 }
             )
-    return found
+    return rows
 
 
 def _study_epochs(curves: Sequence[Published]) -> list[dict[str, Any]]:
     """The published table's epochs to its level beside those of the curves of the same network."""
-    found = []
+    rows = []
     for row in table("hernandez2020_table3.csv"):
         same = [c for c in curves if c.model == row["model"]]
         by_top5 = sorted(c.crossed[STUDY_LEVEL].epoch for c in same if STUDY_LEVEL in c.crossed)
         by_top1 = sorted(c.crossed[LEVELS[0]].epoch for c in same if LEVELS[0] in c.crossed)
         if same:
-            found.append(
+            rows.append(
                 {
                     "model": row["model"],
                     "title": same[0].title,
@@ -205,15 +205,15 @@ def _study_epochs(curves: Sequence[Published]) -> list[dict[str, Any]]:
                     "averaged": all(c.averaged for c in same),
                 }
             )
-    return found
+    return rows
 
 
 def _alexnet(curves: Sequence[Published]) -> list[dict[str, Any]]:
     """What the reference's own curves say of the levels."""
-    found = []
+    rows = []
     for c in (c for c in curves if c.model == "alexnet"):
         at = {f"{m} {100 * level:g}": c.crossed.get((m, level)) for m, level in (*LEVELS, NEARLY)}
-        found.append(
+        rows.append(
             {
                 "curve": c.curve,
                 "last_epoch": c.last_epoch,
@@ -223,7 +223,7 @@ def _alexnet(curves: Sequence[Published]) -> list[dict[str, Any]]:
                 "pflop_an_epoch": c.spent_pflop / c.last_epoch,
             }
         )
-    return found
+    return rows
 
 
 def _younger(curves: Sequence[Published], metric: str, level: float) -> list[dict[str, Any]]:

@@ -57,9 +57,9 @@ def cost_of(crossed: Crossed | None, rule: str) -> tuple[float | None, float | N
 
 
 def _row(same: list[Published], metric: str, level: float, rule: str) -> dict[str, Any]:
-    found = {c.curve: cost_of(c.crossed.get((metric, level)), rule)[1] for c in same}
-    reached = [c for c in same if found[c.curve] is not None]
-    best = min(reached, key=lambda c: found[c.curve] or 0.0) if reached else max(same, key=lambda c: c.spent_pflop)
+    costs = {c.curve: cost_of(c.crossed.get((metric, level)), rule)[1] for c in same}
+    reached = [c for c in same if costs[c.curve] is not None]
+    best = min(reached, key=lambda c: costs[c.curve] or 0.0) if reached else max(same, key=lambda c: c.spent_pflop)
     crossed = best.crossed.get((metric, level))
     epoch, cost = cost_of(crossed, rule)
     interval = [cost, cost]
@@ -83,7 +83,7 @@ def _row(same: list[Published], metric: str, level: float, rule: str) -> dict[st
         "remark": best.remark,
         "family": best.family,
         "per_run": [
-            {"run": c.curve, "cost": found[c.curve], "after": c.spent_pflop if found[c.curve] is None else None}
+            {"run": c.curve, "cost": costs[c.curve], "after": c.spent_pflop if costs[c.curve] is None else None}
             for c in same
         ],
         "in_trend": True,
@@ -91,13 +91,13 @@ def _row(same: list[Published], metric: str, level: float, rule: str) -> dict[st
 
 
 def _trend(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = dict.fromkeys(NUMBERS) | {
+    whole: dict[str, Any] = dict.fromkeys(NUMBERS) | {
         "frontier": [],
         "reference_censored": False,
         "reason": "no network reaches it",
     }
     if not any(row["cost"] is not None for row in rows):
-        return found
+        return whole
     first_day = rows[0]["published"]
     early = [row for row in rows if row["published"] == first_day]
     reached = [row for row in early if row["cost"] is not None]
@@ -108,7 +108,7 @@ def _trend(rows: list[dict[str, Any]]) -> dict[str, Any]:
     costs[at] = reference["cost"] or reference["cost_above"]
     chosen, numbers = through_frontier([row["published"] for row in rows], costs)
     return (
-        found
+        whole
         | numbers
         | {
             "reference": reference["model"],
