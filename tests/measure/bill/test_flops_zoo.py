@@ -13,7 +13,7 @@ from torchvision.models import get_model_weights
 
 from harness import models
 from harness.measure.bill.count import Bill, bill
-from harness.measure.bill.report import row
+from harness.measure.bill.report import counted, row
 from harness.measure.config import cards
 from tests.measure.bill.second_counter import count
 
@@ -27,9 +27,9 @@ def skeleton(name: str) -> nn.Module:
     return cards.skeleton(name, resolution=224).to("meta")
 
 
-@cache
 def billed(name: str) -> Bill:
-    return bill(skeleton(name), resolution=224)
+    """Counted once in a session, most by `test_golden`."""
+    return counted(name, fresh=False)
 
 
 def one_image() -> torch.Tensor:
