@@ -9,7 +9,7 @@ from typing import Any
 from harness.analyse.foreign.macs import Counter, Stage, constructor_of, schedule, stages
 from harness.analyse.foreign.text.columns import Named
 from harness.analyse.foreign.text.numbers import number
-from harness.analyse.foreign.text.tables import Line
+from harness.analyse.foreign.text.tables import TextLine
 from harness.record.checked import path_name, published_date, seed_number
 from harness.record.errors import BadInput
 from harness.record.target import BEST, METRICS
@@ -76,7 +76,7 @@ def curves_of(
     columns: Named, reading_facts: Mapping[str, str], dataset: dict[str, Any], count: Counter
 ) -> list[ForeignCurve]:
     """Every run of a file. reading_facts: what is said of all of them. Raises BadInput naming line and remedy."""
-    runs: dict[str, list[Line]] = {}
+    runs: dict[str, list[TextLine]] = {}
     for line in columns.lines:
         runs.setdefault(line.cells.get("run") or reading_facts.get("run") or "", []).append(line)
     if "" in runs:
@@ -85,7 +85,7 @@ def curves_of(
 
 
 def _curve(
-    run: str, lines: list[Line], columns: Named, shared: Mapping[str, str], dataset: dict[str, Any], count: Counter
+    run: str, lines: list[TextLine], columns: Named, shared: Mapping[str, str], dataset: dict[str, Any], count: Counter
 ) -> ForeignCurve:
     where = lines[0].where
     facts = dict(shared)
@@ -139,7 +139,12 @@ def _curve(
 
 
 def _looks(
-    run: str, lines: list[Line], columns: Named, facts: Mapping[str, str], images_an_epoch: int, dataset: dict[str, Any]
+    run: str,
+    lines: list[TextLine],
+    columns: Named,
+    facts: Mapping[str, str],
+    images_an_epoch: int,
+    dataset: dict[str, Any],
 ) -> tuple[Look, ...]:
     looks = [_look(line, columns, facts, images_an_epoch, dataset["evaluation_images"]) for line in lines]
     for a, b in pairwise(looks):
@@ -159,7 +164,7 @@ def _looks(
     return tuple(looks)
 
 
-def _look(line: Line, columns: Named, facts: Mapping[str, str], images_an_epoch: int, total: int) -> Look:
+def _look(line: TextLine, columns: Named, facts: Mapping[str, str], images_an_epoch: int, total: int) -> Look:
     accuracy = {n: number(line.cells[n], columns.mark, f"{line.where}: {n}") for n in METRICS if line.cells.get(n)}
     if "top1" not in accuracy:
         raise BadInput(f"{line.where}: top1 is missing; leave the line out, or give it")
@@ -182,7 +187,7 @@ def _look(line: Line, columns: Named, facts: Mapping[str, str], images_an_epoch:
     return Look(line.where, epoch, images, total, counts, errors)
 
 
-def _when(line: Line, columns: Named, images_an_epoch: int) -> tuple[float, int]:
+def _when(line: TextLine, columns: Named, images_an_epoch: int) -> tuple[float, int]:
     """Epochs done and images seen. Raises BadInput where the two contradict each other, or count something else."""
     cells = line.cells
     epoch = None

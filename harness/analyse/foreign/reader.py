@@ -15,7 +15,7 @@ from harness.record.files import sha256_of
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """The file that curves were read from, by its name and the sha256 of its bytes."""
 
     file: str
@@ -26,7 +26,7 @@ class Source:
 class Read:
     """What came of one file; notes: what was guessed."""
 
-    source: Source
+    source: Origin
     curves: list[ForeignCurve]
     notes: list[str]
 
@@ -60,4 +60,4 @@ def _read(path: Path, reading: Reading, facts: Mapping[str, str], dataset: dict[
     if unit not in (None, "percent", "fraction"):
         raise BadInput(f"{path}: unit is {unit!r}: percent or fraction?")
     columns = named(read_lines(path), replace(reading, unit=unit))
-    return Read(Source(path.name, sha256_of(path)), curves_of(columns, said, dataset, count), columns.notes)
+    return Read(Origin(path.name, sha256_of(path)), curves_of(columns, said, dataset, count), columns.notes)

@@ -12,7 +12,7 @@ import yaml
 
 from harness.analyse.foreign.curve import ForeignCurve
 from harness.analyse.foreign.macs import forward_macs_of
-from harness.analyse.foreign.reader import Read, Source
+from harness.analyse.foreign.reader import Origin, Read
 from harness.record.checked import path_name
 from harness.record.curve import Evaluation
 from harness.record.errors import BadInput
@@ -89,7 +89,7 @@ def config_of(curve: ForeignCurve) -> dict[str, Any]:
     }
 
 
-def provenance_of(curve: ForeignCurve, file: Source, source: str) -> dict[str, Any]:
+def provenance_of(curve: ForeignCurve, file: Origin, source: str) -> dict[str, Any]:
     """Where a curve comes from, with everything that the index says of it."""
     said = {"file": file.file, "sha256": file.sha256, "source": curve.source or source, "rules": RULES}
     return {"overrides": [], "segments": [], "imported_from": said | {"said": dict(curve.facts)}}

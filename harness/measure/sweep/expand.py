@@ -48,7 +48,7 @@ def words_of(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], 
     asked = [parsed(word) for word in words]
     for override, word in zip(asked, words, strict=True):
         if override.is_sweep_override() and (not multirun or override.key_or_group == "hydra/launcher"):
-            raise BadInput(several(word))
+            raise BadInput(one_is_asked(word))
     named = {override.key_or_group for override in asked}
     jobs: list[list[str]] = []
     launchers = []
@@ -65,7 +65,7 @@ def words_of(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], 
     return [[word for word in job if not word.lstrip("+~").startswith("hydra")] for job in jobs], launchers[0]
 
 
-def several(word: str) -> str:
+def one_is_asked(word: str) -> str:
     """What to say of a sweep where one run, or one place to run at, is asked for."""
     key, _, value = word.partition("=")
     if key.lstrip("+") == "hydra/launcher":

@@ -140,7 +140,7 @@ def test_a_shard_that_cannot_be_written_is_told_in_one_line(own_tree: Path, tmp_
     assert store.verify(out) > 0
 
 
-def planned(tree: Path) -> tuple[pack.Source, store.Packing]:
+def planned(tree: Path) -> tuple[pack.ToPack, store.Packing]:
     """What is to be packed, at small sizes."""
     words = ["data=imagenet", f"data.root={tree}", f"data.resolution={SIDE}"]
     return pack.choose(words, short_side=64, encoding="jpeg", quality=90, square=False)

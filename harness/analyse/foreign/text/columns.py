@@ -7,7 +7,7 @@ from statistics import median
 
 from harness.analyse.foreign.text.exports import reshaped
 from harness.analyse.foreign.text.numbers import number
-from harness.analyse.foreign.text.tables import Line, Lines
+from harness.analyse.foreign.text.tables import TextLine, TextLines
 from harness.record.errors import BadInput
 from harness.record.target import METRICS
 
@@ -68,20 +68,20 @@ class Reading:
 class Named:
     """Lines under our own names. Accuracies are fractions as text where they are there; notes: what was guessed."""
 
-    lines: list[Line]
+    lines: list[TextLine]
     mark: str
     scale: float
     first_epoch: int
     notes: list[str]
 
 
-def named(raw: Lines, reading: Reading) -> Named:
+def named(raw: TextLines, reading: Reading) -> Named:
     """Give every column its name and the accuracies their unit. Raises BadInput where there is doubt."""
     shaped, notes = reshaped(raw)
     names = _find(shaped, reading)
     notes += [f"{ours} is column {theirs!r}" for ours, theirs in names.items() if ours != theirs.lower()]
     lines = [
-        Line(line.where, {ours: line.cells[theirs] for ours, theirs in names.items()})
+        TextLine(line.where, {ours: line.cells[theirs] for ours, theirs in names.items()})
         for line in shaped.lines
         if any(line.cells[names[name]] for name in names if name in (*METRICS, "error1", "error5"))
     ]  # a line without an accuracy is no evaluation: a training log has many
@@ -106,7 +106,7 @@ def _plain(heading: str) -> str:
     return _STAGE.sub("", re.sub(r"[^a-z0-9]", "", text))
 
 
-def _find(lines: Lines, reading: Reading) -> dict[str, str]:
+def _find(lines: TextLines, reading: Reading) -> dict[str, str]:
     """Our name -> heading, for every column that is known. Raises BadInput for two that could be one."""
     names: dict[str, str] = {}
     by_lower = {heading.lower().replace(" ", "_"): heading for heading in lines.header}
@@ -133,7 +133,7 @@ def _find(lines: Lines, reading: Reading) -> dict[str, str]:
     return names
 
 
-def _unit(lines: list[Line], mark: str, headings: list[str], reading: Reading) -> tuple[str, str]:
+def _unit(lines: list[TextLine], mark: str, headings: list[str], reading: Reading) -> tuple[str, str]:
     """The unit of the accuracies, and a note where it was guessed."""
     if reading.unit:
         return reading.unit, ""
@@ -154,7 +154,7 @@ def _unit(lines: list[Line], mark: str, headings: list[str], reading: Reading) -
     )
 
 
-def _without_errors(line: Line, mark: str, scale: float) -> Line:
+def _without_errors(line: TextLine, mark: str, scale: float) -> TextLine:
     """Errors turned into accuracies, in the same unit."""
     cells = dict(line.cells)
     for n in (1, 5):
@@ -162,4 +162,4 @@ def _without_errors(line: Line, mark: str, scale: float) -> Line:
         if text and not cells.get(f"top{n}"):
             accuracy = scale - number(text, mark, f"{line.where}: top-{n} error")
             cells[f"top{n}"] = f"{accuracy:.10g}".replace(".", mark)
-    return Line(line.where, cells)
+    return TextLine(line.where, cells)

@@ -3,14 +3,14 @@
 import re
 from dataclasses import replace
 
-from harness.analyse.foreign.text.tables import Line, Lines
+from harness.analyse.foreign.text.tables import TextLine, TextLines
 from harness.record.errors import BadInput
 
 _WANDB = re.compile(r"(?P<run>.+) - (?P<quantity>.+?)(?P<bound>__MIN|__MAX)?")
 _TENSORBOARD = {"wall time", "step", "value"}
 
 
-def reshaped(lines: Lines) -> tuple[Lines, list[str]]:
+def reshaped(lines: TextLines) -> tuple[TextLines, list[str]]:
     """The same with one run a line, and notes on what was recognised."""
     if {name.lower() for name in lines.header} == _TENSORBOARD:
         return _tensorboard(lines), [f"TensorBoard's export: the run is {lines.path.stem}"]
@@ -19,13 +19,13 @@ def reshaped(lines: Lines) -> tuple[Lines, list[str]]:
     return lines, []
 
 
-def _tensorboard(lines: Lines) -> Lines:
+def _tensorboard(lines: TextLines) -> TextLines:
     """Wall time, Step, Value: the file's name is the run's."""
     kept = [line for line in lines.lines if line.cells]
     return replace(lines, header=["run", *lines.header], lines=[_with(line, run=lines.path.stem) for line in kept])
 
 
-def _wandb(lines: Lines) -> tuple[Lines, list[str]]:
+def _wandb(lines: TextLines) -> tuple[TextLines, list[str]]:
     """A column a run and quantity, "run - val/top1", beside its __MIN and __MAX; several runs side by side."""
     shared = [name for name in lines.header if not _WANDB.fullmatch(name)]
     columns: dict[str, dict[str, str]] = {}
@@ -36,7 +36,7 @@ def _wandb(lines: Lines) -> tuple[Lines, list[str]]:
     if "run" in shared or set(shared) & set(quantities):
         raise BadInput(f"{lines.path}: line 1: a W&B export with a column of its own named like a quantity; rename it")
     made = [
-        Line(line.where, {"run": run, **{n: line.cells[n] for n in shared}, **cells})
+        TextLine(line.where, {"run": run, **{n: line.cells[n] for n in shared}, **cells})
         for run, by_quantity in columns.items()
         for line in lines.lines
         if any((cells := {q: line.cells.get(by_quantity.get(q, ""), "") for q in quantities}).values())
@@ -45,5 +45,5 @@ def _wandb(lines: Lines) -> tuple[Lines, list[str]]:
     return replace(lines, header=["run", *shared, *quantities], lines=made), notes
 
 
-def _with(line: Line, **cells: str) -> Line:
-    return Line(line.where, cells | line.cells)
+def _with(line: TextLine, **cells: str) -> TextLine:
+    return TextLine(line.where, cells | line.cells)

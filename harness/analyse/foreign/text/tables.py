@@ -14,7 +14,7 @@ DELIMITERS = ",;\t|"
 
 
 @dataclass(frozen=True)
-class Line:
+class TextLine:
     """One line: where it stands, for messages, and its cells by heading, without spaces around them."""
 
     where: str
@@ -22,16 +22,16 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Lines:
+class TextLines:
     """All lines of a file under one header. mark: "." or ",", before the decimals of its numbers."""
 
     path: Path
     header: list[str]
-    lines: list[Line]
+    lines: list[TextLine]
     mark: str = "."
 
 
-def read_lines(path: Path) -> Lines:
+def read_lines(path: Path) -> TextLines:
     """Read a table or a log. Raises BadInput with the line and the remedy where it cannot be read."""
     text = decoded(path)
     if not text.strip():
@@ -53,7 +53,7 @@ def decoded(path: Path) -> str:
         raise BadInput(f"{path}: line {line}: not UTF-8; save the file as UTF-8") from error
 
 
-def _table(path: Path, text: str) -> Lines:
+def _table(path: Path, text: str) -> TextLines:
     delimiter = _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     header: list[str] = []
@@ -73,11 +73,11 @@ def _table(path: Path, text: str) -> Lines:
             elif len(stripped) < len(header):
                 raise BadInput(f"{where}: fewer fields than the header names; leave what is unknown empty, as a,,b")
             else:
-                lines.append(Line(where, dict(zip(header, stripped, strict=True))))
+                lines.append(TextLine(where, dict(zip(header, stripped, strict=True))))
     except csv.Error as error:
         raise BadInput(f"{path}: line {reader.line_num}: not a readable CSV ({error})") from error
     mark = decimal_mark(((line.where, cell) for line in lines for cell in line.cells.values()), delimiter)
-    return Lines(path, header, lines, mark)
+    return TextLines(path, header, lines, mark)
 
 
 def _delimiter(text: str) -> str:
@@ -89,12 +89,12 @@ def _delimiter(text: str) -> str:
         return ","
 
 
-def _objects(path: Path, text: str) -> Lines | None:
+def _objects(path: Path, text: str) -> TextLines | None:
     """Lines that hold a JSON object, also behind a logger's prefix; None where the first line holds none.
 
     Text around the objects is left out, as are lists and objects inside them.
     """
-    lines: list[Line] = []
+    lines: list[TextLine] = []
     for number, line in enumerate(text.splitlines(), start=1):
         start = line.find("{")
         if start < 0:
@@ -108,8 +108,8 @@ def _objects(path: Path, text: str) -> Lines | None:
             raise BadInput(f"{where}: a JSON object that does not end; cut the line out ({error})") from error
         if isinstance(parsed, dict):
             cells = {str(k): str(v) for k, v in parsed.items() if isinstance(v, (str, int, float))}
-            lines.append(Line(where, cells))
+            lines.append(TextLine(where, cells))
     if not lines:
         return None
     header = list(dict.fromkeys(name for line in lines for name in line.cells))
-    return Lines(path, header, [Line(line.where, {n: line.cells.get(n, "") for n in header}) for line in lines])
+    return TextLines(path, header, [TextLine(line.where, {n: line.cells.get(n, "") for n in header}) for line in lines])

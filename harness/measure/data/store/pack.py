@@ -18,7 +18,7 @@ from harness.measure.data.loader.stream import default_workers
 from harness.measure.data.store import files as store
 from harness.measure.data.store.files import SPLITS, Packing
 from harness.measure.data.store.manifest import forget
-from harness.measure.data.store.shards import Source, merge_index, write_shards
+from harness.measure.data.store.shards import ToPack, merge_index, write_shards
 from harness.record.errors import BadInput, RunLocked
 from harness.record.files import write_atomic
 from harness.record.folders.folder import LOCK
@@ -31,7 +31,7 @@ ASPECT = 1.36  # mean long side over short side of ImageNet's photographs
 
 def choose(
     overrides: list[str], *, short_side: int | None, encoding: str, quality: int, square: bool
-) -> tuple[Source, Packing]:
+) -> tuple[ToPack, Packing]:
     """The source images of both splits and what is to be made of them. Raises BadInput.
 
     short_side: pixels; None = that of the evaluation's resize, 256 for ImageNet.
@@ -59,7 +59,7 @@ def choose(
         resolution=data.resolution,
         crop_ratio=data.crop_ratio,
     )
-    return Source(data, {"train": chosen.train, "evaluation": chosen.evaluation}), packing
+    return ToPack(data, {"train": chosen.train, "evaluation": chosen.evaluation}), packing
 
 
 def is_packed(out: Path, packing: Packing) -> bool:
@@ -74,7 +74,7 @@ def is_packed(out: Path, packing: Packing) -> bool:
     return True
 
 
-def pack(out: Path, packing: Packing, source: Source, *, workers: int, advance: Callable[[int], None]) -> None:
+def pack(out: Path, packing: Packing, source: ToPack, *, workers: int, advance: Callable[[int], None]) -> None:
     """Write the store; 0 workers = all cores. `advance` hears of finished images.
 
     Raises BadInput for a source that cannot be read or has changed, RunLocked while another process writes the store,
@@ -100,7 +100,7 @@ def pack(out: Path, packing: Packing, source: Source, *, workers: int, advance: 
         raise RunLocked(f"{out}: {who} is preparing this set; wait for it or stop it") from error
 
 
-def _make_folder(out: Path, packing: Packing, source: Source) -> None:
+def _make_folder(out: Path, packing: Packing, source: ToPack) -> None:
     """A folder that may be written: a new one, or one in which this was begun."""
     try:
         if out.is_dir() and not (out / BEGUN).is_file() and any(path.name != LOCK for path in out.iterdir()):
@@ -127,7 +127,7 @@ def _begin(out: Path, packing: Packing) -> None:
         leftover.unlink()
 
 
-def _check_source(source: Source, packing: Packing) -> None:
+def _check_source(source: ToPack, packing: Packing) -> None:
     """Read the source's files again, so that a store is never finished under an identity that is no longer true."""
     streamed = any(images.streamed for images in source.splits.values())  # then every size was compared while packing
     if select(source.data, decoder="pillow", fresh=not streamed).part.fingerprint != packing.fingerprint:
@@ -137,7 +137,7 @@ def _check_source(source: Source, packing: Packing) -> None:
         )
 
 
-def _estimated_bytes(packing: Packing, source: Source) -> int:
+def _estimated_bytes(packing: Packing, source: ToPack) -> int:
     side = packing.short_side
     area = side * side * (1 if packing.square else ASPECT)
     per_image = area * (3 if packing.encoding == "raw" else JPEG_BYTES_PER_PIXEL)

@@ -29,7 +29,7 @@ from harness.record.files import atomic_file, sha256_of, write_atomic
 
 
 @dataclass(frozen=True)
-class Source:
+class ToPack:
     """What is to be packed: the images of both splits, and the config that chose them."""
 
     data: DataConfig
@@ -49,7 +49,7 @@ class Source:
 
 
 def write_shards(
-    out: Path, source: Source, packing: Packing, workers: int, advance: Callable[[int], None]
+    out: Path, source: ToPack, packing: Packing, workers: int, advance: Callable[[int], None]
 ) -> dict[str, str]:
     """Every shard that is not there yet; file name -> sha256 of all of them.
 
@@ -116,10 +116,10 @@ def _finished(out: Path, split: str, shard: int) -> str | None:
         return None
 
 
-_state: tuple[Path, Packing, Source, Any] | None = None
+_state: tuple[Path, Packing, ToPack, Any] | None = None
 
 
-def _enter(out: Path, packing: Packing, source: Source, counter: Any, parent: int) -> None:
+def _enter(out: Path, packing: Packing, source: ToPack, counter: Any, parent: int) -> None:
     global _state  # noqa: PLW0603  (a worker serves one preparation)
     enter_worker(parent)
     _state = (out, packing, source, counter)
@@ -183,7 +183,7 @@ def _make(original: bytes, where: str, split: str, packing: Packing) -> tuple[by
     return stream.getvalue(), image.height, image.width
 
 
-def merge_index(out: Path, split: str, source: Source) -> str:
+def merge_index(out: Path, split: str, source: ToPack) -> str:
     """The split's index from the shards' side files; returns its sha256."""
     index = np.zeros((len(source.splits[split].labels), 7), np.int64)
     for shard in range(len(source.shards(split))):
