@@ -1,9 +1,9 @@
 """Benchmarks beside their peers, in one run: `python -m tests.bench [loader] [loop] [modes] [counting] [tracking]
-[start] [recipes] [coverage]`.
+[start] [sweep] [recipes] [coverage]`.
 
 Medians of --rounds rounds, methods interleaved, a pinned process each. Peers that are not installed are left out:
 pip install timm accelerate lightning nvidia-dali-cuda130 adds them. Results go to results/throughput/*.json with the
-hardware and versions they hold for. On a shared machine read the ratios, not the rates. About 15 minutes in all.
+hardware and versions they hold for. On a shared machine read the ratios, not the rates. About half an hour in all.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench import core
 
 UNTIMED = ("recipes", "coverage")  # only where asked for: long, and no clock is read
-SUITES = ("loader", "loop", "modes", "counting", "tracking", "start")
+SUITES = ("loader", "loop", "modes", "counting", "tracking", "start", "sweep")
 
 
 def main() -> None:
@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=512, help="size of the generated tree of the loader suite")
     parser.add_argument("--steps", type=int, default=8, help="timed steps per round of the loop suite")
+    parser.add_argument("--epochs", type=int, default=8, help="length of the equal runs of the sweep suite")
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "harness-bench")
     parser.add_argument("--out", type=Path, default=core.RESULTS)
     args = parser.parse_args()
@@ -65,6 +66,10 @@ def main() -> None:
             from tests.bench import start
 
             found = start.run(args.rounds)
+        elif suite == "sweep":
+            from tests.bench import sweep
+
+            found = sweep.run(args.rounds, args.epochs)
         else:
             from tests.bench import counting
 

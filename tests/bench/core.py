@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from harness.measure.machine.device import tune_malloc
+from harness.record.curve import TIMING_FIELDS
 from harness.record.provenance import cpu_model, source_commit, utc_now
 
 RESULTS = Path("results/throughput")
@@ -121,6 +122,12 @@ def table(title: str, rows: list[Row], reference: str, unit: str) -> list[dict[s
         print(f"{row.name:{width}}  {rate:12,.1f}  {ratio:6.2f}   {low:,.1f} to {high:,.1f}")
         out.append({**entry, "median": rate, "ratio": ratio, "rounds": row.rates})
     return out
+
+
+def without_clocks(curve: Path) -> str:
+    """A run's curve less what differs between two runs of one seed."""
+    lines = [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()]
+    return json.dumps([{key: value for key, value in line.items() if key not in TIMING_FIELDS} for line in lines])
 
 
 def circumstances() -> dict[str, Any]:

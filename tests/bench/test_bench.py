@@ -1,6 +1,7 @@
 """The benchmarks measure what they say, and a machine without a GPU makes no GPU result."""
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from harness import models
 from harness.measure.data.loader import decode
 from harness.measure.data.store.manifest import open_manifest
-from tests.bench import core, gpu, gpu_feed, images, loop
+from tests.bench import core, gpu, gpu_feed, images, loop, sweep
 
 
 def test_rates_are_medians_over_rounds_beside_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,3 +103,20 @@ def test_a_matrix_product_is_counted_as_two_flops_a_multiply_add(monkeypatch: py
     ticks = iter(range(1000))
     monkeypatch.setattr(gpu.time, "perf_counter", lambda: float(next(ticks)))  # every look is a second later
     assert gpu.ceiling(16, 1e-9, torch.device("cpu")) == 2 * 16**3
+
+
+def test_a_composition_is_timed_run_by_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter((0.0, 1.0, 10.0, 16.0))
+    monkeypatch.setattr(sweep.time, "perf_counter", lambda: next(ticks))
+    assert sweep.composition(["model=alexnet,vgg11", "seed=0,1,2"]) == (1.0, 1.0)
+
+
+def test_curves_are_compared_clocks_apart(tmp_path: Path) -> None:
+    def written(name: str, **line: float) -> str:
+        path = tmp_path / name
+        path.write_text(json.dumps(line) + "\n")
+        return core.without_clocks(path)
+
+    once = written("once", step=1, loss=0.5, train_seconds=1.0)
+    assert once == written("slower", step=1, loss=0.5, train_seconds=9.0)
+    assert once != written("other", step=1, loss=0.6, train_seconds=1.0)

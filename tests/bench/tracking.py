@@ -4,7 +4,6 @@ Wall seconds of whole processes, start to exit, the methods interleaved. The run
 """
 
 import fcntl
-import json
 import statistics
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.paths import ROOT
-from harness.record.curve import TIMING_FIELDS
+from tests.bench import core
 from tests.measure.mirror.test_tracking import refusing_server, silent_server
 from tests.measure.mirror.tracked import KEY, environment
 
@@ -37,7 +36,7 @@ def run(rounds: int) -> dict[str, Any]:
                 seconds[name].append(_timed(Path(folder), url))
                 _wait_for_mirrors(Path(folder))
                 (curve,) = Path(folder).rglob("curve.jsonl")
-                curves.add(_without_clocks(curve))
+                curves.add(core.without_clocks(curve))
         print(f"round {turn + 1} of {rounds} done", file=sys.stderr)
     base = statistics.median(seconds["tracking=none"])
     print(f"\nwhole runs, wall seconds ({' '.join(RUN)})")
@@ -64,8 +63,3 @@ def _wait_for_mirrors(folder: Path) -> None:
     for lock in folder.rglob("*.lock"):  # held by the mirror until it has given up: it must not disturb the next run
         with open(lock, "a", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-
-
-def _without_clocks(curve: Path) -> str:
-    rows = [json.loads(line) for line in curve.read_text().splitlines()]
-    return json.dumps([{k: v for k, v in row.items() if k not in TIMING_FIELDS} for row in rows])
