@@ -7,6 +7,7 @@ DATASETS = {
     "digits": "handwritten digits",
     "imagenet": "ImageNet",
     "tiny_imagenet": "Tiny ImageNet",
+    "fake": "generated images",
 }
 """Data sets by the name in their records."""
 

@@ -153,7 +153,9 @@ def _section(group: dict[str, Any], document: dict[str, Any], sources: list[Sour
         for name, picture in wide.items()
     ]
     section["tables"] = _tables(group, published)
-    section["contents"] += [(f["name"], f["title"]) for f in section["figures"]] + list(PARTS.items())
+    section["contents"] += [(f["name"], f["title"]) for f in section["figures"]] + [
+        part for part in PARTS.items() if section["has_trend"] or part[0] != "hangs"
+    ]
     if section["has_trend"]:
         section["cards"] = findings.cards(group, published)
         section["abstract"] = findings.abstract(group, published)

@@ -59,7 +59,7 @@ def _names(document: dict[str, Any]) -> dict[str, Any]:
         "spread_words": findings.spread_words,
         "spread_holds": lambda group: group["trend"] is not None and group["trend"]["spread"]["holds"],
         "legend": tables.legend,
-        "reference_note": findings.reference_note,
+        "cautions": findings.cautions,
         "findings": lambda group: findings.lines(group, document["published"]),
         "level_words": level_words,
         "search_words": findings.search_words,

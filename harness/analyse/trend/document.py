@@ -7,6 +7,7 @@ from harness.analyse.evidence.fitness import judged, spread_of
 from harness.analyse.evidence.ladder import REFERENCE, ladder, reference_of
 from harness.analyse.evidence.runs.groups import Group
 from harness.analyse.evidence.runs.plans import PLANS
+from harness.analyse.evidence.titles import short_title
 from harness.analyse.trend.axes import hardware_axis, learning_curves, searches
 from harness.analyse.trend.draws import DRAWS
 from harness.analyse.trend.headline import draw_all, expected_costs, with_intervals
@@ -50,7 +51,9 @@ def group_document(group: Group, settings: Settings) -> dict[str, Any]:
         return document | {"trend": None}
     reference = reference_of(entries)
     if reference.model != REFERENCE:
-        document["notes"].append(f"no {REFERENCE} among the runs: factors are against {reference.model}, the earliest")
+        document["notes"].append(
+            f"no AlexNet among the runs: factors are against {short_title(reference.runs[0].title)}, the earliest"
+        )
     target, unit = group.target, settings.unit
     drawn = draw_all(entries, target, unit, settings.draws, settings.seed, beside)
     ref_draws = drawn.values[:, entries.index(reference)]
@@ -91,10 +94,10 @@ def _about_reference(rows: list[dict[str, Any]], reference: str) -> list[str]:
     """Notes on a reference that nothing is younger, or nothing cheaper than: factors then say something else."""
     chosen = {row["model"]: row for row in rows if row["in_trend"]}
     own = chosen.pop(reference)
-    notes = []
+    name, notes = short_title(own["title"]), []
     if chosen and all(row["published"] <= own["published"] for row in chosen.values()):
-        notes.append(f"{reference}, the reference, is the newest architecture here: factors compare it with older ones")
+        notes.append(f"{name}, the reference, is the newest architecture here: factors compare it with older ones")
     costs = [row["cost"] for row in chosen.values() if row["cost"] is not None]
     if chosen and own["cost"] is not None and all(cost >= own["cost"] for cost in costs):
-        notes.append(f"{reference}, the reference, is the cheapest architecture here: no factor is above 1")
+        notes.append(f"{name}, the reference, is the cheapest architecture here: no factor is above 1")
     return notes

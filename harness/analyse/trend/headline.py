@@ -44,7 +44,7 @@ def through_frontier(dates: list[str], costs: list[float]) -> tuple[list[int], d
     x = [months(dates[i]) for i in chosen]
     line = fit(x, [costs[i] for i in chosen]) if chosen and min(costs[i] for i in chosen) > 0 else None
     if line is None:
-        reason = f"a trend needs two frontier points of distinct dates, there are {len(set(x))}"
+        reason = "a trend needs two architectures of different dates that were the cheapest so far when published"
         return chosen, dict.fromkeys(_OF_A_LINE) | {"reason": reason}
     low = line.halving_low
     return chosen, {

@@ -177,7 +177,7 @@ def test_a_reference_that_mostly_misses_pays_for_its_misses(tmp_path: Path) -> N
 def test_one_architecture_gives_a_reason_and_no_trend(tmp_path: Path) -> None:
     document = group(write_runs(tmp_path, [Made("alexnet", curve_reaching(9))]))
     assert document["trend"]["halving_months"] is None
-    assert "two frontier points" in document["trend"]["reason"]
+    assert "two architectures of different dates" in document["trend"]["reason"]
 
 
 def test_searched_runs_stay_out_of_the_trend(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from harness import cli
 from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_runs
 
-NEWEST, CHEAPEST = "alexnet, the reference, is the newest", "alexnet, the reference, is the cheapest"
+NEWEST, CHEAPEST = "Alexnet, the reference, is the newest", "Alexnet, the reference, is the cheapest"
 MISSES = Made("late", [0.2] * 5, published=day(10), outcome="budget_exhausted")
 
 
