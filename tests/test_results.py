@@ -39,6 +39,7 @@ def test_the_citation_has_the_version_and_license_of_the_package() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert cited["version"] == project["version"]
+    assert f"\n## {project['version']} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert cited["license"] == project["license"]["text"]
     assert {"cff-version", "message", "title", "authors", "date-released"} <= cited.keys()
     (study,) = cited["references"]
