@@ -135,8 +135,7 @@ def write_run(root: Path, made: Made) -> Path:
 def trial(made: Made) -> Run:
     """The same run as the analysis sees it, without the disk."""
     rows = evaluations(made)
-    columns = {name: [getattr(row, name) for row in rows] for name in curve.FIELDS}
-    return run_of(Path(made.run_id), summary_of(made, rows), columns, settings="")
+    return run_of(Path(made.run_id), summary_of(made, rows), rows, settings="")
 
 
 def write_runs(root: Path, runs: Iterable[Made]) -> Path:

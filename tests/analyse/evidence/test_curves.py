@@ -13,7 +13,6 @@ from harness.analyse.evidence.runs.run import run_of
 from harness.analyse.evidence.spread import pooled
 from harness.analyse.trend.rows import row_of
 from harness.analyse.trend.thresholds import costs_at
-from harness.record.curve import FIELDS
 from harness.record.errors import BadInput
 from tests.analyse.synthetic import TARGET, Made, evaluations, summary_of, trial
 
@@ -55,8 +54,7 @@ def test_many_levels_at_once_are_the_levels_one_at_a_time() -> None:
 def test_looks_without_a_top5_are_passed_over_by_it_and_by_nothing_else() -> None:
     made = Made("net", [0.1, 0.6, 0.7, 0.2, 0.8, 0.9])  # top-5: 0.55, 0.8, 0.85, 0.6, 0.9, 0.95
     rows = [replace(r, correct_top5=None if n in (0, 2) else r.correct_top5) for n, r in enumerate(evaluations(made))]
-    columns = {name: [getattr(row, name) for row in rows] for name in FIELDS}
-    t = run_of(Path("net"), summary_of(made, rows), columns, settings="")
+    t = run_of(Path("net"), summary_of(made, rows), rows, settings="")
     assert crossing(t, "top5", 0.8) == Crossing(1, None)
     assert crossing(t, "top5", 0.8, confirm=2) == Crossing(4, 3)
     assert crossing(t, "top5", 0.6, confirm=2) == Crossing(1, None)

@@ -1,5 +1,6 @@
 """Finished runs in the compact form the analysis works on: columns of numbers in place of an object an evaluation."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analyse.evidence.runs.plans import Plan, recipe_settings
-from harness.record.curve import FIELDS, parse_columns
+from harness.record.curve import Evaluation, parse_rows
 from harness.record.errors import RecordError
 from harness.record.folders import folder as record
 from harness.record.folders.folder import CONFIG, CURVE, find_run_folders, is_finished, read_sealed, read_summary
@@ -124,20 +125,21 @@ def hardware_label(hardware: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _errors(columns: dict[str, list[Any]]) -> NDArray[Any] | None:
+def _errors(curve: Sequence[Evaluation]) -> NDArray[Any] | None:
     """Of a curve that was read off a plot; None of one that was logged, which is nearly every one."""
-    told = [columns[f"error_{metric}"] for metric in METRICS]
+    told = [[getattr(look, f"error_{metric}") for look in curve] for metric in METRICS]
     if all(value is None for column in told for value in column):
         return None
     return np.array([[value or 0 for value in column] for column in told], dtype=np.int64)
 
 
-def _counted(column: list[int | None]) -> list[int]:
-    return [NOT_COUNTED if value is None else value for value in column]
+def _columns(curve: Sequence[Evaluation], names: Sequence[str], absent: float) -> list[list[Any]]:
+    """The curve's fields of these names, one list a field; `absent` stands where an evaluation lacks one."""
+    return [[absent if (value := getattr(look, name)) is None else value for look in curve] for name in names]
 
 
-def run_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]], settings: str) -> Run:
-    """The compact form of a finished run: run.json, its curve by columns, `settings` as in `Plan`.
+def run_of(path: Path, summary: dict[str, Any], curve: Sequence[Evaluation], settings: str) -> Run:
+    """The compact form of a finished run: run.json, its curve, `settings` as in `Plan`.
 
     Raises RecordError where run.json lacks what the analysis needs.
     """
@@ -146,7 +148,6 @@ def run_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]], s
         data = s["dataset"]
         if not isinstance(s["title"], str):
             raise TypeError("its title is no text")
-        energy = [np.nan if v is None else v for v in columns["energy_joules"]]
         return Run(
             path=str(path),
             run_id=s["run_id"],
@@ -164,9 +165,9 @@ def run_of(path: Path, summary: dict[str, Any], columns: dict[str, list[Any]], s
             forward_macs=int(s["bill"]["forward_macs"]),
             sought=_sought(s),
             declared=bool(s.get("declared", False)),
-            counters=exact([_counted(columns[name]) for name in COUNTERS]),
-            errors=_errors(columns),
-            clocks=np.array([*(columns[name] for name in CLOCKS[:-1]), energy], dtype=np.float64),
+            counters=exact(_columns(curve, COUNTERS, NOT_COUNTED)),
+            errors=_errors(curve),
+            clocks=np.array(_columns(curve, CLOCKS, np.nan), dtype=np.float64),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"{path}: run.json cannot be analysed ({error!r}); run it again") from error
@@ -182,14 +183,14 @@ def read_run(folder: Path) -> Run:
     """One finished run, its hashes verified."""
     summary = read_summary(folder)
     files = read_sealed(folder, summary)
-    columns = parse_columns(files[CURVE].decode(), folder / CURVE)
-    return run_of(folder, summary, columns, recipe_settings(files[CONFIG].decode()))
+    curve = parse_rows(files[CURVE].decode(), folder / CURVE)
+    return run_of(folder, summary, curve, recipe_settings(files[CONFIG].decode()))
 
 
 def run_of_record(read: record.Run) -> Run:
     """The compact form of a run that was read whole."""
     settings = recipe_settings((read.path / CONFIG).read_text(encoding="utf-8"))
-    return run_of(read.path, read.summary, {n: [getattr(row, n) for row in read.curve] for n in FIELDS}, settings)
+    return run_of(read.path, read.summary, read.curve, settings)
 
 
 @dataclass(frozen=True, slots=True)

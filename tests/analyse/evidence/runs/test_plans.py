@@ -6,7 +6,6 @@ from harness.analyse.evidence.ladder import ladder
 from harness.analyse.evidence.runs.groups import group_runs
 from harness.analyse.evidence.runs.plans import told_apart
 from harness.analyse.evidence.runs.run import Run, run_of
-from harness.record.curve import FIELDS
 from tests.analyse.synthetic import Made, curve_reaching, evaluations, summary_of, trial
 
 
@@ -76,5 +75,4 @@ def test_a_record_from_before_the_question_declares_nothing() -> None:
     made = Made("resnet18", curve_reaching(5))
     summary = summary_of(made, evaluations(made))
     del summary["declared"]
-    columns = {name: [getattr(row, name) for row in evaluations(made)] for name in FIELDS}
-    assert run_of(Path("old"), summary, columns, settings="").declared is False
+    assert run_of(Path("old"), summary, evaluations(made), settings="").declared is False

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.record.curve import FIELDS, WATCHED, monotone_defects, parse_columns, parse_rows
+from harness.record.curve import WATCHED, monotone_defects, parse_rows
 from harness.record.errors import RecordError
 from tests.analyse.synthetic import Made, evaluations
 
@@ -15,23 +15,21 @@ ROWS = evaluations(Made("alexnet", [0.1, 0.4, 0.6]))
 @pytest.mark.parametrize("live", [None, 7])
 @pytest.mark.parametrize("energy", [None, 12.5])
 @pytest.mark.parametrize("top5", [None, 700])
-def test_columns_are_the_rows(energy: float | None, live: int | None, top5: int | None) -> None:
+def test_a_line_holds_all_of_an_evaluation(energy: float | None, live: int | None, top5: int | None) -> None:
     changed = {"energy_joules": energy, "live_correct_top1": live, "live_correct_top5": live, "correct_top5": top5}
     rows = [dataclasses.replace(row, **changed, error_top1=top5) for row in ROWS]
-    columns = parse_columns("".join(row.as_line() for row in rows), WHERE)
-    assert columns == {name: [getattr(row, name) for row in rows] for name in FIELDS}
+    assert parse_rows("".join(row.as_line() for row in rows), WHERE) == rows
 
 
 def test_another_order_of_keys_is_read_all_the_same() -> None:
     text = "".join(json.dumps(dict(sorted(json.loads(row.as_line()).items()))) + "\n" for row in ROWS)
-    assert parse_columns(text, WHERE) == parse_columns("".join(row.as_line() for row in ROWS), WHERE)
     assert parse_rows(text, WHERE) == ROWS
 
 
 @pytest.mark.parametrize("bad", ['{"step": 1}\n', "[1]\n", '{"step": ', "7\n"])
 def test_a_bad_line_is_named(bad: str) -> None:
     with pytest.raises(RecordError, match="line 2"):
-        parse_columns(ROWS[0].as_line() + bad, WHERE)
+        parse_rows(ROWS[0].as_line() + bad, WHERE)
 
 
 @pytest.mark.parametrize("name", WATCHED)
@@ -40,21 +38,20 @@ def test_a_run_that_knows_some_of_its_clocks_knows_all(name: str) -> None:
     told = json.loads(lines[1])
     del told[name]
     with pytest.raises(RecordError, match=f"line 2 .*lacks {name}"):
-        parse_columns(lines[0] + json.dumps(told) + "\n", WHERE)
+        parse_rows(lines[0] + json.dumps(told) + "\n", WHERE)
     every = "".join(json.dumps({k: v for k, v in json.loads(line).items() if k != name}) + "\n" for line in lines)
     with pytest.raises(RecordError, match=f"line 1 .*lacks {name}"):
-        parse_columns(every, WHERE)
+        parse_rows(every, WHERE)
 
 
 def test_a_curve_of_others_knows_none_of_them() -> None:
     rows = [dataclasses.replace(row, **dict.fromkeys(WATCHED)) for row in ROWS]
     text = "".join(row.as_line() for row in rows)
     assert parse_rows(text, WHERE) == rows
-    assert parse_columns(text, WHERE) == {name: [getattr(row, name) for row in rows] for name in FIELDS}
 
 
-def test_no_evaluation_gives_empty_columns() -> None:
-    assert parse_columns("", WHERE) == {name: [] for name in FIELDS}
+def test_no_evaluation_is_an_empty_curve() -> None:
+    assert parse_rows("", WHERE) == []
 
 
 def test_a_top5_that_one_line_lacks_is_absent_there_and_nowhere_0() -> None:
@@ -62,7 +59,6 @@ def test_a_top5_that_one_line_lacks_is_absent_there_and_nowhere_0() -> None:
     text = "".join(row.as_line() for row in rows)
     assert "correct_top5" not in text.splitlines()[1]
     assert parse_rows(text, WHERE) == rows
-    assert parse_columns(text, WHERE)["correct_top5"] == [550, None, 800]
     with pytest.raises(ValueError, match="was not judged by top5"):
         rows[1].correct("top5")
     assert monotone_defects(rows) == []
