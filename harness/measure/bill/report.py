@@ -30,6 +30,18 @@ def counted(name: str, *, resolution: int = 224, fresh: bool = True) -> Bill:
         raise BadInput(f"{name} does not run at {resolution} pixels ({reason}); its smallest is {smallest}") from error
 
 
+def remark(name: str) -> str | None:
+    """One line where the card's numbers are another network's; None where they hold, or cannot be checked.
+
+    Counts a network of 1000 classes at 224 pixels, once on a machine (cache.py).
+    """
+    try:
+        card, bill = cards.read_card(name, resolution=224), counted(name, fresh=False)
+    except HarnessError:
+        return None  # no card of its own, or a network that does not run at 224 pixels
+    return cards.card_remark(card, params=bill.params, forward_macs=bill.forward_macs)
+
+
 def row(name: str, *, resolution: int = 224, batch: int = 1, fresh: bool = True) -> dict[str, Any]:
     """Everything `harness count` knows of one architecture at 1000 classes; MACs are per image unless named `step_`."""
     card = cards.read_card(name, resolution=resolution)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from harness.measure.bill.card import remark
+from harness.measure.bill.report import remark
 from harness.measure.config.compose import as_recorded, run_id
 from harness.measure.config.schema import Config
 from harness.measure.config.tracking import agents_run
