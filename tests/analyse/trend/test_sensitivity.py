@@ -131,7 +131,7 @@ def test_a_reference_that_is_unfit_says_so_beside_the_factor_in_every_table(tmp_
     document = aggregate.build(write_runs(tmp_path, [*full_ladder(), *calibrated(0.50, 0.54, 0.58)]), draws=200)
     (group,) = document["groups"]
     assert group["trend"]["fitness"]["fit"] is False  # four points up are four epochs more of twenty
-    assert pages.terminal(document).count("unfit") == 3  # a heading may be broken into lines
+    assert pages.terminal(document).count("unfit") == 4  # headings, broken into lines, and the reason
     markdown = pages.markdown(document)
     assert "| factor, reference unfit " in markdown
     headings = [
