@@ -83,7 +83,7 @@ def by_hand(cluster: Cluster) -> tuple[Path, str]:
 def test_a_detached_submission_returns_while_its_job_waits_or_runs(sweeps: dict[str, Sweep], cluster: Cluster) -> None:
     code, said = sweeps["two_nodes"].end()
     assert code == 0
-    assert "submitted 1 runs as job" in said
+    assert "submitted 1 run as job" in said
     (line,) = survey(sweeps["two_nodes"].root)
     assert line.state in ("waiting", "running")
 
