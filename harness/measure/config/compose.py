@@ -1,6 +1,5 @@
 """Overrides -> a validated Config, and the identity of the run it describes."""
 
-import copy
 import difflib
 import re
 from dataclasses import asdict, fields
@@ -80,7 +79,7 @@ def _node(overrides: list[str], known: Composed) -> DictConfig:
     others = tuple(word for word in overrides if word != seeds[0])
     if others not in known:
         known[others] = compose_node(overrides)
-    node = copy.deepcopy(known[others])
+    node = known[others]  # the same one for every seed: what is made of it is a copy
     node.seed = int(seeds[0].partition("=")[2])
     return node
 
