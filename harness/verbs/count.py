@@ -16,7 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("models", nargs="*", metavar="MODEL", help="architectures; none = all, oldest first")
     parser.add_argument("--resolution", type=int, default=224, metavar="N", help="image side in pixels (default 224)")
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="count a step of N images (default 1)")
     parser.add_argument("--no-cache", action="store_true", help="count again what was counted before and is kept")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
 
@@ -26,18 +25,18 @@ def main(args: argparse.Namespace) -> int:
     from harness.measure.bill.report import row
     from harness.measure.config.cards import names
 
-    if args.resolution < 1 or args.batch < 1:
-        raise BadInput("--resolution and --batch are positive integers")
+    if args.resolution < 1:
+        raise BadInput("--resolution is a positive integer")
     chosen = list(dict.fromkeys(args.models)) or names()
     rows = []
     for number, name in enumerate(chosen, start=1):
         _progress(f"counting {name} ({number} of {len(chosen)})")
-        rows.append(row(name, resolution=args.resolution, batch=args.batch, fresh=args.no_cache))
+        rows.append(row(name, resolution=args.resolution, fresh=args.no_cache))
     _progress("")
     if args.json:
         print(json.dumps(rows, indent=1))
     else:
-        _print_table(rows, resolution=args.resolution, batch=args.batch)
+        _print_table(rows, resolution=args.resolution)
     return 0
 
 
@@ -47,15 +46,14 @@ def _progress(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _print_table(rows: list[dict[str, Any]], *, resolution: int, batch: int) -> None:
+def _print_table(rows: list[dict[str, Any]], *, resolution: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("model", "published"):
         table.add_column(heading, no_wrap=True)
-    step = "" if batch == 1 else f" x{batch}"
-    headings = ("params M", f"forward GMAC{step}", f"spent GMAC{step}", "ratio", "study GMAC")
+    headings = ("params M", "forward GMAC", "spent GMAC", "ratio", "study GMAC")
     for heading in headings:
         table.add_column(heading, justify="right")
     table.add_column("flags", no_wrap=True)
@@ -65,17 +63,16 @@ def _print_table(rows: list[dict[str, Any]], *, resolution: int, batch: int) -> 
             r["model"],
             r["published"],
             f"{r['params'] / 1e6:.2f}",
-            f"{r['step_forward_macs'] / 1e9:.4f}",
-            f"{r['step_spent_macs'] / 1e9:.4f}",
+            f"{r['forward_macs'] / 1e9:.4f}",
+            f"{r['spent_macs'] / 1e9:.4f}",
             f"{r['spent_per_forward']:.4f}",
             "-" if study is None else f"{study / 1e9:.2f}",
             " ".join(flags_of(r["fidelity"])) or "-",
         )
     console = Console(width=TABLE_COLUMNS, highlight=False)
     console.print(table)
-    per = "image" if batch == 1 else f"step of {batch} images"
     console.print(
-        f"\nPer {per} at {resolution} pixels, 1000 classes, in training. GMAC: 10^9 multiply-accumulates, the products "
+        f"\nPer image at {resolution} pixels, 1000 classes, in training. GMAC: 10^9 multiply-accumulates, the products "
         f"of convolutions and matrices; some count {FLOPS_PER_MAC} FLOP for each. forward: with auxiliary heads. "
         "spent: forward and backward, what a training step costs. ratio: spent / forward. study: forward as Hernandez "
         "& Brown (2020) used it, who count 3 x that as spent.",

@@ -42,8 +42,8 @@ def remark(name: str) -> str | None:
     return cards.card_remark(card, params=bill.params, forward_macs=bill.forward_macs)
 
 
-def row(name: str, *, resolution: int = 224, batch: int = 1, fresh: bool = True) -> dict[str, Any]:
-    """Everything `harness count` knows of one architecture at 1000 classes; MACs are per image unless named `step_`."""
+def row(name: str, *, resolution: int = 224, fresh: bool = True) -> dict[str, Any]:
+    """Everything `harness count` knows of one architecture at 1000 classes; MACs are per image."""
     card = cards.read_card(name, resolution=resolution)
     bill = counted(name, resolution=resolution, fresh=fresh)
     if resolution == 224 and (line := cards.card_remark(card, params=bill.params, forward_macs=bill.forward_macs)):
@@ -65,9 +65,6 @@ def row(name: str, *, resolution: int = 224, batch: int = 1, fresh: bool = True)
         "spent_flops": macs_to_flops(bill.spent_macs),
         "evaluation_macs": bill.evaluation_macs,
         "study_forward_macs": None if study is None else round(study * 10**9),
-        "batch": batch,
-        "step_forward_macs": batch * bill.forward_macs + bill.once_forward_macs,
-        "step_spent_macs": batch * bill.spent_macs + bill.once_macs,
         **_once(bill),
         **({} if bill.recomputed_macs == 0 else {"recomputed_macs": bill.recomputed_macs}),
         "by_operator": dict(sorted(bill.by_operator.items())),
