@@ -7,7 +7,8 @@ DEMO_OPTIONS ?=
 # runs at a time; and the precision of AlexNet, which is all dense: bf16 is faster where the processor computes in it
 DEMO_PARALLEL ?= 2
 DEMO_PRECISION ?= $(shell grep -qs avx512_bf16 /proc/cpuinfo && echo bf16 || echo fp32)
-TEST_PROCESSES ?= 0
+# processes that share the tests: one a core, at most four; 0: all in one
+TEST_PROCESSES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$(( cores < 4 ? cores : 4 )))
 DEMO := demo
 # what every run of the demo shares: where it trains and how verbose it is come from the experiment file
 DEMO_TRAIN := $(BIN)/harness train +experiment=demo out=$(DEMO)/runs $(DEMO_OPTIONS)
@@ -37,9 +38,10 @@ demo: install
 	@echo
 	@echo "Figure: $(DEMO)/trend.png   Table: $(DEMO)/TABLE.md   Page: $(DEMO)/report.html"
 
-# TEST_PROCESSES=2 lets two processes share the tests, a file's in one.
+# A file's tests stay in one process. Those that need Slurm come afterwards, alone: their jobs want the cores, in time.
 test: install
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --no-loadscope-reorder --ignore tests/slurm
+	$(BIN)/python -m pytest tests/slurm
 
 lint: install
 	$(BIN)/ruff check .

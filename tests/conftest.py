@@ -1,4 +1,4 @@
-"""What holds for every test, and how tests share a machine (`make test TEST_PROCESSES=2`)."""
+"""What holds for every test, and how tests share a machine (`make test` starts a process a core)."""
 
 import os
 import signal
