@@ -26,11 +26,13 @@ IMAGES = 1000
 @dataclass(frozen=True)
 class Scenario:
     """noise: standard deviation of log epochs between seeds; miss: share of runs that never reach, whatever they spend;
-    scatter: doublings by which an architecture lies off the line; wobble: how far single looks stray, in accuracy."""
+    reference_miss: the same of AlexNet alone; scatter: doublings by which an architecture lies off the line; wobble:
+    how far single looks stray, in accuracy."""
 
     seeds: int
     noise: float = 0.15
     miss: float = 0.0
+    reference_miss: float = 0.0
     scatter: float = 0.0
     wobble: float = 0.0
 
@@ -67,10 +69,12 @@ def plant(scenario: Scenario, rng: np.random.Generator) -> Planted:
     trials, truth = [], {}
     for step in range(STEPS):
         model = "alexnet" if step == 0 else f"net{step}"
+        own = scenario if step else replace(scenario, miss=max(scenario.miss, scenario.reference_miss))
         off = scenario.scatter * rng.standard_normal()
-        macs = round(1e12 * 2.0 ** (off - step) / true_epochs(replace(scenario, wobble=0.0), EPOCHS[step]))
-        truth[model] = 3e-15 * macs * IMAGES * true_epochs(replace(scenario, wobble=0.0), EPOCHS[step])
-        looks = needed(scenario, EPOCHS[step], scenario.seeds, rng)
+        expected = true_epochs(replace(own, wobble=0.0), EPOCHS[step])
+        macs = round(1e12 * 2.0 ** (off - step) / expected)
+        truth[model] = 3e-15 * macs * IMAGES * expected
+        looks = needed(own, EPOCHS[step], scenario.seeds, rng)
         trials += [run(model, step, seed, macs, int(n), scenario.wobble, rng) for seed, n in enumerate(looks)]
     target = Target.from_dict({**TARGET, "evaluations_per_epoch": LOOKS_AN_EPOCH, "confirm": 2})
     return Planted(Group(trials[0].dataset, target, 2, trials), truth)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binom, binomtest, chi2, norm
 
 from harness.record.dose_response import Tried, fit, tally
 
@@ -43,9 +44,6 @@ def test_many_runs_find_e90_itself() -> None:
 @pytest.mark.parametrize(
     ("tried", "case", "says"),
     [
-        ([(2, 3, 0), (3, 3, 3)], "separated", "between 2 epochs, where no run succeeds, and 3"),
-        ([(2, 3, 0), (4, 3, 1), (8, 3, 3)], "step", "between 4 epochs, where some runs succeed, and 8"),
-        ([(2, 3, 0), (4, 3, 1)], "step", "the longest plan tried"),
         ([(5, 3, 3)], "all", "every run succeeds"),
         ([(5, 3, 0)], "none", "no run succeeds"),
         ([(5, 3, 1)], "single", "alone were tried"),
@@ -66,10 +64,39 @@ def test_open_ends_are_words() -> None:
     assert "neither end is known" in fit([Tried(5, 3, 3)]).words
 
 
-def test_separated_runs_keep_an_interval_around_the_gap() -> None:
+def test_runs_that_no_length_mixes_have_an_estimate_in_the_gap_and_an_interval_around_it() -> None:
+    """By maximum likelihood a step fits best, which has no number and no width."""
     found = fit([Tried(2, 6, 0), Tried(3, 6, 6)])
-    assert found.low == pytest.approx(2, rel=0.001)  # a step may lie right behind the last failure
-    assert 3 < found.high < 6
+    assert 2 < found.low < found.e90 < 3 < found.high < 6
+    assert fit([Tried(2, 6, 0), Tried(4, 6, 3)]).words.count("beyond the plans tried (2 to 4 epochs)") == 1
+
+
+def test_the_peak_is_that_of_the_likelihood_times_jeffreys_prior() -> None:
+    """Summed on a grid of both unknowns, by formulas of this file: the determinant of the information is numpy's."""
+    tried = [(4, 20, 3), (6, 20, 11), (9, 20, 18)]
+    x = np.log([n for n, _, _ in tried])
+    runs, good = (np.array([row[i] for row in tried]) for i in (1, 2))
+
+    def penalised(e90: float, slope: float) -> float:
+        z = 1.2815515655446004 + slope * (x - math.log(e90))
+        p = norm.cdf(z)
+        design = np.column_stack([np.ones(3), x])
+        information = design.T @ np.diag(runs * norm.pdf(z) ** 2 / (p * (1 - p))) @ design
+        return float(binom.logpmf(good, runs, p).sum() + np.linalg.slogdet(information)[1] / 2)
+
+    lengths, slopes = np.geomspace(5, 40, 400), np.geomspace(0.2, 10, 200)
+    table = np.array([[penalised(e, s) for s in slopes] for e in lengths]).max(axis=1)
+    found = fit(Tried(*row) for row in tried)
+    assert found.e90 == pytest.approx(lengths[table.argmax()], rel=0.01)
+    within = lengths[table > table.max() - chi2.ppf(0.95, 1) / 2]
+    assert (found.low, found.high) == pytest.approx((within[0], within[-1]), rel=0.02)
+
+
+@pytest.mark.parametrize(("runs", "succeeded"), [(9, 0), (40, 40), (3, 3), (3, 0), (3, 1), (20, 14)])
+def test_plans_of_one_length_bound_e90_as_an_exact_test_of_the_share_does(runs: int, succeeded: int) -> None:
+    low, high = binomtest(succeeded, runs).proportion_ci(0.95, method="exact")
+    found = fit([Tried(5, runs, succeeded)])
+    assert (found.low, found.high) == (5 if high < 0.9 else 0, 5 if low > 0.9 else math.inf)
 
 
 def test_the_order_of_runs_says_nothing() -> None:

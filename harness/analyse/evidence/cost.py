@@ -121,7 +121,11 @@ def cost_at(spent: NDArray[np.float64], crossing: Crossing | None) -> Cost:
 
 
 def share_interval(successes: int, runs: int) -> tuple[float, float]:
-    """The 95 % interval of the share of runs that reach (Clopper & Pearson 1934, Biometrika 26): never too narrow."""
+    """The 95 % interval of the share of runs that reach, never too narrow (Clopper & Pearson 1934, Biometrika 26).
+
+    Its ends are the shares under which so many successes, or so few, have a chance of 2.5 %, by quantiles of the beta
+    distribution. Assumes that runs are independent and alike.
+    """
     tail, missed = (1 - CONFIDENCE) / 2, runs - successes
     low = 0.0 if not successes else float(betaincinv(successes, missed + 1, tail))
     high = 1.0 if not missed else float(betaincinv(successes + 1, missed, 1 - tail))

@@ -36,6 +36,7 @@ class LevelSpread:
 class Fitness:
     """Change of the median network's expected cost, as a fraction, with the level one standard deviation down and up.
 
+    change = cost(level -+ sd) / cost(level) - 1 of each network, and the median of these. A rule of our own protocol.
     Said in cost, since a point of accuracy is worth much on a flat curve and little on a steep one. `down` and `up` are
     None where no network's curves answer, inf where the median network does not reach the moved level at all;
     `answered`: networks behind each, of `networks` that reach the level itself. A network whose runs stop before the

@@ -25,8 +25,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 MEANINGS = {
     "PFLOP": "expected training arithmetic until the target, what all runs spent over the number that reached: "
     "3 x forward MACs x images / 10^15, the study's unit",
-    "PFLOP interval": "[ ] 95 % interval over seeds; ( ] n = 1, the two looks between which it crossed; "
-    "{ } the cheapest and the dearest run; ~ read off a plot, with its error",
+    "PFLOP interval": "[ ] 95 % interval over seeds, about that where runs missed; ( ] n = 1, the two looks between "
+    "which it crossed; { } the cheapest and the dearest run; ~ read off a plot, with its error",
     "share, 95 %": "share of runs that reach the target, by Clopper and Pearson",
     "median": "the median run, where at least half of the runs reached the target",
     "factor": "how many times cheaper than AlexNet",
@@ -57,6 +57,9 @@ MEANINGS = {
     "training seconds": "seconds of training until the level, evaluations not counted",
     "joules, evaluation included": "energy until the target, where the hardware counts it",
     "flags": "how the measured network differs from the published one",
+    "E90, epochs": "planned length at which nine runs of ten end at the target",
+    "PFLOP of E90": "training arithmetic of one plan of that length",
+    "PFLOP of the search": "spent on all runs of the search, which is in no cost",
 }
 """What the headings of tables tell on hover and focus."""
 
@@ -93,6 +96,7 @@ TITLES = {
 PARTS = {
     "table": "Table",
     "hangs": "What the result hangs on",
+    "search": "The shortest plan",
     "limits": "Limits",
     "reproduce": "Reproduce",
     "provenance": "Provenance",
@@ -137,7 +141,8 @@ def _section(group: dict[str, Any], document: dict[str, Any], sources: list[Sour
         "reproductions": reproductions(group["rows"], sources),
         "contents": [("summary", "Summary")],
         "figures": [],
-        "tables": {},
+        "tables": {"search": _as_html(tables.search_table(group), "Whole plans, each run judged by its last look.")},
+        "search_words": [findings.search_words(s) for s in group["searches"]],
     }
     if group["trend"] is None:
         return section
@@ -152,10 +157,10 @@ def _section(group: dict[str, Any], document: dict[str, Any], sources: list[Sour
         }
         for name, picture in wide.items()
     ]
-    section["tables"] = _tables(group, published)
-    section["contents"] += [(f["name"], f["title"]) for f in section["figures"]] + [
-        part for part in PARTS.items() if section["has_trend"] or part[0] != "hangs"
-    ]
+    section["tables"] |= _tables(group, published)
+    shown = {"hangs": section["has_trend"], "search": bool(group["searches"])}
+    section["contents"] += [(f["name"], f["title"]) for f in section["figures"]]
+    section["contents"] += [(key, words) for key, words in PARTS.items() if shown.get(key, True)]
     if section["has_trend"]:
         section["cards"] = findings.cards(group, published)
         section["abstract"] = findings.abstract(group, published)
@@ -184,10 +189,13 @@ def _tables(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
             "Medians over the runs on that hardware; not comparable between hardware, nor with the trend.",
         ),
     }
-    return {
-        name: Markup(_explained(replace(table, caption=caption)).without_empty_columns().html())
-        for name, (table, caption) in made.items()
-    }
+    return {name: _as_html(table, caption) for name, (table, caption) in made.items()}
+
+
+def _as_html(table: Table, caption: str) -> Markup:
+    """The table without empty columns, a meaning at every heading that has one."""
+    columns = [replace(c, meaning=MEANINGS.get(c.name, "")) for c in table.columns]
+    return Markup(replace(table, columns=columns, caption=caption).without_empty_columns().html())
 
 
 def seeds_table(group: dict[str, Any]) -> Table:
@@ -206,11 +214,6 @@ def seeds_table(group: dict[str, Any]) -> Table:
     ]
     header = ["architecture", "seed", "outcome", "PFLOP", "best accuracy, %", "run"]
     return Table.of(header, lines, words=(0, 2, 5))
-
-
-def _explained(table: Table) -> Table:
-    """The same table with a meaning at every heading that has one."""
-    return replace(table, columns=[replace(c, meaning=MEANINGS.get(c.name, "")) for c in table.columns])
 
 
 def _facts(group: dict[str, Any], sources: list[Source]) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from harness.analyse.evidence.titles import named
 from harness.analyse.show.findings import level_words
 from harness.analyse.show.table import Table
 from harness.analyse.show.words import number
-from harness.analyse.trend.power import MOST
+from harness.analyse.trend.power import MOST, MOST_IMAGES
 from harness.record.words import several
 
 
@@ -45,14 +45,11 @@ def _costs(costs: dict[str, Any]) -> list[str]:
         f"measured: {costs['architectures']} architectures, spread {number(costs['sd_log_cost'])} over seeds from "
         f"{costs['freedom']} degrees of freedom, {costs['evaluation_images']:,} images"
     ]
-    if costs["slope_ln_cost"] is None:
-        notes.append("what more images would change is not known: no curve shows how cost rises with accuracy")
-    else:
+    notes.append(_images_needed(costs["images"], costs["seeds_now"]))
+    if costs["slope_ln_cost"] is not None:
         notes.append("images count for at most as much as this: runs share them, which the formula does not know")
     if len(known) < len(costs["by_images"]):
-        notes.append(
-            "what more images would save is not known: supposed independent, their noise is more than the whole spread"
-        )
+        notes.append("no row for more images: supposed independent, their noise is more than the whole spread")
     if not costs["spread_holds"]:
         notes.append("the spreads of architectures are not alike (Levene's test): these numbers are a middle, no more")
     return [table.terminal(), *notes]
@@ -79,6 +76,12 @@ def _halving(lines: list[dict[str, Any]]) -> list[str]:
         spans = ", ".join(f"{number(line['span_months'])} months ({line['over']})" for line in known)
         notes.append(f"architectures evenly over the span of these: {spans}")
     return [*shown, *notes]
+
+
+def _images_needed(images: dict[str, Any], seeds: int) -> str:
+    """How many evaluation images it takes with as many seeds as now, or why that is not known."""
+    many = f"over {MOST_IMAGES:,}" if images["count"] is None else f"{images['bound']} {images['count']:,}"
+    return f"evaluation images that it takes with {seeds} seeds each: {images['reason'] or many}"
 
 
 def _images(row: dict[str, Any]) -> str:

@@ -6,12 +6,17 @@ and Inference 115, for the mean of log-normal costs). For an architecture of whi
     expected cost = (mean cost of a run that reached) x exp(t) + (1 - p) / p x (mean cost of a run that missed)
 
 t: error of the logarithm of a mean of s log-normal costs, Student's t times sqrt((exp(sd^2) - 1) / s), sd as pooled
-over the architectures (`evidence/spread.py`). p: the share that reaches, Beta(s + 2 q, n - s + 2 (1 - q)), where q is
-the share of all runs that reached: together they weigh as much as two runs of this architecture. So where no run of
-any architecture missed, p is 1, and the intervals hold for runs that reach. Where the spreads are not alike, each
-architecture has its own. One run alone has no seeds to draw again: its cost lies anywhere between the look that crossed
-and the one before, or, where the curve was read off a plot, anywhere that the plot's error allows; the mean of several
-such runs is moved as far. The architectures are not drawn again: they are the history, not a sample from it.
+over the architectures (`evidence/spread.py`). p: the share that reaches, Beta(s + 1/2, n - s + 1/2), the fiducial
+quantity of a binomial share (Krishnamoorthy & Lee 2010, Journal of Statistical Planning and Inference 140), which is
+also the posterior under Jeffreys' prior; its intervals hold the share about as often as they say, whatever n (Brown,
+Cai & DasGupta 2001, Statistical Science 16). No architecture borrows it from another: the level is the reference's own,
+so its share is unlike theirs. Where no run of any architecture missed, p is 1, and the intervals hold for runs that
+reach.
+
+Where the spreads are not alike, each architecture has its own. One run alone has no seeds to draw again: its cost lies
+anywhere between the look that crossed and the one before, or, where the curve was read off a plot, anywhere that the
+plot's error allows; the mean of several such runs is moved as far. The architectures are not drawn again: they are the
+history, not a sample from it.
 """
 
 import hashlib
@@ -26,9 +31,6 @@ from harness.analyse.evidence.spread import Spread, pooled
 from harness.analyse.trend.line import frontier_slopes, halving_interval
 
 DRAWS = 10_000
-SHARED_RUNS = 2
-"""Runs of an architecture that the share of all runs counts as."""
-
 LARGEST = 50.0
 """Largest error of a logarithm that is drawn: Student's t of one degree of freedom goes on to where numbers end."""
 
@@ -49,23 +51,25 @@ def draw_costs(
     """Expected costs drawn again, in the order of `costs`.
 
     plan_costs: what each whole plan costs, which is what a run that misses spends where none was seen to miss.
-    trend: how many of the first architectures tell the spread and the share that reaches (default: all).
+    trend: how many of the first architectures tell the spread, and whether any run misses (default: all).
     """
     known = list(costs.values())[:trend]
     spread = pooled(known)
-    runs = sum(map(len, known))
-    reached = sum(c.successes for c in known) / runs if runs else 1.0
+    certain = not any(c.censored.any() for c in known)
     shared = _scale(generator(seed, "spread of all"), spread.freedom, draws)
     columns = [
-        _draw(c, plan_costs[name], spread, shared, reached, draws, generator(seed, name)) for name, c in costs.items()
+        _draw(c, plan_costs[name], spread, shared, certain, draws, generator(seed, name)) for name, c in costs.items()
     ]
     return Drawn(np.column_stack(columns) if columns else np.empty((draws, 0)), spread)
 
 
 def _draw(
-    costs: Costs, plan_cost: float, spread: Spread, shared: Floats, reached: float, draws: int, rng: np.random.Generator
+    costs: Costs, plan_cost: float, spread: Spread, shared: Floats, certain: bool, draws: int, rng: np.random.Generator
 ) -> Floats:
-    """(draws,) expected costs of one architecture; `shared`: what a pooled spread is multiplied by in each draw."""
+    """(draws,) expected costs of one architecture.
+
+    shared: what a pooled spread is multiplied by in each draw; certain: no run of any architecture missed.
+    """
     n, s, missed = len(costs), costs.successes, costs.censored
     if not s:
         return np.full(draws, np.inf)
@@ -80,7 +84,9 @@ def _draw(
     error: Floats = math.sqrt(math.expm1(sd**2) / s) * rng.standard_normal(draws) * scale
     error = np.clip(error, -LARGEST, LARGEST)
     in_vain = float(costs.after[missed].mean()) if s < n else plan_cost
-    drawn: Floats = float(high.mean()) * np.exp(error) + odds_of_a_miss(s, n, reached, draws, rng) * in_vain
+    drawn: Floats = float(high.mean()) * np.exp(error)
+    if not certain or s < n:
+        drawn += odds_of_a_miss(s, n, draws, rng) * in_vain
     if costs.within() is not None:
         first, last = _ends(costs)
         drawn *= (first + (last - first) * rng.random(draws)) / costs.expected().at
@@ -95,11 +101,9 @@ def _ends(costs: Costs) -> tuple[float, float]:
     return within.after, max(costs.expected().at, float(costs.lowered.after.mean()))
 
 
-def odds_of_a_miss(s: int, n: int, reached: float, draws: int, rng: np.random.Generator) -> Floats:
-    """(draws,) runs that miss for each that reaches, (1 - p) / p; 0 where all runs of all architectures reached."""
-    if reached >= 1:
-        return np.zeros(draws)
-    share = rng.beta(s + SHARED_RUNS * reached, n - s + SHARED_RUNS * (1 - reached), draws)
+def odds_of_a_miss(s: int, n: int, draws: int, rng: np.random.Generator) -> Floats:
+    """(draws,) runs that miss for each that reaches, (1 - p) / p, where s of n runs reached."""
+    share = rng.beta(s + 0.5, n - s + 0.5, draws)
     with np.errstate(divide="ignore"):
         odds: Floats = (1 - share) / share
     return odds

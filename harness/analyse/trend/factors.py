@@ -68,6 +68,9 @@ def split(
 ) -> dict[str, Any]:
     """The gain from `start` to `end` by both orders and their Shapley mean, as factors (paper unit) with intervals.
 
+    A part is the logarithm of a ratio of two corners' expected costs (`parts`); the mean over both orders is the only
+    one that treats recipe and architecture alike and adds up (Shapley 1953, A value for n-person games). The intervals
+    are of seeds drawn again (`draws.py`), each corner by itself; that corners were trained on one machine is not used.
     Logarithms of the parts add up to that of the whole. A corner that no run reached stands at what its runs spent: the
     parts that it enters are then bounds (`bound`). Null with a reason where a corner was not run.
     """

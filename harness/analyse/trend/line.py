@@ -52,7 +52,12 @@ def halving(slope: float) -> float:
 
 
 def fit(x_months: list[float], costs: list[float], confidence: float = 0.95) -> Line | None:
-    """Ordinary least squares of log2(cost) on the date; None with fewer than two distinct dates."""
+    """Ordinary least squares of log2(cost) on the date, as the study fits; None with fewer than two distinct dates.
+
+    With u = x - mean x: slope = sum u y / sum u^2, its interval slope +- t s / sqrt(sum u^2), where s^2 is the residual
+    sum of squares over points - 2 and t Student's. It assumes errors about the line that are normal, alike and
+    independent; the cheapest so far are not quite that, and results/coverage says how often it holds the truth.
+    """
     if len(set(x_months)) < 2:
         return None
     x, y = np.asarray(x_months), np.log2(np.asarray(costs))

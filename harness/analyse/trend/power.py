@@ -9,7 +9,8 @@ R apart: the estimate of ln R has variance 2 s^2 / n, and s is known from A (n -
 
 Evaluation images. With N of them accuracy p is known to p (1 - p) / N, and a cost at the level moves by k times an
 accuracy's error, where k is the slope of ln cost in accuracy there: s^2(N) = s^2 + k^2 p (1 - p) (1/N - 1/N0) with N0
-images now. It supposes that runs err independently; they share their images, so it is the most that N can matter.
+images now. It supposes that runs err independently; they share their images, so it is the most that N can matter: of
+fewer images than now as many as it says are enough, of more it takes that many or more.
 
 Halving time. log2 cost lies off a line in date by a standard deviation t (the line's residual; seeds are in it). A
 architectures, evenly over a span of W months, know the slope to t / sqrt(W^2 A (A + 1) / (12 (A - 1))), with A - 2
@@ -40,8 +41,8 @@ from harness.record.units import MOORE_DOUBLING_MONTHS
 ALPHA = 0.05
 """Chance that the test says "apart" where they are not."""
 
-MOST = 10_000
-"""Numbers of seeds and architectures that are looked at."""
+MOST, MOST_IMAGES = 10_000, 10**9
+"""Numbers of seeds and architectures, and of evaluation images, that are looked at."""
 
 STUDY_HALVING_MONTHS = 16.0
 """Hernandez & Brown (2020), abstract: the halving time to be told from Moore's law, where nothing else is asked."""
@@ -94,11 +95,11 @@ def sd_with_images(sd_log: float, slope: float, level: float, images: float, now
     return math.sqrt(variance) if variance > 0 else None
 
 
-def least(power_of: Callable[[int], float], power: float, first: int) -> int | None:
-    """The smallest number from `first` up with that power, which rises with it; None where `MOST` is too few."""
-    if power_of(MOST) < power:
+def least(power_of: Callable[[int], float], power: float, first: int, most: int = MOST) -> int | None:
+    """The smallest number from `first` up with that power, which rises with it; None where `most` is too few."""
+    if power_of(most) < power:
         return None
-    low, high = first - 1, MOST
+    low, high = first - 1, most
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if power_of(middle) >= power else (middle, high)
@@ -158,8 +159,37 @@ def _costs(entries: list[Entry], target: Target, images: int, question: Question
         "slope_ln_cost": slope,
         "seeds_now": seeds,
         "seeds": answer(spread.sd)["seeds"],
+        "images": _images(
+            lambda sd: factor_power(question.factor, sd, seeds, many),
+            None if slope is None else lambda n: sd_with_images(spread.sd, slope, target.value, n, images),
+            question.power,
+            images,
+        ),
         "by_images": by_images,
     }
+
+
+def _images(
+    power_of: Callable[[float], float], sd_of: Callable[[float], float | None] | None, power: float, now: int
+) -> dict[str, Any]:
+    """Evaluation images that give the power with as many seeds as now, `bound` of the truth; or the reason for none.
+
+    power_of: power by the standard deviation of ln cost; sd_of: that by the number of images, None where no curve says.
+    """
+    found: dict[str, Any] = {"count": None, "bound": None, "reason": None}
+    if sd_of is None or (sd := sd_of(now)) is None:
+        return found | {"reason": "not known: no curve shows how cost rises with accuracy"}
+
+    def power_with(images: float) -> float:
+        return 1.0 if (sd := sd_of(images)) is None else power_of(sd)
+
+    if power_of(sd) >= power:
+        return found | {"count": least(power_with, power, 1, now), "bound": "at most"}
+    if sd_of(math.inf) is None:
+        return found | {"reason": "not known: supposed independent, their noise is more than the whole spread"}
+    if (endless := power_with(math.inf)) < power:
+        return found | {"reason": f"no number is enough: endless ones give a chance of {endless:.0%}"}
+    return found | {"count": least(power_with, power, now, MOST_IMAGES), "bound": "at least"}
 
 
 def slope_at(entries: list[Entry], target: Target) -> float | None:

@@ -21,6 +21,8 @@ ABOVE_CHANCE = 0.10
 def thresholds(entries: list[Entry], target: Target, unit: str, draws: int, seed: int) -> list[dict[str, Any]]:
     """Every whole percent of top-1 and top-5 (and the target itself) that at least two architectures reach.
 
+    At each level the estimators are the headline's: expected costs, frontier, least squares, seeds drawn again
+    (`headline.py`, `draws.py`). That a fixed level decides much: Erdil & Besiroglu 2022 (arXiv 2212.05153).
     A run ends at its target: levels above what every such run had by then are not asked, they would look missed.
     """
     levels_judged = []

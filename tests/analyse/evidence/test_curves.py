@@ -137,3 +137,14 @@ def test_a_level_asked_for_is_judged_by_the_runs_own_rule(target: dict[str, Any]
     run = trial(Made("alexnet", [0.4, 0.6, 0.5, 0.7], target=target))
     (group,) = group_runs([run], Level("top1", 0.45))
     assert group.target.confirm == confirm
+
+
+def test_runs_of_two_protocols_on_one_data_set_are_two_groups_each_judged_by_its_own_rule() -> None:
+    """Also at a level asked for, and where the curves are the same."""
+    old = replace(trial(Made("alexnet", [0.4, 0.6, 0.4, 0.7, 0.7], target=None)), protocol_version=1)
+    new = replace(old, protocol_version=2, seed=1)
+    groups = group_runs([old, new], Level("top1", 0.5))
+    assert [(g.protocol_version, g.runs) for g in groups] in ([(1, [old]), (2, [new])], [(2, [new]), (1, [old])])
+    assert len({g.key for g in groups}) == 2
+    costs = {g.protocol_version: ladder(g)[0][0].costs("top1", 0.5, "epochs").at.tolist() for g in groups}
+    assert costs == {1: [2], 2: [4]}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from harness.analyse.evidence.titles import short_title
 from harness.analyse.page.page import page
 from harness.analyse.page.report import SIZE_LIMIT_BYTES
 from harness.analyse.page.sources import read_sources
@@ -59,6 +60,39 @@ def test_page_holds_the_document_and_stays_small(runs: Path, report: Path) -> No
         assert f'<th scope="row">{row["title"]}</th>' in html
     assert "<td>0/3</td>" in html
     assert "3 budget exhausted" in html
+
+
+def test_a_search_stands_on_the_page_as_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a trend beside it, and alone."""
+    write_search(tmp_path / "alone")
+    write_search(write_runs(tmp_path / "both", ladder(steps=3)))
+    for name, trend in (("alone", False), ("both", True)):
+        document = build(tmp_path / name, draws=100)
+        html = page(document, read_sources(tmp_path / name))
+        (found,) = document["groups"][0]["searches"]
+        assert cli.main(["aggregate", str(tmp_path / name), "--draws", "100", "--no-figures"]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        for cell in (
+            number(found["e90_epochs"]),
+            number(found["e90_paper_pflop"]),
+            number(found["search_paper_pflop"]),
+        ):
+            assert f"<td>{cell}</td>" in html
+            assert cell in shown
+        assert f"{short_title(found['title'])}: 0 of 3 at 4 epochs" in html
+        assert "of 3 at 4 epochs" in shown
+        assert ('href="#search"' in html) == trend
+    assert page(build(write_runs(tmp_path / "none", ladder(steps=2))), []).count("The shortest plan") == 0
+
+
+def write_search(root: Path) -> Path:
+    """Three seeds of three lengths: none, two and all of them end at the level."""
+    plans = [
+        Made("net1", [0.3] * (n - 1) + [0.5 if seed < good else 0.4], day(16), seed + 10 * n, target=None,
+             outcome="budget_exhausted", kind="search", planned_epochs=n)
+        for n, good in ((4, 0), (6, 2), (12, 3)) for seed in range(3)
+    ]  # fmt: skip
+    return write_runs(root, plans)
 
 
 def test_page_names_no_other_host_and_is_the_same_again(runs: Path, report: Path) -> None:
@@ -193,6 +227,9 @@ def test_two_plans_of_one_architecture_keep_their_runs_apart(tmp_path: Path) -> 
     """Same recipe, length and seed, two learning rates: each block lists its own run folder."""
     write_runs(tmp_path, [Made("alexnet", curve_reaching(e), learning_rate=e / 100) for e in (5, 9)])
     html = page(build(tmp_path, draws=50), read_sources(tmp_path))
+    out = tmp_path.parent / "cheapest.html"
+    assert cli.main(["report", str(tmp_path), "--plans", "cheapest", "--draws", "50", "--out", str(out)]) == 0
+    assert "plans looked at 2" in out.read_text()
     blocks = html.split("<details><summary><b>Alexnet")[1:]
     folders = [re.findall(r"<li><code>(.*?)</code>", block) for block in blocks]
     assert [len(f) for f in folders] == [1, 1]

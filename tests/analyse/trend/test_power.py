@@ -106,6 +106,28 @@ def test_what_a_planted_ladder_measured_is_found_again() -> None:
     assert np.mean(slopes) == pytest.approx(1 / 0.35, rel=0.1)
 
 
+def test_evaluation_images_are_as_many_as_the_formula_asks_for_and_no_answer_has_a_reason() -> None:
+    """Planted seeds scatter by a fifth; 1,000 images add a fortieth of that variance, which more images could save."""
+    group = plant(Scenario(seeds=5, noise=0.2), np.random.default_rng(6)).group
+    known = answers(group, Question())["costs"]
+
+    def power(ratio: float, images: float) -> float:
+        sd = sd_with_images(known["sd_log_cost"], known["slope_ln_cost"], group.target.value, images, 1_000)
+        assert sd is not None
+        return factor_power(ratio, sd, known["seeds_now"], known["architectures"])
+
+    ratios = np.linspace(1.01, 3, 5_000)
+    between = next(r for r in ratios if power(r, 4_000) >= 0.8)
+    assert power(between, 1_000) < 0.8 < power(between, math.inf)
+    for ratio, bound in ((between, "at least"), (2.0, "at most")):
+        found = answers(group, Question(factor=ratio))["costs"]["images"]
+        assert (found["bound"], found["reason"]) == (bound, None)
+        assert power(ratio, found["count"]) >= 0.8 > power(ratio, found["count"] - 1)
+    assert "no number is enough" in answers(group, Question(factor=1.01))["costs"]["images"]["reason"]
+    quiet = plant(Scenario(seeds=5, noise=0.01), np.random.default_rng(7)).group
+    assert "more than the whole spread" in answers(quiet, Question(factor=1.001))["costs"]["images"]["reason"]
+
+
 def test_a_harder_question_asks_for_more() -> None:
     group = plant(Scenario(seeds=3, noise=0.2, scatter=0.3), np.random.default_rng(5)).group
     easy, hard = (answers(group, Question(factor=r, halving=h)) for r, h in ((1.5, (8.0, 24.0)), (1.1, (16.0, 18.0))))
@@ -126,6 +148,7 @@ def test_the_verb_answers_in_words_and_json(tmp_path: Path, capsys: pytest.Captu
     assert "1.40x apart" in said
     assert "Halving times of 12.0 and 18.0 months" in said
     assert f"{found['costs']['seeds']}" in said
+    assert "evaluation images that it takes with 3 seeds each: " in said
     assert "over seeds from 10 degrees of freedom" in said
     assert "chance of 80%" in said
     assert max(map(len, said.splitlines()[2:])) <= 120

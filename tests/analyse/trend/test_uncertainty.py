@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, levene
+from scipy.stats import beta, binomtest, levene
 from scipy.stats import t as student
 
 from harness.analyse.evidence.cost import Costs, share_interval
@@ -19,6 +19,9 @@ from tests.analyse.planted import Scenario
 from tests.analyse.synthetic import TARGET, Made, curve_reaching, day, trial
 
 REPETITIONS = 200
+MOST = {3: 1.0, 5: 0.99, 10: 0.99}
+"""Highest coverage by runs, where runs miss: the share of three runs comes in thirds, so that no interval of it holds
+the truth just 95 times of 100; the tables say "about that"."""
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -38,9 +41,23 @@ def test_coverage_with_architectures_off_the_line(seeds: int) -> None:
 def test_coverage_where_three_runs_of_ten_miss(seeds: int, scatter: float) -> None:
     """The line's interval is then a hull that says 95 % or more; least squares alone is why."""
     found = coverage(Scenario(seeds, miss=0.3, scatter=scatter), REPETITIONS)
-    assert all(0.90 <= found[name] <= 0.99 for name in ("cost", "factor", "seeds")), found
+    assert all(0.90 <= found[name] <= MOST[seeds] for name in ("cost", "factor", "seeds")), found
     assert found["line"] >= 0.95, found
     assert seeds > 3 or found["least_squares"] < 0.90, found
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_coverage_where_one_run_of_ten_misses(seeds: int) -> None:
+    found = coverage(Scenario(seeds, miss=0.1), REPETITIONS)
+    assert all(0.90 <= found[name] <= MOST[seeds] for name in ("cost", "factor", "seeds")), found
+    assert found["line"] >= 0.95, found
+
+
+@pytest.mark.parametrize("seeds", [5, 10])
+def test_coverage_where_the_reference_alone_misses(seeds: int) -> None:
+    """Half of AlexNet's runs, as at a level that it only touches."""
+    found = coverage(Scenario(seeds, reference_miss=0.5), REPETITIONS)
+    assert all(0.90 <= found[name] <= MOST[seeds] for name in ("cost", "factor", "seeds")), found
 
 
 @pytest.mark.parametrize("wobble", [0.03, 0.04])
@@ -122,11 +139,18 @@ def test_without_misses_the_interval_is_students_with_the_pooled_spread() -> Non
     assert (found.low, found.high) == pytest.approx((middle * math.exp(-margin), middle * math.exp(margin)), rel=5e-3)
 
 
+def test_the_share_that_reaches_is_drawn_from_its_fiducial_distribution() -> None:
+    odds = odds_of_a_miss(7, 8, 200_000, np.random.default_rng(0))
+    assert np.quantile(1 / (1 + odds), [0.025, 0.975]) == pytest.approx(beta.ppf([0.025, 0.975], 7.5, 1.5), abs=3e-3)
+
+
 def test_a_miss_anywhere_makes_the_share_of_every_architecture_uncertain() -> None:
-    rng = np.random.default_rng(0)
-    assert odds_of_a_miss(3, 3, 1.0, 100, rng).max() == 0
-    some, more = (odds_of_a_miss(3, 3, reached, 20_000, rng).mean() for reached in (0.95, 0.7))
-    assert 0 < some < more
+    sure, unsure = exact(9, 10, 11), several((9, 10), (10, 11), (40, math.inf))
+    whole = {"a": 40.0, "b": 40.0}
+    alone, beside = (
+        draw_costs(costs, whole, 2_000, 0).values[:, 0] for costs in ({"a": sure}, {"a": sure, "b": unsure})
+    )
+    assert percentile(alone).high < 20 < percentile(beside).high
 
 
 def test_no_run_that_reached_is_infinite_and_one_run_lies_in_its_resolution() -> None:

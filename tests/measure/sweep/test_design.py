@@ -8,19 +8,7 @@ import pytest
 from harness.measure.sweep.design import SPAN, Ask, Rule, Stop, next_step
 from harness.record.dose_response import Fit, fit, tally
 from harness.record.errors import BadInput
-
-Z90 = 1.2815515655446004
-Known = list[tuple[int, bool]]
-
-
-def play(rule: Rule, e90: float, spread: float, rng: np.random.Generator) -> tuple[Known, Stop]:
-    """A whole search where nine runs of ten need at most `e90` epochs, log-normal over seeds."""
-    known: Known = []
-    while isinstance(step := next_step(known, rule), Ask):
-        assert list(step.seeds) == list(range(len(known), len(known) + rule.seeds))
-        needs = e90 * np.exp(spread * (rng.standard_normal(rule.seeds) - Z90))
-        known += [(step.epochs, bool(step.epochs >= need)) for need in needs]
-    return known, step
+from tests.measure.sweep.landscape import Known, play
 
 
 def found(known: Known) -> Fit:
@@ -28,7 +16,9 @@ def found(known: Known) -> Fit:
 
 
 @pytest.mark.parametrize(
-    ("longest", "e90", "spread"), [(40, 12.0, 0.4), (90, 62.0, 0.1), (90, 20.0, 0.3)], ids=["wide", "narrow", "middle"]
+    ("longest", "e90", "spread"),
+    [(40, 12.0, 0.6), (40, 12.0, 0.4), (90, 62.0, 0.1), (90, 20.0, 0.3)],
+    ids=["widest", "wide", "narrow", "middle"],
 )
 def test_the_interval_of_a_whole_search_covers_a_planted_e90(longest: int, e90: float, spread: float) -> None:
     rng = np.random.default_rng(24)
