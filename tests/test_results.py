@@ -1,6 +1,8 @@
 """What lies beside the results for people: the walk-through and the citation."""
 
+import json
 import re
+import subprocess
 import tomllib
 
 import pytest
@@ -13,6 +15,7 @@ from harness.analyse.trend.readings import by_study_rule
 from harness.measure.config.compose import compose
 from harness.paths import ROOT
 from harness.record.errors import HarnessError
+from harness.record.folders.folder import PROVENANCE
 from results import pilot, rejudged
 from results.walkthrough import printed
 
@@ -76,3 +79,19 @@ def test_the_cards_have_the_rates_of_the_range_test() -> None:
     assert len(longest) >= 19
     for model, says in longest.items():
         assert compose([f"model={model}", "recipe=anytime"]).recipe.lr == float(says), model
+
+
+def test_the_ladder_was_frozen_before_its_runs() -> None:
+    """Data, plan, networks and seeds stand in one commit, which every record of the ladder comes after."""
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+
+    if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
+        pytest.skip("no git history here")
+    changed = git("log", "--format=%H", "--", "conf/experiment/tiny_imagenet_ladder.yaml").stdout.split()
+    assert len(changed) == 1
+    records = sorted((ROOT / "results" / "runs" / "tiny_imagenet").glob(f"*/*/{PROVENANCE}"))
+    commits = {segment["commit"] for path in records for segment in json.loads(path.read_bytes())["segments"]}
+    assert commits
+    assert [c for c in commits if git("merge-base", "--is-ancestor", *changed, c).returncode] == []
