@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from harness.verbs.arguments import add_choice, add_records, asked_level, say_what_is_read
+from harness.verbs.arguments import add_choice, add_records, asked_document, asked_level, say_what_is_read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,18 +23,10 @@ def main(args: argparse.Namespace) -> int:
     if not args.json:
         say_what_is_read(args.runs)
     # Not at the top: the help and the first line come without the second that these take.
-    from harness.analyse.show.aggregate import build, write
+    from harness.analyse.show.aggregate import write
     from harness.analyse.show.pages import terminal
 
-    document = build(
-        args.runs,
-        level,
-        draws=args.draws,
-        seed=args.seed,
-        recipe=args.recipe,
-        plans=args.plans,
-        skip_broken=args.skip_broken,
-    )
+    document = asked_document(args, level)
     if args.json:
         json.dump(document, sys.stdout, indent=1, allow_nan=False)
         print()

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.analyse.evidence.runs.plans import PLANS
 from harness.record.errors import BadInput
@@ -67,3 +67,18 @@ def asked_level(args: argparse.Namespace) -> "Level | None":
     level = Level(args.metric, args.value, source="asked for on the command line")
     level.at(1)  # a percent or a zero is refused here, before anything is read
     return level
+
+
+def asked_document(args: argparse.Namespace, level: "Level | None") -> dict[str, Any]:
+    """Return the document that the arguments of add_records and add_choice ask for. Raises BadInput, RecordError."""
+    from harness.analyse.show.aggregate import build  # not at the top: the help comes without the second this takes
+
+    return build(
+        args.runs,
+        level,
+        draws=args.draws,
+        seed=args.seed,
+        recipe=args.recipe,
+        plans=args.plans,
+        skip_broken=args.skip_broken,
+    )

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from harness.verbs.arguments import add_choice, add_records, asked_level, say_what_is_read
+from harness.verbs.arguments import add_choice, add_records, asked_document, asked_level, say_what_is_read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,15 +19,6 @@ def main(args: argparse.Namespace) -> int:
     say_what_is_read(args.runs)
     from harness.analyse.page.report import write  # not at the top: see aggregate.py
 
-    size = write(
-        args.runs,
-        args.out,
-        level,
-        draws=args.draws,
-        seed=args.seed,
-        recipe=args.recipe,
-        plans=args.plans,
-        skip_broken=args.skip_broken,
-    )
+    size = write(asked_document(args, level), args.runs, args.out)
     print(f"wrote {args.out} ({size / 1e6:.1f} MB, opens without a network)")
     return 0

@@ -5,31 +5,18 @@ and words, it computes nothing.
 """
 
 from pathlib import Path
+from typing import Any
 
-from harness.analyse.evidence.runs.groups import Level
-from harness.analyse.evidence.runs.plans import PLANS
 from harness.analyse.page.page import page
 from harness.analyse.page.sources import read_sources
-from harness.analyse.show.aggregate import build
 from harness.record.files import write_atomic
 
 SIZE_LIMIT_BYTES = 1_000_000
 """What the page of a ladder of some sixty runs stays below: it can be attached to a mail or a submission."""
 
 
-def write(
-    runs: Path,
-    out: Path,
-    asked: Level | None,
-    *,
-    draws: int,
-    seed: int,
-    recipe: str | None,
-    plans: str = PLANS[0],
-    skip_broken: bool = False,
-) -> int:
-    """Write the page of the records below `runs`; return its size in bytes. Raises BadInput, RecordError."""
-    document = build(runs, asked, draws=draws, seed=seed, recipe=recipe, plans=plans, skip_broken=skip_broken)
+def write(document: dict[str, Any], runs: Path, out: Path) -> int:
+    """Write the page of a document of the records below `runs`; return its size in bytes. Raises RecordError."""
     left_out = {each["record"] for each in document.get("left_out", ())}
     html = page(document, read_sources(runs, left_out))
     out.parent.mkdir(parents=True, exist_ok=True)
