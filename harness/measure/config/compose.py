@@ -1,5 +1,6 @@
 """Overrides -> a validated Config, and the identity of the run it describes."""
 
+import copy
 import difflib
 import re
 from dataclasses import asdict, fields
@@ -33,22 +34,22 @@ _SEMANTIC_TARGET = ("metric", "value", "split", "confirm", "past_evaluations", "
 _STUDY_RECIPE = "paper2020"
 
 
-_SEED = re.compile(r"seed=(0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"[a-z][a-z0-9_.]*=[0-9][-+0-9.e]*")
 
 Composed = dict[tuple[str, ...], DictConfig]
-"""What Hydra made of the words of runs so far, their seeds apart and nothing interpolated."""
+"""What Hydra made of the words of runs so far, without those that set a number, and nothing interpolated."""
 
 
 def compose(overrides: list[str], *, known: Composed | None = None) -> Config:
     """The config of one run from Hydra overrides (no sweeps); raises BadInput in one line.
 
     Beside Hydra's grammar, `target=path/to/file.yaml` takes a level written by `harness target`. known: shared by the
-    runs of a sweep, so that those that differ in the seed alone cost Hydra's time once.
+    runs of a sweep, so that those that differ in numbers alone (seed, learning rate) cost Hydra's time once.
     """
     overrides, target_file = take_target_file(as_typed(overrides))
     for word in overrides:
         parsed(word)  # one that is not Hydra's ends here, with how to quote it
-    node = _node(overrides, {} if known is None else known)
+    node = compose_node(overrides) if known is None else _node(overrides, known)
     try:
         raw = OmegaConf.to_container(node, resolve=True)
         assert isinstance(raw, dict)
@@ -73,14 +74,20 @@ def compose(overrides: list[str], *, known: Composed | None = None) -> Config:
 
 
 def _node(overrides: list[str], known: Composed) -> DictConfig:
-    seeds = [word for word in overrides if _SEED.fullmatch(word)]
-    if len(seeds) != 1:
-        return compose_node(overrides)
-    others = tuple(word for word in overrides if word != seeds[0])
+    """As compose_node, but Hydra composes the words that set no number, once; numbers are set in a copy of that."""
+    numbers = [word for word in overrides if _NUMBER.fullmatch(word)]
+    others = tuple(word for word in overrides if word not in numbers)
+    elsewhere = [word.lstrip("+~").partition("=")[0] for word in others]
     if others not in known:
-        known[others] = compose_node(overrides)
-    node = known[others]  # the same one for every seed: what is made of it is a copy
-    node.seed = int(seeds[0].partition("=")[2])
+        known[others] = compose_node(list(others))
+    node = copy.deepcopy(known[others])
+    for word in numbers:
+        key = word.partition("=")[0]
+        present = OmegaConf.select(node, key, default=node, throw_on_resolution_failure=False)
+        twice = any(key == other or ("." in other and key.startswith(f"{other}.")) for other in elsewhere)
+        if OmegaConf.is_config(present) or twice:
+            return compose_node(overrides)  # no such key, or set by another word too: Hydra says what comes of it
+        OmegaConf.update(node, key, parsed(word).value())
     return node
 
 
@@ -104,7 +111,7 @@ def _hydra_node(overrides: list[str], with_hydra: bool) -> DictConfig:
     try:
         with initialize_config_dir(str(CONF), version_base="1.3", job_name="train"):
             return hydra_compose("train", overrides=overrides, return_hydra_config=with_hydra)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a number as a group's option
         raise BadInput(_explain(error, overrides)) from error
     finally:
         GlobalHydra.instance().hydra = callers

@@ -1,4 +1,4 @@
-"""Words to runs: Hydra composes once what differs in the seed alone, and the runs are what it makes one by one."""
+"""Words to runs: Hydra composes once what differs in numbers alone, and the runs are what it makes one by one."""
 
 import pytest
 
@@ -8,18 +8,47 @@ from harness.measure.sweep.expand import jobs_of
 from harness.record.errors import BadInput
 
 
-def test_runs_of_other_seeds_are_what_hydra_makes_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["data=digits", "model=alexnet,squeezenet1_1", "seed=0,1,2", "budget.epochs=2", "tracking=wandb"]
+def test_runs_of_other_numbers_are_what_hydra_makes_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["data=digits", "model=alexnet,squeezenet1_1", "seed=0,1,2", "recipe.lr=1e-2,0.05", "tracking=wandb"]
     made = []
     hydra = composing.compose_node
     monkeypatch.setattr(composing, "compose_node", lambda words: made.append(words) or hydra(words))
     jobs, _ = jobs_of(words, multirun=True)
     assert len(made) == 2
-    assert [job.config.seed for job in jobs] == [0, 1, 2, 0, 1, 2]
-    assert len({job.config.tracking.run_name for job in jobs}) == 6  # it is made of the seed
+    assert [job.config.seed for job in jobs] == [0, 0, 1, 1, 2, 2] * 2
+    assert [job.config.recipe.lr for job in jobs] == [0.01, 0.05] * 6
+    assert len({job.config.tracking.run_name for job in jobs}) == 6  # it is made of network and seed
     assert [job.config for job in jobs] == [compose(job.overrides) for job in jobs]
     jobs[0].config.recipe.lr = 99.0
     assert jobs[1].config.recipe.lr != 99.0  # each has a config of its own
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["seed=1", "seed=2"],
+        ["seed=1", "seed='2'"],
+        ["recipe.lr=1", "recipe.lr=${recipe.weight_decay}"],
+        ["data.images_per_class=20", "data.images_per_class=null"],
+        ["model=swin_t", "data=imagenet", "recipe.epochs=3", "target.value=0.5"],
+        ["recipe.epochs=1_000"],
+        ["recipe.momentum=1"],
+        ["model.kwargs.dropout=0.2", "+model.kwargs.dropout=0.3"],
+        ["+model.kwargs.dropout=0.1", "model.kwargs.dropout=0.2"],
+        ["seed=1.5"],
+        ["recipe.epoch=3"],
+        ["recipe=3"],
+    ],
+)
+def test_a_number_means_what_it_means_to_hydra(words: list[str]) -> None:
+    words = words if "data=imagenet" in words else ["data=digits", *words]
+    ends = []
+    for known in (None, {}):
+        try:
+            ends.append(compose(words, known=known))
+        except BadInput as error:
+            ends.append(str(error))
+    assert ends[0] == ends[1]
 
 
 @pytest.mark.parametrize("seeds", [f"0,{2**64}", "0,one"])
