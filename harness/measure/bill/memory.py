@@ -1,13 +1,15 @@
 """An estimate of what one training step needs of a GPU's memory, to refuse a run that cannot fit."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.measure.bill.cache import cached
 from harness.measure.config.schema import Config, RecipeConfig
-from harness.models import build
+from harness.models import build, without_weights
 
 GPU_MEMORY_BYTES = {
     "V100": 32 * 10**9,
@@ -30,28 +32,32 @@ def states_per_weight(recipe: RecipeConfig) -> int:
 
 
 def activation_bytes(model: nn.Module, *, resolution: int) -> int:
-    """Bytes that autograd keeps for one image's backward pass in float32, weights apart. `model` keeps its buffers.
+    """Bytes that autograd keeps for one image's backward pass in float32, weights apart. `model` stays as it is.
 
-    Measured by a forward pass of two images in train mode on the CPU (BatchNorm wants two), each storage once.
+    Seen in a forward pass of two images in train mode (BatchNorm wants two) over torch's fake tensors, which have
+    shapes and no values, by the CPU's rules; each storage once.
     """
-    own = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
+    named = dict(model.named_parameters()) | dict(model.named_buffers())
     kept: dict[int, int] = {}
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
     training = model.training
-    with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        outputs = model.train()(torch.zeros(2, 3, resolution, resolution))  # lives on, so that no address comes twice
-    model.train(training)
-    del outputs
-    with torch.no_grad():
-        for buffer, value in before:
-            buffer.copy_(value)
+    with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True):
+        state = {
+            name: torch.empty(tensor.shape, dtype=tensor.dtype).requires_grad_(tensor.requires_grad)
+            for name, tensor in named.items()
+        }
+        own = {tensor.untyped_storage()._cdata for tensor in state.values()}
+
+        def note(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            if storage._cdata not in own:
+                kept[storage._cdata] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            images = torch.zeros(2, 3, resolution, resolution)
+            outputs = torch.func.functional_call(model.train(), state, (images,))
+        model.train(training)
+        del outputs  # it lived on until here, so that no storage's number comes twice
     return sum(kept.values()) // 2
 
 
@@ -93,7 +99,7 @@ def _unfit(config: Config) -> str | None:
         kwargs,
         classes,
         resolution,
-        lambda: step_facts(build(name, classes=classes, **kwargs), resolution),
+        lambda: step_facts(without_weights(partial(build, name, classes=classes, **kwargs)), resolution),
     )
     needed = step_bytes(
         facts,
