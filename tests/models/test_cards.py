@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import functools
 import json
 import re
 from dataclasses import asdict, fields
@@ -11,11 +12,13 @@ import pytest
 import yaml
 
 from harness import cli, models
+from harness.measure.bill.memory import unfit
 from harness.measure.bill.report import STUDY
 from harness.measure.config import cards
-from harness.measure.config.compose import compose
-from harness.measure.config.schema import FidelityConfig
+from harness.measure.config.compose import compose, options
+from harness.measure.config.schema import Config, FidelityConfig
 from harness.measure.config.validate import remarks
+from harness.measure.data.loader.stream import BATCHES_AHEAD
 from harness.paths import CONF
 from harness.record.errors import BadInput
 from harness.record.fidelity import FLAGS, UNKNOWN, flags_of
@@ -27,6 +30,12 @@ KEYS = {
     *("name", "title", "published", "published_source", "paper", "kwargs", "params", "forward_macs", "min_resolution"),
     *("auxiliary_weight", "fidelity", "expected_epochs", "resources", "default_recipe", "recipes"),
 }
+
+
+@functools.cache
+def on_imagenet(model: str, recipe: str | None = None) -> Config:
+    """Composed once for all tests of this file, which only read it."""
+    return compose([f"model={model}", "data=imagenet", *([] if recipe is None else [f"recipe={recipe}"])])
 
 
 def test_one_card_for_each_network() -> None:
@@ -82,7 +91,7 @@ def test_study_learning_rates() -> None:
     """0.1 and one smooth decay, but 0.01 for VGG and GoogLeNet, and steps for AlexNet; our deviations are these."""
     deviating = {"alexnet", "alexnet_2012", "squeezenet1_1"}  # no normalisation: each card says so
     for name in ZOO:
-        recipe = compose([f"model={name}", "data=imagenet", "recipe=paper2020"]).recipe
+        recipe = on_imagenet(name, "paper2020").recipe
         low = name in deviating | {"vgg11", "googlenet", "googlenet_2014"}
         assert recipe.lr == (0.01 if low else 0.1), name
         assert recipe.schedule == ("step" if name.startswith("alexnet") else "exponential")
@@ -91,7 +100,7 @@ def test_study_learning_rates() -> None:
 
 def test_default_recipes() -> None:
     """The study's sixteen keep its recipe; networks it does not suit have their paper's, and say so."""
-    own = {name: compose([f"model={name}", "data=imagenet"]).recipe.name for name in ZOO}
+    own = {name: on_imagenet(name).recipe.name for name in ZOO}
     other = {"convnext_tiny", "efficientnet_v2_s", "swin_t", "vit_b_16"}
     assert {name for name, recipe in own.items() if recipe != "paper2020"} == other
     assert {own[name] for name in other} == {"era"}
@@ -99,10 +108,10 @@ def test_default_recipes() -> None:
         assert other.isdisjoint(line["model"] for line in csv.DictReader(file))
     assert compose(["model=vit_b_16", "data=fashion_mnist"]).recipe.name == "small"
     for name in ZOO:
-        asked = compose([f"model={name}", "data=imagenet", "recipe=paper2020"])
+        asked = on_imagenet(name, "paper2020")
         assert asked.recipe.name == "paper2020"
         assert len(remarks(asked)) == (name in other)
-        assert remarks(compose([f"model={name}", "data=imagenet"])) == []
+        assert remarks(on_imagenet(name)) == []
 
 
 @pytest.mark.parametrize(
@@ -142,8 +151,7 @@ def test_composed_recipes_are_those_of_the_long_cards() -> None:
     assert len(golden) == 4 * len(ZOO)
     for key, told in golden.items():
         model, recipe = key.split()
-        config = compose([f"model={model}", "data=imagenet", f"recipe={recipe}"])
-        assert asdict(config.recipe) == {"name": recipe, **told}, key
+        assert asdict(on_imagenet(model, recipe).recipe) == {"name": recipe, **told}, key
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -176,8 +184,28 @@ def test_flags_of_the_known_traps() -> None:
     assert all(card["note"] for card in flags.values())
 
 
-@pytest.mark.parametrize("recipe", ["small", "paper2020", "era", "modern"])
+@pytest.mark.parametrize("recipe", options("recipe"))
 def test_every_card_composes_with_every_recipe(recipe: str) -> None:
+    for name in ZOO:
+        config = on_imagenet(name, recipe)
+        assert (config.model.name, config.recipe.name) == (name, recipe)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_recipe_of_a_card_fits_the_gpus_and_the_memory_that_the_card_asks_for(name: str) -> None:
+    """Activations and weights on the GPU that is named; the ring of pixels in a quarter of the host's memory."""
+    resources = on_imagenet(name).model.resources
+    configs = [on_imagenet(name, recipe) for recipe in on_imagenet(name).model.recipes]
+    assert configs
+    assert unfit(configs) == []
+    for config in configs:
+        pixels = max([config.data.resolution, *(p.resolution for p in config.recipe.resolution_schedule)]) ** 2 * 3
+        ring = 2 * BATCHES_AHEAD * config.recipe.batch_size * pixels  # of both passes, over all GPUs
+        assert ring <= resources.gpus * resources.memory_gb * 10**9 / 4
+
+
+@pytest.mark.parametrize("recipe", ["small", "paper2020", "era", "modern"])
+def test_every_card_composes_with_every_recipe_for_small_images(recipe: str) -> None:
     for name in ZOO:
         config = compose([f"model={name}", "data=digits", f"recipe={recipe}", "data.resolution=64"])
         assert config.model.name == name

@@ -2,14 +2,11 @@
 
 import copy
 
-import pytest
 import torch
 from torch import nn
 
 from harness.measure.bill.memory import activation_bytes, step_bytes, step_facts, unfit
 from harness.measure.config.compose import compose
-from harness.measure.data.loader.stream import BATCHES_AHEAD
-from harness.paths import CONF
 
 
 def test_a_network_by_hand() -> None:
@@ -44,20 +41,3 @@ def test_a_batch_of_4096_on_one_gpu_is_refused_and_what_it_names_fits() -> None:
     assert int(steps) > 1
     assert unfit([compose([*words, f"recipe.accumulation_steps={steps}"])]) == []
     assert unfit([compose([*words, "device=cpu"])]) == []
-
-
-CARDS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("model", CARDS)
-def test_every_recipe_of_a_card_fits_the_gpus_and_the_memory_that_the_card_asks_for(model: str) -> None:
-    """Activations and weights on the GPU that is named; the ring of pixels in a quarter of the host's memory."""
-    words = [f"model={model}", "data=imagenet"]
-    card = compose(words).model
-    configs = [compose([*words, f"recipe={name}"]) for name in card.recipes]
-    assert configs
-    assert unfit(configs) == []
-    for config in configs:
-        pixels = max([config.data.resolution, *(p.resolution for p in config.recipe.resolution_schedule)]) ** 2 * 3
-        ring = 2 * BATCHES_AHEAD * config.recipe.batch_size * pixels  # of both passes, over all GPUs
-        assert ring <= card.resources.gpus * card.resources.memory_gb * 10**9 / 4

@@ -11,15 +11,6 @@ from harness.measure.config.level import target_of
 from harness.record.errors import BadInput
 
 
-@pytest.mark.parametrize("recipe", options("recipe"))
-def test_every_model_composes_with_every_recipe(recipe: str) -> None:
-    names = options("model")
-    assert len(names) >= 16
-    for name in names:
-        config = compose([f"model={name}", "data=imagenet", f"recipe={recipe}", "data.resolution=224"])
-        assert (config.model.name, config.recipe.name) == (name, recipe)
-
-
 @pytest.mark.parametrize("data", options("data"))
 def test_every_data_set_composes_with_every_recipe_and_target(data: str) -> None:
     for group in ("recipe", "target"):
