@@ -1,5 +1,6 @@
-"""What holds for every test, and how tests share a machine (`make test` starts a process a core)."""
+"""What holds for every test, and how tests share a machine (`make test` starts a process more than it has cores)."""
 
+import functools
 import os
 import signal
 from collections.abc import Iterator
@@ -10,8 +11,20 @@ import pytest
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+CLUSTER = "tests/slurm/"
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other cores belong to the other workers
+
+    def pytest_runtest_logstart(nodeid: str) -> None:
+        """Give way to the jobs on the cluster, some of which have to save in time."""
+        if not nodeid.startswith(CLUSTER):
+            _step_back()
+
+    @functools.cache
+    def _step_back() -> None:
+        os.nice(5)
+
 
 try:
     from xdist.scheduler.loadscope import LoadScopeScheduling
@@ -26,11 +39,16 @@ else:
         """
 
         def _split_scope(self, nodeid: str) -> str:
-            return "slurm" if nodeid.startswith("tests/slurm/") else nodeid.partition("::")[0]
+            return "slurm" if nodeid.startswith(CLUSTER) else nodeid.partition("::")[0]
 
     def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Files:
         """Share the tests out by file, whatever --dist says."""
         return _Files(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The cluster first: it takes longest, and mostly waits."""
+    items.sort(key=lambda item: not item.nodeid.startswith(CLUSTER))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,7 +2,7 @@
 
 Half of what a fresh `harness train` on a toy costs is its imports, three seconds of a processor each time. A process
 from here is a real one in what a test looks at: its number and signals, descriptors, folder, environment, exit code,
-and an end with everything that Python does at an end. It is no fresh interpreter. What happens before or while torch is
+and what Python does at an end. It is no fresh interpreter. What happens before or while torch is
 imported, and what an environment does to an import (OMP_NUM_THREADS), is tested with `subprocess`.
 """
 
@@ -225,12 +225,34 @@ def become(order: Mapping[str, Any]) -> None:
     sys.stdin, sys.stdout, sys.stderr = (_stream(number) for number in (0, 1, 2))  # type: ignore[assignment]
     option, what, *words = order["arguments"]
     sys.path[0] = order["cwd"]
-    if option == "-m":
-        sys.argv[1:] = words
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = [option, *words]
-        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+    try:
+        if option == "-m":
+            sys.argv[1:] = words
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = [option, *words]
+            exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+    except SystemExit as left:
+        if isinstance(left.code, str):
+            print(left.code, file=sys.stderr)
+        end(left.code if isinstance(left.code, int) else int(left.code is not None))
+    except Exception:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        end(1)
+    end(0)
+
+
+def end(code: int) -> None:
+    """What Python does at an end, but for taking its modules apart: that copies all that was shared, for a second."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except OSError:
+            code = 120
+    os._exit(code)
 
 
 def _stream(number: int) -> IO[str] | None:

@@ -82,7 +82,6 @@ class Cluster:
         for name in [name for name in self.environment if name.startswith(("SBATCH_", "SLURM_ARRAY", "SLURM_JOB"))]:
             del self.environment[name]
         self._daemons: list[subprocess.Popen[bytes]] = []
-        self.seconds_to_start = 0.0
 
     def start(self) -> None:
         """Bring everything up and wait until every node is idle."""

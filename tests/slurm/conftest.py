@@ -1,4 +1,3 @@
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,9 +9,7 @@ def cluster() -> Iterator[Cluster]:
     """A real Slurm for the whole session; clients in this process find it too."""
     if (reason := missing()) is not None:
         pytest.skip(reason)
-    began = time.monotonic()
     with pytest.MonkeyPatch.context() as patch, running() as started:
-        started.seconds_to_start = time.monotonic() - began
         for name in ("PATH", "SLURM_CONF"):
             patch.setenv(name, started.environment[name])
         yield started
