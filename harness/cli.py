@@ -1,13 +1,15 @@
 """`harness <verb>`: each verb lives in a module of its own, imported only when asked for."""
 
 import argparse
+import errno
 import importlib
 import io
 import sys
 from typing import NamedTuple
 
+from harness.measure.machine.leaving import leave
 from harness.measure.machine.output import is_lasting
-from harness.record.errors import EXIT_INTERRUPTED, HarnessError
+from harness.record.errors import EXIT_ERROR, EXIT_INTERRUPTED, HarnessError
 from harness.verbs.words import more_overrides
 
 
@@ -120,8 +122,17 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         if is_lasting():
             raise  # not of our output, which cannot break
-        sys.stderr.close()  # the reader of our output has gone, as in `harness count | head -1`
+        sys.stderr.close()  # the reader of our output has gone, as in `harness replay | head -1`
         return 0
+    except SystemExit as left:
+        if isinstance(left.__context__, BrokenPipeError):
+            return 0  # the same, met by rich
+        raise
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"harness: {error}: make room, and start it again", file=sys.stderr)
+        return EXIT_ERROR
 
 
 def entry() -> None:
@@ -130,6 +141,6 @@ def entry() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     code = main()
-    if met := sys.modules.get("harness.measure.machine.distributed"):
-        met.end_process(code)
+    if "torch" in sys.modules:
+        leave(code)
     sys.exit(code)

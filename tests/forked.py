@@ -2,7 +2,7 @@
 
 Half of what a fresh `harness train` on a toy costs is its imports, three seconds of a processor each time. A process
 from here is a real one in what a test looks at: its number and signals, descriptors, folder, environment, exit code,
-and what Python does at an end. It is no fresh interpreter. What happens before or while torch is
+and an end as that of the harness (`leave`). It is no fresh interpreter. What happens before or while torch is
 imported, and what an environment does to an import (OMP_NUM_THREADS), is tested with `subprocess`.
 """
 
@@ -24,6 +24,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE, CompletedProcess, TimeoutExpired
 from typing import IO, Any
 
+from harness.measure.machine.leaving import leave
 from harness.paths import ROOT
 
 CLOSED = -4
@@ -235,24 +236,11 @@ def become(order: Mapping[str, Any]) -> None:
     except SystemExit as left:
         if isinstance(left.code, str):
             print(left.code, file=sys.stderr)
-        end(left.code if isinstance(left.code, int) else int(left.code is not None))
-    except Exception:
+        leave(left.code if isinstance(left.code, int) else int(left.code is not None))
+    except Exception:  # noqa: BLE001  # whatever a program ends with
         sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
-        end(1)
-    end(0)
-
-
-def end(code: int) -> None:
-    """What Python does at an end, but for taking its modules apart: that copies all that was shared, for a second."""
-    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None and not stream.closed:
-                stream.flush()
-        except OSError:
-            code = 120
-    os._exit(code)
+        leave(1)
+    leave(0)
 
 
 def _stream(number: int) -> IO[str] | None:

@@ -3,7 +3,6 @@
 Wall seconds of whole processes, start to exit, the methods interleaved. The runs must also give the same curve.
 """
 
-import fcntl
 import statistics
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 from harness.paths import ROOT
 from tests.bench import core
 from tests.measure.mirror.test_tracking import refusing_server, silent_server
-from tests.measure.mirror.tracked import KEY, environment
+from tests.measure.mirror.tracked import KEY, environment, until_its_mirror_ends
 
 RUN = ["data=digits", "model=shufflenet_v2_x1_0", "recipe.epochs=6", "target=none", "device=cpu", "threads=1"]
 SERVERS: dict[str, Any] = {
@@ -34,8 +33,9 @@ def run(rounds: int) -> dict[str, Any]:
         for name, server in SERVERS.items():
             with tempfile.TemporaryDirectory() as folder, server() as url:
                 seconds[name].append(_timed(Path(folder), url))
-                _wait_for_mirrors(Path(folder))
                 (curve,) = Path(folder).rglob("curve.jsonl")
+                if url is not None:  # it must not disturb the next run
+                    until_its_mirror_ends(Path(folder), curve.parent.name)
                 curves.add(core.without_clocks(curve))
         print(f"round {turn + 1} of {rounds} done", file=sys.stderr)
     base = statistics.median(seconds["tracking=none"])
@@ -57,9 +57,3 @@ def _timed(folder: Path, url: str | None) -> float:
     start = time.perf_counter()
     subprocess.run(command, cwd=ROOT, env=environment(folder, **extra), check=True, capture_output=True)
     return time.perf_counter() - start
-
-
-def _wait_for_mirrors(folder: Path) -> None:
-    for lock in folder.rglob("*.lock"):  # held by the mirror until it has given up: it must not disturb the next run
-        with open(lock, "a", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)

@@ -3,10 +3,8 @@
 Ranks come from torchrun or from `srun`; without either there is one process and nothing here touches torch.
 """
 
-import atexit
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -103,19 +101,6 @@ def _together(what: str) -> Iterator[None]:
         yield
     finally:
         _TOGETHER.pop()
-
-
-def end_process(code: int) -> None:
-    """End a process that has met others, at once, with this exit code; alone, return.
-
-    torch's threads outlive the group (DistributedDataParallel keeps it), and Python's own end under them was twice seen
-    to abort a process whose run was complete (SIGABRT). What is registered for the end of the process still runs.
-    """
-    if _MET:
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
 
 def lose(world: World) -> None:

@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from harness.measure.machine.leaving import leave
 from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag, end_with
 from harness.record.errors import EXIT_INTERRUPTED, HarnessError
@@ -58,4 +59,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

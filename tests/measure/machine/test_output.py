@@ -127,8 +127,17 @@ def test_the_record_is_sealed_before_anything_is_said(tmp_path: Path, outcome: s
         assert [run.outcome for run in read_runs(tmp_path)] == [outcome]
 
 
-def test_a_verb_whose_purpose_is_to_print_ends_with_its_reader(tmp_path: Path) -> None:
-    assert pipeline(f"{HARNESS} replay | true", tmp_path) == EXIT_DONE
+@pytest.mark.parametrize("verb", ["replay", "status results/runs/fashion_mnist"])  # it prints, rich prints
+def test_a_verb_whose_purpose_is_to_print_ends_with_its_reader(tmp_path: Path, verb: str) -> None:
+    assert pipeline(f"{HARNESS} {verb} | true", tmp_path) == EXIT_DONE
+
+
+@pytest.mark.parametrize("verb", ["replay", "status results/runs/fashion_mnist"])
+def test_an_answer_that_finds_no_room_is_told_in_one_line(verb: str) -> None:
+    command = ["bash", "-c", f"{HARNESS} {verb} > /dev/full"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    told = "harness: [Errno 28] No space left on device: make room, and start it again\n"
+    assert (ended.returncode, ended.stderr) == (EXIT_ERROR, told)
 
 
 def test_lost_output_is_told_where_somebody_listens() -> None:

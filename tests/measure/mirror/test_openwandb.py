@@ -1,6 +1,5 @@
 """The mirror before a server that nobody here wrote: what it was sent is what it shows."""
 
-import fcntl
 import json
 import subprocess
 import sys
@@ -9,11 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure.mirror.journal import journal_path
 from harness.paths import ROOT
 from harness.record.curve import Evaluation, read_curve
 from tests.browser import CHROMIUM, DRIVER, chromium, requests_made
-from tests.measure.mirror.tracked import PATIENCE_SECONDS, environment, expected_steps, track, train
+from tests.measure.mirror.tracked import (
+    PATIENCE_SECONDS,
+    environment,
+    expected_steps,
+    track,
+    train,
+    until_its_mirror_ends,
+)
 from tests.measure.mirror.tracked_run import RUN_ID
 from tests.openwandb import ABSENT, KEY, OpenWandb, openwandb
 
@@ -38,9 +43,7 @@ def live(server: OpenWandb, folder: Path, *words: str) -> Path:
     """A real run, mirrored while it trains; its run folder, once the mirror has ended."""
     options = ["tracking=wandb", "tracking.project=live", f"tracking.dir={folder}", "tracking.init_timeout_seconds=300"]
     record = train(folder, *options, *words, env=online(folder, server))
-    lock = journal_path(folder, record.name).with_suffix(".lock")
-    with open(lock, "a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the mirror holds it until it has ended
+    until_its_mirror_ends(folder, record.name)
     return record
 
 

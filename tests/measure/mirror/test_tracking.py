@@ -1,7 +1,6 @@
 """The W&B mirror: what its files hold, and that nothing it does reaches the training loop."""
 
 import contextlib
-import fcntl
 import http.server
 import json
 import socket
@@ -21,7 +20,16 @@ from harness.measure.mirror.sync import run_options
 from harness.paths import ROOT
 from harness.record.curve import read_curve
 from harness.record.folders.folder import read_run
-from tests.measure.mirror.tracked import KEY, PATIENCE_SECONDS, environment, expected_steps, options, track, train
+from tests.measure.mirror.tracked import (
+    KEY,
+    PATIENCE_SECONDS,
+    environment,
+    expected_steps,
+    options,
+    track,
+    train,
+    until_its_mirror_ends,
+)
 from tests.measure.mirror.tracked_run import EVALUATE_EVERY, RUN_ID, evaluation
 from tests.wandb_file import Segment, read_segment
 from tests.wandb_server import wandb_server
@@ -194,9 +202,7 @@ def test_record_is_the_same_with_and_without_tracking(tmp_path: Path) -> None:
             env=env,
         )  # fmt: skip
         alone = train(tmp_path / "alone", env=env)
-        lock = tracking.journal_path(tmp_path, watched.name).with_suffix(".lock")
-        with open(lock, "a", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # the mirror holds it until it has ended
+        until_its_mirror_ends(tmp_path, watched.name)
     assert (watched / "config.yaml").read_bytes() == (alone / "config.yaml").read_bytes()
     timing = ("train_seconds", "eval_seconds", "data_wait_seconds")
     curves = [

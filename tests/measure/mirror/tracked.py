@@ -1,15 +1,18 @@
 """Tracked runs to start, alone or under a server: the stand-in loop of tracked_run.py, or a real `harness train`."""
 
+import fcntl
 import json
 import os
 import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from harness.measure.mirror.journal import journal_path
 from harness.paths import ROOT
 from tests import forked
 from tests.measure.mirror.tracked_run import LOG_EVERY
@@ -82,3 +85,14 @@ def train(folder: Path, *overrides: str, env: dict[str, str]) -> Path:
     assert done.returncode == 0, done.stderr
     (found,) = (folder / "runs").rglob("run.json")
     return found.parent
+
+
+def until_its_mirror_ends(folder: Path, run_id: str) -> None:
+    """Wait for the mirror of a run that has ended, in tracking.dir=FOLDER: it begins by and by, and holds its lock."""
+    lock = journal_path(folder, run_id).with_suffix(".lock")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not lock.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # between two looks at another program; no result depends on it
+    with open(lock, "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
