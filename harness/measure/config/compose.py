@@ -34,7 +34,7 @@ _SEMANTIC_TARGET = ("metric", "value", "split", "confirm", "past_evaluations", "
 _STUDY_RECIPE = "paper2020"
 
 
-_NUMBER = re.compile(r"[a-z][a-z0-9_.]*=[0-9][-+0-9.e]*")
+_NUMBER = re.compile(r"(?!hydra\.)[a-z][a-z0-9_.]*=[0-9][-+0-9.e]*")
 
 Composed = dict[tuple[str, ...], DictConfig]
 """What Hydra made of the words of runs so far, without those that set a number, and nothing interpolated."""
@@ -75,8 +75,8 @@ def compose(overrides: list[str], *, known: Composed | None = None) -> Config:
 
 def _node(overrides: list[str], known: Composed) -> DictConfig:
     """As compose_node, but Hydra composes the words that set no number, once; numbers are set in a copy of that."""
-    numbers = [word for word in overrides if _NUMBER.fullmatch(word)]
-    others = tuple(word for word in overrides if word not in numbers)
+    others = without_numbers(overrides)
+    numbers = [word for word in overrides if word not in others]
     elsewhere = [word.lstrip("+~").partition("=")[0] for word in others]
     if others not in known:
         known[others] = compose_node(list(others))
@@ -89,6 +89,11 @@ def _node(overrides: list[str], known: Composed) -> DictConfig:
             return compose_node(overrides)  # no such key, or set by another word too: Hydra says what comes of it
         OmegaConf.update(node, key, parsed(word).value())
     return node
+
+
+def without_numbers(overrides: list[str]) -> tuple[str, ...]:
+    """The words but for those that set a number: what a node is known under. A number of Hydra's own is kept."""
+    return tuple(word for word in overrides if not _NUMBER.fullmatch(word))
 
 
 def compose_node(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:

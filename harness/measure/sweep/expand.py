@@ -1,12 +1,13 @@
 """The words of the command line -> the runs they name, each composed once, and where they are to run."""
 
+import copy
 import itertools
 import sys
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Glob, Transformer
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from harness.measure.config.compose import (
     Composed,
@@ -16,6 +17,7 @@ from harness.measure.config.compose import (
     options,
     run_folder,
     take_target_file,
+    without_numbers,
 )
 from harness.measure.config.words import PATHS, as_typed, parsed, quoted, refuse_without_effect
 from harness.measure.sweep.job import Job
@@ -27,9 +29,9 @@ def jobs_of(overrides: list[str], *, multirun: bool) -> tuple[list[Job], DictCon
 
     Raises BadInput for a word that is not Hydra's or has no effect here, a config that is none, a sweep without -m.
     """
-    words, launcher = words_of(overrides, multirun=multirun)
-    jobs: dict[Path, Job] = {}
     known: Composed = {}
+    words, launcher = words_of(overrides, multirun=multirun, known=known)
+    jobs: dict[Path, Job] = {}
     for job in words:
         config = compose(job, known=known)
         jobs.setdefault(run_folder(config), Job(job, config))
@@ -38,9 +40,12 @@ def jobs_of(overrides: list[str], *, multirun: bool) -> tuple[list[Job], DictCon
     return list(jobs.values()), launcher
 
 
-def words_of(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], DictConfig]:
+def words_of(
+    overrides: list[str], *, multirun: bool, known: Composed | None = None
+) -> tuple[list[list[str]], DictConfig]:
     """The overrides of every run, not yet composed, and the launcher's config node.
 
+    known: what was composed on the way is left here, for `compose`.
     Raises BadInput for several values without -m, and for a word without effect.
     """
     words = as_typed(overrides)
@@ -56,13 +61,23 @@ def words_of(overrides: list[str], *, multirun: bool) -> tuple[list[list[str]], 
         left = iter(chosen)
         mine = [next(left) if _is_experiment(word) else word for word in words]
         fixed = [word for word in mine if not parsed(word).is_sweep_override()]
-        hydra = compose_node(take_target_file(fixed)[0], with_hydra=True).hydra
+        same = list(without_numbers(take_target_file(fixed)[0]))
+        node = compose_node(same, with_hydra=True)
+        hydra = node.hydra
         launchers.append(hydra.launcher)
+        if known is not None:
+            known[tuple(_not_hydras(same))] = rest = copy.deepcopy(node)
+            with open_dict(rest):
+                del rest["hydra"]
         swept: dict[str, Any] = hydra.sweeper.get("params") or {}  # of an experiment, e.g. +experiment=remeasure
         if not multirun and swept:
             raise BadInput(f"this experiment is a sweep over {', '.join(swept)}: add -m")
         jobs += expand([*mine, *(f"{key}={values}" for key, values in swept.items() if key not in named)])
-    return [[word for word in job if not word.lstrip("+~").startswith("hydra")] for job in jobs], launchers[0]
+    return [_not_hydras(job) for job in jobs], launchers[0]
+
+
+def _not_hydras(words: list[str]) -> list[str]:
+    return [word for word in words if not word.lstrip("+~").startswith("hydra")]
 
 
 def one_is_asked(word: str) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from harness.measure.config import compose as composing
 from harness.measure.config.compose import compose
+from harness.measure.sweep import expand as expanding
 from harness.measure.sweep.expand import jobs_of
 from harness.record.errors import BadInput
 
@@ -55,3 +56,18 @@ def test_a_number_means_what_it_means_to_hydra(words: list[str]) -> None:
 def test_a_seed_that_is_none_is_refused_wherever_it_stands(seeds: str) -> None:
     with pytest.raises(BadInput, match="seed"):
         jobs_of(["data=digits", f"seed={seeds}"], multirun=True)
+
+
+def test_one_run_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with words for Hydra's launcher, a number and an experiment; and it is what Hydra makes of its words."""
+    words = ["+experiment=debug", "model=alexnet", "seed=3", "tracking=wandb", "hydra.launcher.parallel=2"]
+    made = []
+    hydra = composing.compose_node
+    watched = lambda words, **how: made.append(words) or hydra(words, **how)  # noqa: E731
+    for module in (composing, expanding):
+        monkeypatch.setattr(module, "compose_node", watched)
+    (job,), launcher = jobs_of(words, multirun=False)
+    assert len(made) == 1
+    assert launcher.parallel == 2
+    assert "hydra.launcher.parallel=2" not in job.overrides
+    assert job.config == compose(job.overrides)
