@@ -80,6 +80,14 @@ def by_hand(cluster: Cluster) -> tuple[Path, str]:
     return root, f"{job}_2"
 
 
+def test_a_detached_submission_returns_while_its_job_waits_or_runs(sweeps: dict[str, Sweep], cluster: Cluster) -> None:
+    code, said = sweeps["two_nodes"].end()
+    assert code == 0
+    assert "submitted 1 run as job" in said
+    (line,) = survey(sweeps["two_nodes"].root)
+    assert line.state in ("waiting", "running")
+
+
 def test_a_killed_run_is_reported_not_waited_for(sweeps: dict[str, Sweep], cluster: Cluster) -> None:
     sweep = sweeps["lost"]
 
@@ -102,14 +110,6 @@ def test_a_killed_run_is_reported_not_waited_for(sweeps: dict[str, Sweep], clust
     assert told[cancelled] == ("interrupted", "start it again and it resumes")
     assert told[killed][0] == "failed"
     assert "Killed" in told[killed][1]
-
-
-def test_a_detached_submission_returns_while_its_job_waits_or_runs(sweeps: dict[str, Sweep], cluster: Cluster) -> None:
-    code, said = sweeps["two_nodes"].end()
-    assert code == 0
-    assert "submitted 1 run as job" in said
-    (line,) = survey(sweeps["two_nodes"].root)
-    assert line.state in ("waiting", "running")
 
 
 def test_a_run_that_raises_is_failed_with_its_traceback(sweeps: dict[str, Sweep], cluster: Cluster) -> None:
