@@ -22,6 +22,7 @@ from harness.record.errors import EXIT_BAD_INPUT, EXIT_ERROR, EXIT_INTERRUPTED, 
 from harness.record.folders.folder import read_runs
 from harness.record.folders.survey import survey
 from tests.measure import faults
+from tests.ports import free_ports
 
 FOLDER = [*(word for word in SMALL if word != "data=fake"), "data=imagenet", "data.workers=0"]
 """A run on images in a folder."""
@@ -102,20 +103,23 @@ def test_one_that_waits_alone_gives_up_after_the_stated_time(tmp_path: Path, fre
         assert "raise join_seconds" in said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_signal_ends_the_waiting(tmp_path: Path, free_port: int, rank: int, number: int) -> None:
-    """The process says for whom it waits after ten seconds; the signal comes then."""
-    process = faults.start(rank_of(rank, free_port, [*SMALL, f"out={tmp_path / 'runs'}"], tmp_path))
-    said = tmp_path / f"stderr{rank}"
-    until = time.monotonic() + 300
-    while time.monotonic() < until and not (said.exists() and "waits for" in said.read_text()):
-        time.sleep(0.1)
-    assert f"process {rank} of 2 waits for process {1 - rank} at 127.0.0.1:{free_port}" in said.read_text()
-    assert process.pid is not None
-    faults.os.kill(process.pid, number)
-    assert faults.finish(process, 300) == EXIT_INTERRUPTED
-    assert "while waiting for" in said.read_text()
+def test_a_signal_ends_the_waiting(tmp_path: Path) -> None:
+    """The process says for whom it waits after ten seconds; the signal comes then. Either rank, either signal."""
+    waiting = []
+    cases = [(rank, number) for rank in (0, 1) for number in (signal.SIGINT, signal.SIGTERM)]
+    for (rank, number), port in zip(cases, free_ports(len(cases)), strict=True):
+        notes = tmp_path / f"{number}"
+        process = faults.start(rank_of(rank, port, [*SMALL, f"out={tmp_path / 'runs'}"], notes))
+        waiting.append((process, rank, port, number, notes / f"stderr{rank}"))
+    for process, rank, port, number, said in waiting:
+        until = time.monotonic() + 300
+        while time.monotonic() < until and not (said.exists() and "waits for" in said.read_text()):
+            time.sleep(0.1)
+        assert f"process {rank} of 2 waits for process {1 - rank} at 127.0.0.1:{port}" in said.read_text()
+        assert process.pid is not None
+        faults.os.kill(process.pid, number)
+        assert faults.finish(process, 300) == EXIT_INTERRUPTED
+        assert "while waiting for" in said.read_text()
     assert not (tmp_path / "runs").exists()
 
 
