@@ -3,9 +3,16 @@ overlapping pooling. torchvision's `alexnet` is the single tower of 2014. About 
 
 The paper says 224 pixels, its arithmetic needs 227: padding 2 gives the same 55 x 55 map. Pooling to 6 x 6 before the
 classifier changes nothing at 224 pixels and lets other sizes in.
+
+Section 2: the network sees "the (centered) raw RGB values", and its initial weights and its normalisation are made for
+them. The harness's images have a standard deviation of 1, so they are taken back to 57 levels first. Without that the
+logits hardly depend on the image, and the units die before they do.
 """
 
 from torch import Tensor, nn
+
+LEVELS = 255 * 0.225
+"""Of 256 levels, one standard deviation of ImageNet's pixels (the mean of its three channels)."""
 
 
 def _normalise() -> nn.Module:
@@ -42,5 +49,5 @@ class AlexNet2012(nn.Module):
             nn.init.constant_(layer.bias, 1.0 if number in (2, 4, 5, 6, 7) else 0.0)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.pool(self.features(images)).flatten(1))
+        logits: Tensor = self.classifier(self.pool(self.features(LEVELS * images)).flatten(1))
         return logits

@@ -126,6 +126,18 @@ def test_alexnet_2012_is_section_3() -> None:
     assert sizes == [55, 27, 13, 13, 13]
 
 
+def test_alexnet_2012_tells_images_apart_before_it_is_trained() -> None:
+    """It sees centred raw levels, as its initial weights want it; from a deviation of 1 it made logits 1e-4 apart."""
+    torch.manual_seed(0)
+    network = models.build("alexnet_2012", classes=10).eval()
+    seen: list[float] = []
+    network.features[0].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].std().item()))
+    with torch.no_grad():
+        logits = network(torch.randn(8, 3, 64, 64) + torch.randn(8, 3, 1, 1))
+    assert seen == [pytest.approx(57.4 * 2**0.5, rel=0.2)]
+    assert (logits - logits.mean(0)).std() > 2e-3
+
+
 def test_alexnet_2012_normalises_as_the_formula_says() -> None:
     """b = a / (2 + 1e-4 * sum over 5 neighbours of a^2)^0.75, worked out for one position."""
     normalise = models.build("alexnet_2012", classes=2).features[2]
