@@ -1,6 +1,7 @@
 """What holds for every test, and how tests share a machine (`make test` starts a process more than it has cores)."""
 
 import functools
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -12,6 +13,14 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CLUSTER = "tests/slurm/"
+
+gc.disable()  # what is imported with the tests is no garbage
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is collected as ever."""
+    gc.enable()
+
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other cores belong to the other workers

@@ -24,6 +24,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE, CompletedProcess, TimeoutExpired
 from typing import IO, Any
 
+from harness.measure.machine.importing import uncollected
 from harness.measure.machine.leaving import leave
 from harness.paths import ROOT
 
@@ -183,8 +184,9 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 def serve(orders: socket.socket) -> dict[str, Any]:
     """Fork a process for every order, until nobody is left to give any. Returns in a forked process: its order."""
-    for name in IMPORTED:
-        importlib.import_module(name)
+    with uncollected():
+        for name in IMPORTED:
+            importlib.import_module(name)
     assert len(os.listdir("/proc/self/task")) == 1, "a thread would be missing in every process forked from here"
     running: dict[int, tuple[int, socket.socket]] = {}  # by the descriptor that tells when a process has ended
     while True:

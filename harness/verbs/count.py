@@ -5,6 +5,7 @@ import json
 import sys
 from typing import Any
 
+from harness.measure.machine.importing import uncollected
 from harness.record.errors import BadInput
 from harness.record.fidelity import FLAGS, flags_of
 from harness.record.units import FLOPS_PER_MAC
@@ -22,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Count and print; raises BadInput for an unknown architecture or a size it cannot take."""
-    from harness.measure.bill.report import row
-    from harness.measure.config.cards import names
+    with uncollected():
+        from harness.measure.bill.report import row
+        from harness.measure.config.cards import names
 
     if args.resolution < 1:
         raise BadInput("--resolution is a positive integer")

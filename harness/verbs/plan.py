@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from harness.measure.machine.importing import uncollected
 from harness.record.errors import EXIT_BAD_INPUT, EXIT_DONE, BadInput
 from harness.record.units import macs_to_pflop
 from harness.record.words import several
@@ -29,9 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print the forecast; 2 when something is missing or the cap is exceeded."""
     # Not at the top: `harness plan --help` answers without the seconds that torch takes.
-    from harness.measure.bill.memory import unfit
-    from harness.measure.sweep.expand import jobs_of
-    from harness.measure.sweep.forecast import forecast, missing, respect_cap
+    with uncollected():
+        from harness.measure.bill.memory import unfit
+        from harness.measure.sweep.expand import jobs_of
+        from harness.measure.sweep.forecast import forecast, missing, respect_cap
 
     jobs, launcher = jobs_of(args.overrides, multirun=args.multirun)
     configs = [job.config for job in jobs]

@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from harness.measure.machine.importing import uncollected
 from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag
 from harness.record.errors import EXIT_DONE, EXIT_INTERRUPTED, BadInput
@@ -40,11 +41,12 @@ def main(args: argparse.Namespace) -> int:
     """
     make_lasting()
     stop = StopFlag().install()  # before torch is imported, which takes seconds: so no import of it above
-    from harness.measure.config.compose import compose
-    from harness.measure.config.tracking import refuse_several_under_an_agent
-    from harness.measure.config.words import refuse_without_effect
-    from harness.measure.sweep.design import Rule
-    from harness.measure.sweep.search import level_of, search
+    with uncollected():
+        from harness.measure.config.compose import compose
+        from harness.measure.config.tracking import refuse_several_under_an_agent
+        from harness.measure.config.words import refuse_without_effect
+        from harness.measure.sweep.design import Rule
+        from harness.measure.sweep.search import level_of, search
 
     refuse_without_effect(args.overrides)
     words = [word for word in args.overrides if not word.lstrip("+~").startswith("hydra")]
@@ -67,7 +69,9 @@ def main(args: argparse.Namespace) -> int:
 def _runner(overrides: list[str], config: "Config", rule: Any, stop: StopFlag) -> "RunBlock":
     """How the runs of a block are made: one after the other in this process, or several at once."""
     from harness.measure.config.compose import compose_node, take_target_file
-    from harness.measure.sweep.here import run_here
+
+    with uncollected():
+        from harness.measure.sweep.here import run_here
     from harness.measure.sweep.local import local_config, processes_at_once
 
     launcher = compose_node(take_target_file(overrides)[0], with_hydra=True).hydra.launcher

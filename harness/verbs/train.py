@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.measure.machine.importing import uncollected
 from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
@@ -35,9 +36,10 @@ def main(args: argparse.Namespace) -> int:
     """
     make_lasting()
     stop = StopFlag().install()  # before torch is imported, which takes seconds: so no import of it above
-    from harness.measure.config.compose import recorded
-    from harness.measure.config.tracking import refuse_several_under_an_agent
-    from harness.measure.sweep.expand import jobs_of
+    with uncollected():
+        from harness.measure.config.compose import recorded
+        from harness.measure.config.tracking import refuse_several_under_an_agent
+        from harness.measure.sweep.expand import jobs_of
 
     words = without_hydras_word(args.overrides) if args.cfg else args.overrides
     jobs, launcher = jobs_of(words, multirun=args.multirun)
@@ -68,7 +70,8 @@ def without_hydras_word(words: list[str]) -> list[str]:
 
 
 def _on_this_machine(jobs: "list[Job]", launcher: "DictConfig", stop: StopFlag, *, as_json: bool) -> int:
-    from harness.measure.sweep.here import run_here
+    with uncollected():
+        from harness.measure.sweep.here import run_here
     from harness.measure.sweep.job import exit_code
     from harness.measure.sweep.local import local_config, processes_at_once
 

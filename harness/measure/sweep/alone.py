@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from harness.measure.machine.importing import uncollected
 from harness.measure.machine.leaving import leave
 from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag, end_with
@@ -30,8 +31,9 @@ def run_alone(
     """
     make_lasting()
     stop = StopFlag(requeues=requeues).install()  # before torch is imported, which takes seconds
-    from harness.measure.config.compose import compose
-    from harness.measure.run import run
+    with uncollected():
+        from harness.measure.config.compose import compose
+        from harness.measure.run import run
 
     try:
         config = compose(overrides)
