@@ -112,7 +112,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if rest:  # argparse takes positionals in one stretch; people write them around the options
             args.overrides += more_overrides(rest)
-        return int(importlib.import_module(VERBS[args.verb].module).main(args))
+        code = int(importlib.import_module(VERBS[args.verb].module).main(args))
+        if sys.stdout is not None and not sys.stdout.closed:
+            sys.stdout.flush()  # what could not be written is told here, not after everything
+        return code
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,12 +1,13 @@
 """What holds for every test, and how tests share a machine (`make test` starts a process more than it has cores)."""
 
 import functools
-import gc
 import os
 import signal
 from collections.abc import Iterator
 
 import pytest
+
+from harness.measure.machine.importing import uncollected
 
 # Whoever starts the tests may ignore these, as nohup and a background job do, and every process here would inherit it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -14,12 +15,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CLUSTER = "tests/slurm/"
 
-gc.disable()  # what is imported with the tests is no garbage
 
-
-def pytest_collection_finish() -> None:
-    """From here on garbage is collected as ever."""
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported with the tests is no garbage."""
+    with uncollected():
+        return (yield)
 
 
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -186,6 +186,7 @@ def test_flags_of_the_known_traps() -> None:
 
 @pytest.mark.parametrize("recipe", options("recipe"))
 def test_every_card_composes_with_every_recipe(recipe: str) -> None:
+    assert len(ZOO) >= 16
     for name in ZOO:
         config = on_imagenet(name, recipe)
         assert (config.model.name, config.recipe.name) == (name, recipe)

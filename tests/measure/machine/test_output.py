@@ -132,7 +132,7 @@ def test_a_verb_whose_purpose_is_to_print_ends_with_its_reader(tmp_path: Path, v
     assert pipeline(f"{HARNESS} {verb} | true", tmp_path) == EXIT_DONE
 
 
-@pytest.mark.parametrize("verb", ["replay", "status results/runs/fashion_mnist"])
+@pytest.mark.parametrize("verb", ["replay", "status results/runs/fashion_mnist", "count squeezenet1_1 --json"])
 def test_an_answer_that_finds_no_room_is_told_in_one_line(verb: str) -> None:
     command = ["bash", "-c", f"{HARNESS} {verb} > /dev/full"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
