@@ -171,6 +171,10 @@ def _explain(error: Exception, overrides: list[str]) -> str:
     if match := re.search(r"Could not find '(\w[\w/]*)/([^']+)'", text):
         group, name = match.groups()
         return f"{group}={name}: no such {group.split('/')[-1]}{nearest(name, options(group))}"
+    if "Config group override must be" in text:  # a number, or true, for the name of an option
+        word = next(o for o in overrides if _names_no_option(o))
+        group, _, name = word.lstrip("+").partition("=")
+        return f"{word}: no such {group.split('/')[-1]}{nearest(name, options(group))}"
     if match := re.search(r"(?:Sweep parameters|Ambiguous value for argument) '([^']+)'", text):
         return f"{match[1]}: several values, and one is asked for; `harness train -m` sweeps over them"
     if match := re.search(r"Could not override '([^']+)'", text):
@@ -181,6 +185,11 @@ def _explain(error: Exception, overrides: list[str]) -> str:
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     where = f"{full[1]}: " if full and full[1] not in first else ""
     return f"{where}{first} (overrides: {' '.join(overrides)})"
+
+
+def _names_no_option(word: str) -> bool:
+    override = parsed(word)
+    return (CONF / override.key_or_group).is_dir() and not isinstance(override.value(), (str, list))
 
 
 def _all_keys() -> list[str]:

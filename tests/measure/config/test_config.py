@@ -46,6 +46,7 @@ def test_every_key_has_a_comment(path: Path) -> None:
     ("overrides", "message"),
     [
         (["model=resnet19"], "no such model; did you mean resnet18"),
+        (["recipe=3"], "recipe=3: no such recipe; there are: "),
         (["modle=resnet18"], "modle: no such config key; did you mean model"),
         (["recipe.batchsize=3"], "recipe.batchsize: no such config key; did you mean recipe.batch_size"),
         (["+recipe.batchsize=3"], "no such config key"),
