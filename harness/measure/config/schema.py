@@ -30,6 +30,10 @@ def one_of(*allowed: str) -> Limit:
     return Limit(lambda value: value in allowed, f"use one of {', '.join(allowed)}")
 
 
+SWITCH = Limit(lambda value: value in ("auto", "true", "True", "false", "False"), "use one of auto, true, false")
+"""A word, or the truth value that YAML makes of `true`, which the field's type writes as True."""
+
+
 @dataclass
 class FidelityConfig:
     """How far the implementation is from what was published; None where the question does not arise."""
@@ -204,7 +208,7 @@ class Config:
     precision: Annotated[str, one_of("auto", "fp32", "tf32", "bf16", "fp16")]
     memory_format: Annotated[str, one_of("auto", "channels_last", "contiguous")]
     compile: bool
-    fused_optimizer: Annotated[str, one_of("auto", "true", "false")]
+    fused_optimizer: Annotated[str, SWITCH]
     sync_batchnorm: bool
     deterministic: bool
     threads: Annotated[int | None, ABOVE_0_OR_NONE]

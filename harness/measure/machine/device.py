@@ -70,7 +70,7 @@ def resolve(config: Config) -> Config:
         device=kind,
         precision=precision,
         memory_format="channels_last" if config.memory_format == "auto" else config.memory_format,
-        fused_optimizer=(str(kind == "cuda").lower() if config.fused_optimizer == "auto" else config.fused_optimizer),
+        fused_optimizer=(str(kind == "cuda") if config.fused_optimizer == "auto" else config.fused_optimizer).lower(),
     )
 
 

@@ -8,6 +8,7 @@ from hydra import initialize_config_dir
 
 from harness.measure.config.compose import CONF, compose, options, recorded, run_id
 from harness.measure.config.level import target_of
+from harness.measure.machine.device import resolve
 from harness.record.errors import BadInput
 
 
@@ -140,6 +141,14 @@ def test_identity_is_what_decides_the_result() -> None:
     ids = {run_id(compose(["target=none", one])) for one in [*different, "evaluations_per_epoch=2"]}
     assert len(ids) == len(different) + 1
     assert run_id(base) not in ids
+
+
+@pytest.mark.parametrize(
+    ("word", "fused"), [("true", "true"), ("'true'", "true"), ("false", "false"), ("auto", "false")]
+)
+def test_a_switch_takes_a_truth_value_as_well_as_a_word(word: str, fused: str) -> None:
+    asked = compose(["model=shufflenet_v2_x1_0", "data=fake", "target=none", "device=cpu", f"fused_optimizer={word}"])
+    assert resolve(asked).fused_optimizer == fused
 
 
 def test_zero_is_a_seed() -> None:

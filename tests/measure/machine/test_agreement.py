@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from faults import SMALL, STATEFUL, Fault, Order
 from PIL import Image
 
 from harness.measure.machine.device import own_device
@@ -22,6 +21,7 @@ from harness.record.errors import EXIT_BAD_INPUT, EXIT_ERROR, EXIT_INTERRUPTED, 
 from harness.record.folders.folder import read_runs
 from harness.record.folders.survey import survey
 from tests.measure import faults
+from tests.measure.faults import SMALL, STATEFUL, Fault, Order
 from tests.ports import free_ports
 
 FOLDER = [*(word for word in SMALL if word != "data=fake"), "data=imagenet", "data.workers=0"]
@@ -36,7 +36,7 @@ def rank_of(rank: int, port: int, words: list[str], notes: Path, fault: Fault | 
 def together(port: int, root: Path, *words: list[str], fault: Fault | None = None) -> tuple[list[int], list[str]]:
     """Exit codes and stderr of two ranks with words of their own; `fault` strikes rank 0."""
     orders = [rank_of(rank, port, words[rank], root, fault if rank == 0 else None) for rank in (0, 1)]
-    codes = [faults.finish(process) for process in [faults.start(order) for order in orders]]
+    codes = faults.perform_together(orders)
     return codes, [(root / f"stderr{rank}").read_text() for rank in (0, 1)]
 
 
@@ -116,8 +116,7 @@ def test_a_signal_ends_the_waiting(tmp_path: Path) -> None:
         while time.monotonic() < until and not (said.exists() and "waits for" in said.read_text()):
             time.sleep(0.1)
         assert f"process {rank} of 2 waits for process {1 - rank} at 127.0.0.1:{port}" in said.read_text()
-        assert process.pid is not None
-        faults.os.kill(process.pid, number)
+        process.send_signal(number)
         assert faults.finish(process, 300) == EXIT_INTERRUPTED
         assert "while waiting for" in said.read_text()
     assert not (tmp_path / "runs").exists()
@@ -223,7 +222,7 @@ def test_out_of_memory_on_one_rank_is_so_for_the_run(tmp_path: Path, free_port: 
     words = [*SMALL, f"out={tmp_path / 'runs'}"]
     fault = Fault(40, faults.exhaust_memory)
     orders = [rank_of(rank, free_port, words, tmp_path, fault if rank == short else None) for rank in (0, 1)]
-    codes = [faults.finish(process) for process in [faults.start(order) for order in orders]]
+    codes = faults.perform_together(orders)
     assert codes == [EXIT_ERROR] * 2
     (line,) = survey(tmp_path / "runs")
     assert (line.state, line.note.partition(";")[0]) == ("failed", "out of memory")
@@ -238,20 +237,18 @@ def test_a_second_sigterm_ends_one_that_waits_in_a_collective(tmp_path: Path, fr
     orders = [rank_of(rank, free_port, words, tmp_path, fault if rank != waiting else None) for rank in (0, 1)]
     both = [faults.start(order) for order in orders]
     mine, other = both[waiting], both[1 - waiting]
-    assert mine.pid is not None
-    assert other.pid is not None
     try:
         until = time.monotonic() + 120
         while time.monotonic() < until and not stopped(other.pid):
             time.sleep(0.1)
         assert stopped(other.pid)
-        while time.monotonic() < until and mine.is_alive():
-            faults.os.kill(mine.pid, signal.SIGTERM)
-            mine.join(1)
+        while time.monotonic() < until and mine.poll() is None:
+            mine.terminate()
+            time.sleep(1)
         assert faults.finish(mine, 1) == EXIT_INTERRUPTED
     finally:
         other.kill()
-        other.join()
+        other.wait()
     assert "SIGTERM again while waiting for other processes" in (tmp_path / f"stderr{waiting}").read_text()
 
 

@@ -3,16 +3,17 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
-from faults import EVALUATION_IMAGES, SMALL, STATEFUL, Fault, Order
 
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import EXIT_BAD_INPUT, EXIT_ERROR, EXIT_INTERRUPTED
 from harness.record.folders.folder import STATE, Run, read_run, read_runs
 from tests.measure import faults
+from tests.measure.faults import EVALUATION_IMAGES, SMALL, STATEFUL, Fault, Order
 
 LEDGER = ("train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs")
 
@@ -35,7 +36,7 @@ def train(
         strikes = fault[1] if fault is not None and fault[0] == rank else None
         together = {**environment, **meeting} if environment else {}
         orders.append(Order([*words, f"out={root / 'runs'}"], root / attempt, strikes, together))
-    return [faults.finish(process) for process in [faults.start(order) for order in orders]]
+    return faults.perform_together(orders)
 
 
 def folder_of(root: Path) -> Path:
@@ -114,14 +115,14 @@ def test_every_rank_hears_of_a_refusal(tmp_path: Path, free_port: int) -> None:
     holder = faults.start(Order([*SMALL, f"out={tmp_path / 'runs'}"], tmp_path / "holder", Fault(60, faults.sigstop)))
     told = tmp_path / "holder" / "trace0"
     try:
-        while holder.is_alive() and not (told.exists() and len(told.read_text().splitlines()) > 60):
-            holder.join(0.01)
+        while holder.poll() is None and not (told.exists() and len(told.read_text().splitlines()) > 60):
+            time.sleep(0.01)
         assert train(tmp_path, SMALL, port=free_port) == [EXIT_ERROR] * 2
         for rank in (0, 1):
             assert f"process {holder.pid} on " in (tmp_path / "run" / f"stderr{rank}").read_text()
     finally:
         holder.kill()
-        holder.join()
+        holder.wait()
 
 
 def test_torchrun(tmp_path: Path, free_port: int) -> None:

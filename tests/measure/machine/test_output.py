@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from faults import SMALL, Fault, Order
 
 from harness.paths import ROOT
 from harness.record.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED
@@ -18,6 +17,7 @@ from harness.record.folders.folder import CHECKPOINT, STATE, find_run_folders, r
 from tests import forked
 from tests.forked import Forked
 from tests.measure import faults
+from tests.measure.faults import SMALL, Fault, Order
 
 RUN = ["data=fake", "model=squeezenet1_1", "target=none", "device=cpu", "precision=fp32", "threads=1"]
 HARNESS = f"{sys.executable} -m harness"

@@ -3,11 +3,11 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
-from faults import STATEFUL, Fault, Order
 
 from harness import models
 from harness.analyse.evidence.check import check_record
@@ -21,6 +21,8 @@ from harness.record.errors import BadInput
 from harness.record.folders.folder import read_run
 from harness.record.target import crossing_of
 from tests.measure import faults
+from tests.measure.faults import STATEFUL, Fault, Order
+from tests.ports import free_ports
 
 MakeConfig = Callable[..., Config]
 
@@ -92,47 +94,65 @@ def test_the_progress_line_says_what_is_still_to_be_confirmed(
     assert re.search(r"top-1 \S+% of \S+%, confirmed", said)
 
 
-@pytest.mark.parametrize("after", ["curve ends", "replacing checkpoint.pt ends", "step begins"])
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_killed_between_crossing_and_confirmation(tmp_path: Path, free_port: int, ranks: int, after: str) -> None:
-    def train(attempt: str, *words: str, fault: Fault | None = None) -> list[int]:
-        environment = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port)}
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run of one rank or two that nothing disturbed, and what makes its like."""
+
+    root: Path
+    ranks: int
+    words: tuple[str, ...] = ()
+
+    def train(self, attempt: str, fault: Fault | None = None) -> list[int]:
+        """The exit codes; the record below `attempt`, up to its first dash. The fault strikes rank 0."""
+        meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_ports(1)[0])}
         orders = [
             Order(
-                [*STATEFUL, f"out={tmp_path / attempt.split('-', maxsplit=1)[0]}", *words],
-                tmp_path / f"notes-{attempt}",
+                [*STATEFUL, f"out={self.root / attempt.partition('-')[0]}", *self.words],
+                self.root / f"notes-{attempt}",
                 fault if rank == 0 else None,
-                {} if ranks == 1 else {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                {} if self.ranks == 1 else {**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             )
-            for rank in range(ranks)
+            for rank in range(self.ranks)
         ]
-        return [faults.finish(process) for process in [faults.start(order) for order in orders]]
+        return faults.perform_together(orders)
 
-    def folder(attempt: str) -> Path:
-        (found,) = (tmp_path / attempt / "fake" / "net").iterdir()
+    def folder(self, attempt: str) -> Path:
+        """The run folder."""
+        (found,) = (self.root / attempt / "fake" / "net").iterdir()
         return found
 
-    def left(attempt: str, notes: str) -> list[object]:
-        rows = [json.loads(line) for line in (folder(attempt) / "curve.jsonl").read_text().splitlines()]
-        made = read_run(folder(attempt))
+    def left(self, attempt: str) -> list[object]:
+        """What must not depend on interruptions: the curve, the weights, how it ended."""
+        made = read_run(self.folder(attempt.partition("-")[0]))
+        rows = [json.loads(line) for line in (made.path / "curve.jsonl").read_text().splitlines()]
         untimed = [{k: v for k, v in row.items() if k not in (*TIMING_FIELDS, "lost_macs")} for row in rows]
-        weights = [(tmp_path / f"notes-{notes}" / f"weights{rank}").read_text() for rank in range(ranks)]
+        weights = [(self.root / f"notes-{attempt}" / f"weights{rank}").read_text() for rank in range(self.ranks)]
         return [untimed, weights, made.outcome, made.summary["unconfirmed"]]
 
-    assert train("plan") == [0] * ranks
-    level = sorted(accuracies(folder("plan")))[2]  # three looks at most lie below it
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one rank", "two ranks"])
+def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    plan = Undisturbed(tmp_path_factory.mktemp("undisturbed"), request.param)
+    assert plan.train("plan") == [0] * plan.ranks
+    level = sorted(accuracies(plan.folder("plan")))[2]  # three looks at most lie below it
     words = ("target.metric=top1", f"target.value={level}", "target.past_evaluations=1")
-    assert train("whole", *words) == [0] * ranks
-    whole = read_run(folder("whole"))
-    at = crossing_of(whole.curve, "top1", level, 2)
+    made = replace(plan, words=words)
+    assert made.train("whole") == [0] * made.ranks
+    return made
+
+
+@pytest.mark.parametrize("after", ["curve ends", "replacing checkpoint.pt ends", "step begins"])
+def test_killed_between_crossing_and_confirmation(undisturbed: Undisturbed, after: str) -> None:
+    whole = read_run(undisturbed.folder("whole"))
+    at = crossing_of(whole.curve, "top1", whole.target.value, 2)
     assert at is not None
-    told = (tmp_path / "notes-whole" / "trace0").read_text().splitlines()
+    told = (undisturbed.root / "notes-whole" / "trace0").read_text().splitlines()
     crossed = [number for number, event in enumerate(told) if event == "curve ends"][at]
     kill = next(number for number in range(crossed, len(told)) if told[number] == after)
-    codes = train("cut-killed", *words, fault=Fault(kill, faults.sigkill))
-    assert codes[0] == -9
-    assert train("cut-resumed", *words) == [0] * ranks
-    assert left("cut", "cut-resumed") == left("whole", "whole")
+    cut = f"cut {after}"
+    assert undisturbed.train(f"{cut}-killed", Fault(kill, faults.sigkill))[0] == -9
+    assert undisturbed.train(f"{cut}-resumed") == [0] * undisturbed.ranks
+    assert undisturbed.left(f"{cut}-resumed") == undisturbed.left("whole")
 
 
 def test_a_calibration_run_is_marked_and_stops_at_no_level(tiny_config: MakeConfig) -> None:

@@ -5,19 +5,28 @@ import random
 import re
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
-from faults import EVALUATION_IMAGES, STATEFUL, STEPS_PER_EPOCH, TRAIN_IMAGES, Fault, Order, perform_and_wait
 
 from harness.measure.bill.count import bill
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import EXIT_ERROR, EXIT_INTERRUPTED
 from harness.record.folders.folder import LOCK, STATE, read_run
 from tests.measure import faults
+from tests.measure.faults import (
+    EVALUATION_IMAGES,
+    STATEFUL,
+    STEPS_PER_EPOCH,
+    TRAIN_IMAGES,
+    Fault,
+    Order,
+    perform_and_wait,
+)
 
 KILLS = 20
 
@@ -137,8 +146,8 @@ def test_of_two_processes_on_one_run_one_trains(reference: Reference, tmp_path: 
     first = faults.start(order(tmp_path, "first", fault=Fault(middle, faults.sigstop)))
     told = tmp_path / "first" / "trace0"
     try:
-        while first.is_alive() and not (told.exists() and len(told.read_text().splitlines()) > middle):
-            first.join(0.01)
+        while first.poll() is None and not (told.exists() and len(told.read_text().splitlines()) > middle):
+            time.sleep(0.01)
         assert perform_and_wait(order(tmp_path, "second")) == EXIT_ERROR
         assert f"process {first.pid} on " in (tmp_path / "second" / "stderr0").read_text()
         assert "step begins" not in events(tmp_path, "second")
