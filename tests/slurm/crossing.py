@@ -6,9 +6,10 @@ trained with a process of the other one would have another curve than the same r
 
 import argparse
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
+from subprocess import DEVNULL
 
 from cluster import Cluster, missing, running
 
@@ -17,6 +18,8 @@ sys.path.insert(0, str(REPOSITORY))
 
 from harness.record.curve import TIMING_FIELDS  # noqa: E402
 from harness.record.folders.folder import CURVE, find_run_folders, is_finished, read_run  # noqa: E402
+from tests import forked  # noqa: E402
+from tests.ports import free_ports  # noqa: E402
 
 RUN = "data=fake model=squeezenet1_1 target=none device=cpu precision=fp32 threads=1 budget.epochs=2"
 SEEDS = (0, 1)
@@ -27,13 +30,14 @@ def cross(cluster: Cluster, rounds: int) -> list[str]:
     root = cluster.root / "crossing"
     root.mkdir()
     script = root / "job.sh"
+    for seed in SEEDS:
+        _alone(root / "alone", seed)
     train = f"srun --exact -n2 {sys.executable} -m harness train {RUN}"
-    alone = [f"{train} seed={seed} out={root}/alone" for seed in SEEDS]
     together = [
         " & ".join(f"{train} seed={seed} out={root}/round{number}" for seed in SEEDS) + " & wait"
         for number in range(1, rounds + 1)
     ]
-    script.write_text("\n".join(["#!/bin/bash", *alone, *together, "true"]) + "\n")
+    script.write_text("\n".join(["#!/bin/bash", *together, "true"]) + "\n")
     log = f"--output={root}/job.log"
     submit = ["sbatch", "--parsable", "--nodes=1", "--ntasks=4", "--cpus-per-task=1", log, str(script)]
     job = cluster.call(*submit, cwd=REPOSITORY).strip()
@@ -47,10 +51,18 @@ def cross(cluster: Cluster, rounds: int) -> list[str]:
         ]
         told += wrong
         print(f"round {number}: {'; '.join(wrong) or 'neither crossed'}", flush=True)
-    checked = subprocess.run(
-        [sys.executable, "-m", "harness", "check", str(root)], cwd=REPOSITORY, capture_output=True, text=True
-    )
+    checked = forked.run(["-m", "harness", "check", root], timeout=120)
     return told + ([] if checked.returncode == 0 else [checked.stdout + checked.stderr, (root / "job.log").read_text()])
+
+
+def _alone(out: Path, seed: int) -> None:
+    """The same run of two processes, outside the cluster."""
+    (port,) = free_ports(1)
+    words = [*RUN.split(), f"seed={seed}", f"out={out}"]
+    meeting = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = [{**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in (0, 1)]
+    for process in [forked.Forked(["-m", "harness", "train", *words], env=rank, stderr=DEVNULL) for rank in ranks]:
+        process.wait(timeout=300)
 
 
 def _curves(root: Path) -> dict[int, list[dict[str, object]]]:

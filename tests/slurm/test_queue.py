@@ -2,9 +2,8 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from cluster import Cluster
@@ -15,6 +14,7 @@ from harness.measure.sweep.slurm import max_array_size, pinned, slurm_config, su
 from harness.record.errors import BadInput
 from harness.record.folders.survey import survey
 from harness.record.folders.sweep import Submission, read_manifests
+from tests.forked import Forked, run
 
 pytestmark = pytest.mark.slurm
 
@@ -67,10 +67,7 @@ def test_waiting_ends_with_a_line_where_a_dependency_has_failed(cluster: Cluster
     failing = cluster.call("sbatch", "--parsable", "--wrap=false", "--output=/dev/null").strip()
     cluster.wait_for(failing, "FAILED")
     words = [*SLURM, f"+hydra.launcher.extra.dependency=afterok:{failing}", *RUN, f"out={root}"]
-    command = [sys.executable, "-m", "harness", "train", *words]
-    ended = subprocess.run(
-        command, cwd=REPOSITORY, env=cluster.environment, capture_output=True, text=True, timeout=240
-    )
+    ended = run(["-m", "harness", "train", *words], env=cluster.environment, timeout=240)
     (job,) = [one.job for one in read_manifests(root).values()]
     try:
         assert f"harness: job {job} never starts" in ended.stderr
@@ -102,9 +99,8 @@ def test_two_submissions_at_once_are_one(cluster: Cluster, tmp_path: Path) -> No
     slow.chmod(0o755)
     environment = {**cluster.environment, "PATH": f"{tmp_path}:{cluster.environment['PATH']}"}
     words = [*SLURM, "+hydra.launcher.extra.hold=true", *RUN, "seed=0,1", f"out={root}", "-m", "--detach"]
-    command = [sys.executable, "-m", "harness", "train", *words]
-    both = [subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=-1, text=True) for _ in range(2)]
-    ended = [(process.communicate(timeout=480)[1], process.returncode) for process in both]
+    both = [Forked(["-m", "harness", "train", *words], env=environment, stderr=PIPE) for _ in range(2)]
+    ended = [(process.communicate(timeout=480)[1], process.wait()) for process in both]
     jobs = {one.job for one in read_manifests(root).values()}
     try:
         assert [code for _, code in ended] == [0, 0], ended

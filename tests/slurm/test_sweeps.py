@@ -4,11 +4,11 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from cluster import Cluster
@@ -19,6 +19,7 @@ from harness.record.folders.folder import CHECKPOINT, LOCK, find_run_folders, is
 from harness.record.folders.lock import read_holder
 from harness.record.folders.survey import survey
 from harness.record.folders.sweep import SUBMISSIONS, read_manifests
+from tests.forked import Forked, run
 
 pytestmark = pytest.mark.slurm
 
@@ -34,12 +35,12 @@ class Sweep:
     """A command that was started, and the root of its run folders."""
 
     root: Path
-    command: subprocess.Popen[str]
+    command: Forked
 
     def end(self) -> tuple[int, str]:
         """Exit code and stderr."""
         _, said = self.command.communicate(timeout=240)
-        return self.command.returncode, said
+        return self.command.wait(), said
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +50,8 @@ def sweeps(cluster: Cluster) -> Iterator[dict[str, Sweep]]:
 
     def start(name: str, *words: str) -> None:
         root = cluster.root / "sweeps" / name
-        command = [sys.executable, "-m", "harness", "train", *words, *RUN, *SLURM, f"out={root}"]
-        process = subprocess.Popen(
-            command, cwd=REPOSITORY, env=cluster.environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        started[name] = Sweep(root, process)
+        command = ["-m", "harness", "train", *words, *RUN, *SLURM, f"out={root}"]
+        started[name] = Sweep(root, Forked(command, env=cluster.environment, stderr=PIPE, stdout=PIPE))
 
     start("four", "-m", "seed=0,1,2,3", "budget.epochs=1", *NO_GPU)
     start("lost", "-m", "seed=0,1", "target=none", "budget.epochs=100000", *NO_GPU)
@@ -63,7 +61,7 @@ def sweeps(cluster: Cluster) -> Iterator[dict[str, Sweep]]:
     yield started
     for sweep in started.values():
         sweep.command.kill()
-        sweep.command.communicate()
+        sweep.command.wait()
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +118,7 @@ def test_a_run_that_raises_is_failed_with_its_traceback(sweeps: dict[str, Sweep]
     log = (sweep.root / SUBMISSIONS / f"{one.job}_0_log.err").read_text()
     assert "Traceback" in log
     assert "nonsense" in log
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "status", str(sweep.root)], cwd=REPOSITORY, capture_output=True, text=True
-    )
+    done = run(["-m", "harness", "status", sweep.root], timeout=120)
     assert "nonsense" in done.stdout
     assert "1 failed" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 100
@@ -138,11 +134,9 @@ def test_four_runs_are_one_array_four_records_and_one_table(sweeps: dict[str, Sw
     assert sorted(job.split("_")[1] for job in jobs) == ["0", "1", "2", "3"]
     assert [cluster.state(job) for job in jobs] == ["COMPLETED"] * 4
     assert sorted(run.seed for run in read_runs(sweep.root)) == [0, 1, 2, 3]
-    status = [sys.executable, "-m", "harness", "status", str(sweep.root), "--json"]
-    rows = json.loads(subprocess.run(status, cwd=REPOSITORY, capture_output=True, text=True).stdout)
+    rows = json.loads(run(["-m", "harness", "status", sweep.root, "--json"], timeout=120).stdout)
     assert [(row["state"], row["epoch"], row["note"]) for row in rows] == [("censored", 1.0, "budget exhausted")] * 4
-    aggregate = [sys.executable, "-m", "harness", "aggregate", str(sweep.root)]
-    table = subprocess.run(aggregate, cwd=REPOSITORY, capture_output=True, text=True).stdout
+    table = run(["-m", "harness", "aggregate", sweep.root], timeout=120).stdout
     assert re.search(r"squeezenet1_1\W.* 0/4 ", table), table
 
 

@@ -1,19 +1,17 @@
 """`harness count`: the table, the JSON and what it says of bad input."""
 
 import json
-import subprocess
-import sys
+from subprocess import CompletedProcess
 
 import pytest
 
 from harness import cli, models
-from harness.paths import ROOT
 from harness.record.units import FLOPS_PER_MAC
+from tests.forked import run
 
 
-def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+def harness(*arguments: str) -> CompletedProcess[str]:
+    return run(["-m", "harness", *arguments], timeout=120)
 
 
 def test_json_is_one_document_and_nothing_else() -> None:

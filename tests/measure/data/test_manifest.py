@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from harness.measure.data.store import manifest as module
 from harness.measure.data.store.manifest import cache_path, open_manifest
 from harness.record.errors import BadInput
 from tests.bench.images import imagenet_sized_manifest
+from tests.forked import Forked
 from tests.measure.data.conftest import WNIDS, encoded, picture
 from tests.measure.data.loading import load
 
@@ -279,8 +281,8 @@ def test_of_processes_that_start_together_one_reads_the_source(tree: Path) -> No
     assert sum(reads for _, reads in results) == 1
 
 
-def test_of_two_ranks_one_reads_the_source(own_tree: Path, tmp_path: Path) -> None:
-    """A real run of two processes, as torchrun starts them."""
+def test_of_two_ranks_one_reads_the_source(own_tree: Path, tmp_path: Path, free_port: int) -> None:
+    """A real run of two processes."""
     words = ["train", "data=imagenet", f"data.root={own_tree}", "model=shufflenet_v2_x1_0", "target=none", "device=cpu"]
     words += [
         "budget.epochs=1",
@@ -290,8 +292,10 @@ def test_of_two_ranks_one_reads_the_source(own_tree: Path, tmp_path: Path) -> No
         "evaluations_per_epoch=1",
     ]
     words += ["threads=1", "evaluations_per_epoch=1", f"out={tmp_path / 'runs'}", "recipe=small", "recipe.lr=1e-4"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "harness"]
-    done = subprocess.run([*torchrun, *words], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stderr.count(f"reading the images under {own_tree}, once") == 1
-    assert done.stderr.count(f"data.root={own_tree}: class folders") == 2
+    meeting = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port)}
+    ranks = [{**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in (0, 1)]
+    both = [Forked(["-m", "harness", *words], env=rank, stderr=PIPE) for rank in ranks]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.wait() for process in both] == [0, 0], said
+    assert sum(one.count(f"reading the images under {own_tree}, once") for one in said) == 1
+    assert [one.count(f"data.root={own_tree}: class folders") for one in said] == [1, 1]
