@@ -10,6 +10,8 @@ DEMO_PRECISION ?= $(shell grep -qs avx512_bf16 /proc/cpuinfo && echo bf16 || ech
 # processes that share the tests: one more than there are cores, for many wait; at most five; 0: all in one
 TEST_PROCESSES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$(( cores < 4 ? cores + 1 : 5 )))
 DEMO := demo
+# Images of containers often forbid Python to keep what it compiled; each of a hundred processes would compile it again.
+export PYTHONDONTWRITEBYTECODE :=
 # what every run of the demo shares: where it trains and how verbose it is come from the experiment file
 DEMO_TRAIN := $(BIN)/harness train +experiment=demo out=$(DEMO)/runs $(DEMO_OPTIONS)
 
