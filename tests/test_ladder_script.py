@@ -12,6 +12,7 @@ from harness.paths import ROOT
 TOY = [
     *("device=cpu", "precision=fp32", "threads=1", "data=fake", "data.resolution=64"),
     *("budget.epochs=1", "recipe.batch_size=40", "evaluations_per_epoch=1"),
+    *("checkpoint_at_evaluations=false", "fused_optimizer=true"),
 ]
 
 

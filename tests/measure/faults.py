@@ -84,6 +84,12 @@ def kill(number: int, _folder: Path) -> None:
     os.kill(os.getpid(), number)
 
 
+def two_sigints(folder: Path) -> None:
+    """Ctrl-C, and once more at once."""
+    for _ in range(2):
+        kill(signal.SIGINT, folder)
+
+
 def fill_disk(name: str, folder: Path) -> None:
     """The next whole write of `name` meets the kernel's own "no space left on device"."""
     (folder / f".{name}.{os.getpid()}.tmp").symlink_to("/dev/full")

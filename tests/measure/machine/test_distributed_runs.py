@@ -14,6 +14,7 @@ from harness.record.errors import EXIT_BAD_INPUT, EXIT_ERROR, EXIT_INTERRUPTED
 from harness.record.folders.folder import STATE, Run, read_run, read_runs
 from tests.measure import faults
 from tests.measure.faults import EVALUATION_IMAGES, SMALL, STATEFUL, Fault, Order
+from tests.ports import free_ports
 
 LEDGER = ("train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs")
 
@@ -72,43 +73,49 @@ def test_one_and_two_processes_give_one_curve(tmp_path: Path, free_port: int, mo
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-6)
 
 
-def test_all_ranks_hold_the_same_weights(tmp_path: Path, free_port: int) -> None:
-    assert train(tmp_path, STATEFUL, port=free_port) == [0, 0]
-    weights = [torch.load(tmp_path / "run" / f"weights{rank}.pt") for rank in (0, 1)]
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two ranks that nothing disturbs."""
+    root = tmp_path_factory.mktemp("whole")
+    assert train(root, STATEFUL, port=free_ports(1)[0]) == [0, 0]
+    return root
+
+
+def digests(root: Path) -> list[str]:
+    """What each rank holds at its end."""
+    return [(root / "run" / f"weights{rank}").read_text() for rank in (0, 1)]
+
+
+def test_all_ranks_hold_the_same_weights(whole: Path) -> None:
+    weights = [torch.load(whole / "run" / f"weights{rank}.pt") for rank in (0, 1)]
     for name, tensor in weights[0].items():
         if "running" not in name:  # BatchNorm's statistics are rank 0's, given to the others when they are used
             assert torch.equal(weights[1][name], tensor), name
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_signal_to_one_rank_stops_both_and_both_resume_exactly(tmp_path: Path, free_port: int, rank: int) -> None:
-    assert train(tmp_path / "whole", STATEFUL, port=free_port) == [0, 0]
-    told = (tmp_path / "whole" / "run" / f"trace{rank}").read_text().splitlines()
+def test_a_signal_to_one_rank_stops_both_and_both_resume_exactly(
+    whole: Path, tmp_path: Path, free_port: int, rank: int
+) -> None:
+    told = (whole / "run" / f"trace{rank}").read_text().splitlines()
     tenth = [i for i, event in enumerate(told) if event == "step begins"][9]
-    cut = tmp_path / "cut"
     fault = (rank, Fault(tenth, faults.sigusr2))
-    assert train(cut, STATEFUL, port=free_port, attempt="stopped", fault=fault) == [EXIT_INTERRUPTED] * 2
-    state = json.loads((folder_of(cut) / STATE).read_text())
+    assert train(tmp_path, STATEFUL, port=free_port, attempt="stopped", fault=fault) == [EXIT_INTERRUPTED] * 2
+    state = json.loads((folder_of(tmp_path) / STATE).read_text())
     assert (state["state"], state["step"]) == ("interrupted", 10)
-    assert train(cut, STATEFUL, port=free_port) == [0, 0]
-    assert untimed(cut) == untimed(tmp_path / "whole")
-    for each in (0, 1):
-        assert (cut / "run" / f"weights{each}").read_text() == (
-            tmp_path / "whole" / "run" / f"weights{each}"
-        ).read_text()
+    assert train(tmp_path, STATEFUL, port=free_port) == [0, 0]
+    assert untimed(tmp_path) == untimed(whole)
+    assert digests(tmp_path) == digests(whole)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_one_rank_killed_hangs_nobody(tmp_path: Path, free_port: int, rank: int) -> None:
+def test_one_rank_killed_hangs_nobody(whole: Path, tmp_path: Path, free_port: int, rank: int) -> None:
     fault = (rank, Fault(150 if rank == 0 else 46, faults.sigkill))  # rank 1 writes nothing, so it has fewer events
-    cut, whole = tmp_path / "cut", tmp_path / "whole"
-    codes = train(cut, STATEFUL, port=free_port, attempt="killed", fault=fault)
+    codes = train(tmp_path, STATEFUL, port=free_port, attempt="killed", fault=fault)
     assert codes[rank] == -9
     assert codes[1 - rank] == EXIT_ERROR
-    assert train(cut, STATEFUL, port=free_port) == [0, 0]
-    assert train(whole, STATEFUL, port=free_port) == [0, 0]
-    for each in (0, 1):
-        assert (cut / "run" / f"weights{each}").read_text() == (whole / "run" / f"weights{each}").read_text()
+    assert train(tmp_path, STATEFUL, port=free_port) == [0, 0]
+    assert digests(tmp_path) == digests(whole)
 
 
 def test_every_rank_hears_of_a_refusal(tmp_path: Path, free_port: int) -> None:

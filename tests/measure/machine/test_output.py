@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import signal
 import subprocess
 import sys
 import time
@@ -221,14 +220,8 @@ def test_under_nohup_it_trains_on_without_its_terminal(tmp_path: Path) -> None:
     assert run.curve[-1].epoch == 20
 
 
-def twice(_folder: Path) -> None:
-    """Ctrl-C, and once more at once."""
-    for _ in range(2):
-        os.kill(os.getpid(), signal.SIGINT)
-
-
 def test_two_ctrl_c_in_a_moment_are_acknowledged_once_and_save(tmp_path: Path) -> None:
-    order = Order([*SMALL, f"out={tmp_path / 'runs'}"], tmp_path / "notes", Fault(30, twice))
+    order = Order([*SMALL, f"out={tmp_path / 'runs'}"], tmp_path / "notes", Fault(30, faults.two_sigints))
     assert faults.perform_and_wait(order) == EXIT_INTERRUPTED
     told = (tmp_path / "notes" / "stderr0").read_text()
     assert told.count("harness: Ctrl-C: saving after this step") == 1

@@ -39,20 +39,21 @@ def top1_by_step(curve: list[Evaluation]) -> dict[int, float]:
     return {row.images: row.correct_top1 / row.total for row in curve}
 
 
-def live(server: OpenWandb, folder: Path, *words: str) -> Path:
-    """A real run, mirrored while it trains; its run folder, once the mirror has ended."""
+@pytest.fixture(scope="module")
+def live(server: OpenWandb, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a real run, mirrored while it trained."""
+    folder = tmp_path_factory.mktemp("live")
     options = ["tracking=wandb", "tracking.project=live", f"tracking.dir={folder}", "tracking.init_timeout_seconds=300"]
-    record = train(folder, *options, *words, env=online(folder, server))
+    record = train(folder, *options, env=online(folder, server))
     until_its_mirror_ends(folder, record.name)
     return record
 
 
-def test_a_live_run_is_on_the_server_as_in_its_record(server: OpenWandb, tmp_path: Path) -> None:
-    folder = live(server, tmp_path)
-    curve = read_curve(folder / "curve.jsonl")
-    assert server.history(folder.name, "top1") == pytest.approx(top1_by_step(curve))
-    seen = server.run(folder.name)
-    sealed = json.loads((folder / "run.json").read_text())
+def test_a_live_run_is_on_the_server_as_in_its_record(server: OpenWandb, live: Path) -> None:
+    curve = read_curve(live / "curve.jsonl")
+    assert server.history(live.name, "top1") == pytest.approx(top1_by_step(curve))
+    seen = server.run(live.name)
+    sealed = json.loads((live / "run.json").read_text())
     assert (seen["state"], seen["display_name"]) == ("finished", "squeezenet1_1-seed0")
     assert seen["summary"]["outcome"] == sealed["outcome"]
     assert seen["summary"]["total/images"] == sealed["totals"]["images"]
@@ -89,15 +90,14 @@ def test_sync_uploads_an_offline_run(server: OpenWandb, tmp_path: Path) -> None:
 
 @pytest.mark.browser
 @pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed")
-def test_its_page_shows_the_run(server: OpenWandb, tmp_path: Path) -> None:
-    folder = live(server, tmp_path, "seed=3")
+def test_its_page_shows_the_run(server: OpenWandb, live: Path, tmp_path: Path) -> None:
     name, value = server.cookie()
     with chromium(tmp_path / "profile") as driver:
         driver.get(f"{server.url}/login")
         driver.add_cookie({"name": name, "value": value})
         requests_made(driver)  # the browser's own start page
-        driver.get(f"{server.url}/runs/default/live/{folder.name}")
+        driver.get(f"{server.url}/runs/default/live/{live.name}")
         shown = driver.page_source
         assert all(request.startswith((server.url, "data:")) for request in requests_made(driver))
-    for words in ("squeezenet1_1-seed3", folder.name, "top1", "spent_pflop"):
+    for words in ("squeezenet1_1-seed0", live.name, "top1", "spent_pflop"):
         assert words in shown
