@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +23,22 @@ from tests.forked import PIPE, Forked
 
 RUN = ["data=fake", "model=squeezenet1_1", "target=none", "device=cpu", "precision=fp32"]
 PATIENCE_SECONDS = 240
+_begun: list[Forked] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on() -> Iterator[None]:
+    """A sweep that a failed test leaves is killed, and its runs end with it."""
+    yield
+    while _begun:
+        _begun.pop().kill()
 
 
 def start(out: Path, *words: str) -> Forked:
     """`harness train -m` in a process of its own; those that it starts are fresh ones."""
     command = ["-m", "harness", "train", "-m", *RUN, f"out={out}", *words]
-    return Forked(command, stdout=PIPE, stderr=PIPE)
+    _begun.append(Forked(command, stdout=PIPE, stderr=PIPE))
+    return _begun[-1]
 
 
 def end(process: Forked) -> tuple[int, str]:
