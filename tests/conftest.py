@@ -24,8 +24,10 @@ def pytest_collection() -> Iterator[None]:
     with uncollected():
         collected = yield
     gc.freeze()
-    atexit.register(gc.unfreeze)
-    gc.set_threshold(20_000)  # objects between two searches for garbage; 700 are for long programs
+    atexit.register(gc.unfreeze)  # what is frozen at the end is reported as a leak by libraries
+    gc.set_threshold(
+        20_000
+    )  # objects between two searches for garbage; 700 by default
     return collected
 
 

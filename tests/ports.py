@@ -1,11 +1,19 @@
 """TCP ports on loopback for tests that run beside each other."""
 
 import contextlib
+import os
 import random
 import socket
 
 BELOW_THE_KERNELS_OWN = range(20_000, 32_000)
 """Linux takes ports from 32,768 on for whoever asks for any, so that one of these stays free until a test binds it."""
+
+
+def two_ranks() -> list[dict[str, str]]:
+    """The environments of two processes of one run on this machine, as torchrun sets them."""
+    (port,) = free_ports(1)
+    meeting = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [{**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in (0, 1)]
 
 
 def free_ports(count: int) -> list[int]:

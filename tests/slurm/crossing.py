@@ -6,7 +6,6 @@ trained with a process of the other one would have another curve than the same r
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from subprocess import DEVNULL
@@ -19,7 +18,7 @@ sys.path.insert(0, str(REPOSITORY))
 from harness.record.curve import TIMING_FIELDS  # noqa: E402
 from harness.record.folders.folder import CURVE, find_run_folders, is_finished, read_run  # noqa: E402
 from tests import forked  # noqa: E402
-from tests.ports import free_ports  # noqa: E402
+from tests.ports import two_ranks  # noqa: E402
 
 RUN = "data=fake model=squeezenet1_1 target=none device=cpu precision=fp32 threads=1 budget.epochs=2"
 SEEDS = (0, 1)
@@ -57,11 +56,8 @@ def cross(cluster: Cluster, rounds: int) -> list[str]:
 
 def _alone(out: Path, seed: int) -> None:
     """The same run of two processes, outside the cluster."""
-    (port,) = free_ports(1)
-    words = [*RUN.split(), f"seed={seed}", f"out={out}"]
-    meeting = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    ranks = [{**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in (0, 1)]
-    for process in [forked.Forked(["-m", "harness", "train", *words], env=rank, stderr=DEVNULL) for rank in ranks]:
+    command = ["-m", "harness", "train", *RUN.split(), f"seed={seed}", f"out={out}"]
+    for process in [forked.Forked(command, env=rank, stderr=DEVNULL) for rank in two_ranks()]:
         process.wait(timeout=300)
 
 

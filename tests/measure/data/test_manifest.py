@@ -22,6 +22,7 @@ from tests.bench.images import imagenet_sized_manifest
 from tests.forked import Forked
 from tests.measure.data.conftest import WNIDS, encoded, picture
 from tests.measure.data.loading import load
+from tests.ports import two_ranks
 
 
 def test_paths_labels_and_classes_are_those_of_image_folder(tree: Path) -> None:
@@ -281,7 +282,7 @@ def test_of_processes_that_start_together_one_reads_the_source(tree: Path) -> No
     assert sum(reads for _, reads in results) == 1
 
 
-def test_of_two_ranks_one_reads_the_source(own_tree: Path, tmp_path: Path, free_port: int) -> None:
+def test_of_two_ranks_one_reads_the_source(own_tree: Path, tmp_path: Path) -> None:
     """A real run of two processes."""
     words = ["train", "data=imagenet", f"data.root={own_tree}", "model=shufflenet_v2_x1_0", "target=none", "device=cpu"]
     words += [
@@ -292,9 +293,7 @@ def test_of_two_ranks_one_reads_the_source(own_tree: Path, tmp_path: Path, free_
         "evaluations_per_epoch=1",
     ]
     words += ["threads=1", "evaluations_per_epoch=1", f"out={tmp_path / 'runs'}", "recipe=small", "recipe.lr=1e-4"]
-    meeting = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port)}
-    ranks = [{**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in (0, 1)]
-    both = [Forked(["-m", "harness", *words], env=rank, stderr=PIPE) for rank in ranks]
+    both = [Forked(["-m", "harness", *words], env=rank, stderr=PIPE) for rank in two_ranks()]
     said = [process.communicate(timeout=300)[1] for process in both]
     assert [process.wait() for process in both] == [0, 0], said
     assert sum(one.count(f"reading the images under {own_tree}, once") for one in said) == 1
