@@ -25,9 +25,7 @@ def pytest_collection() -> Iterator[None]:
         collected = yield
     gc.freeze()
     atexit.register(gc.unfreeze)  # what is frozen at the end is reported as a leak by libraries
-    gc.set_threshold(
-        20_000
-    )  # objects between two searches for garbage; 700 by default
+    gc.set_threshold(20_000)  # objects between two searches for garbage; 700 by default
     return collected
 
 
