@@ -12,7 +12,7 @@ from rich.table import Table
 
 from harness.measure.machine.importing import uncollected
 from harness.record.errors import EXIT_BAD_INPUT, EXIT_DONE, BadInput
-from harness.record.units import macs_to_pflop
+from harness.record.units import paper_pflop
 from harness.record.words import several
 from harness.verbs.words import add_overrides
 
@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
         budget = configs[0].budget
         document = {
             "runs": [asdict(row) for row in rows],
-            "pflop": macs_to_pflop(sum(row.macs for row in rows)),
+            "paper_pflop": paper_pflop(sum(row.train_forward_macs for row in rows)),
             "gpu": budget.gpu,
             "utilisation": budget.utilisation,
             "gpu_hours": sum(row.gpu_hours for row in rows),
@@ -65,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
 def _print_table(configs: "Sequence[Config]", rows: "Sequence[Forecast]") -> None:
     budget = configs[0].budget
     table = Table(box=None)
-    for heading in ("model", "runs", "GMAC/image", "epochs", "from", "PFLOP spent", f"{budget.gpu}-hours", "disk MB"):
+    for heading in ("model", "runs", "GMAC/image", "epochs", "from", "PFLOP", f"{budget.gpu}-hours", "disk MB"):
         table.add_column(heading, justify="left" if heading in ("model", "from") else "right")
     groups: dict[tuple[str, int, float, str, int], list[Forecast]] = {}
     for row in rows:  # runs that differ in nothing but the seed share a line
@@ -83,6 +83,6 @@ def _print_table(configs: "Sequence[Config]", rows: "Sequence[Forecast]") -> Non
 
 
 def _sums(rows: "Sequence[Forecast]") -> tuple[float, float, int]:
-    """PFLOP, GPU-hours, bytes on disk."""
-    pflop = macs_to_pflop(sum(row.macs for row in rows))
+    """PFLOP of training in the study's unit, GPU-hours, bytes on disk."""
+    pflop = paper_pflop(sum(row.train_forward_macs for row in rows))
     return pflop, sum(row.gpu_hours for row in rows), sum(row.disk_bytes for row in rows)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.record.folders.survey import Status
-from harness.record.units import macs_to_pflop
+from harness.record.units import paper_pflop
 from harness.record.words import several
 
 _ENDED = ("reached", "complete", "censored")
@@ -31,7 +31,7 @@ def table(runs: Sequence[Status], *, notes: bool = True) -> Table:
         drawn.add_column("note", ratio=1, overflow="fold")
     for run in runs:
         cells = [run.model, _text(run.seed), run.state, _epoch(run), accuracy(run)]
-        spent_pflop = None if run.spent_macs is None else macs_to_pflop(run.spent_macs)
+        spent_pflop = None if run.train_forward_macs is None else paper_pflop(run.train_forward_macs)
         cells += [_text(run.images_per_second, ",.0f"), _text(spent_pflop, ".3g")]
         drawn.add_row(*(Text(cell) for cell in [*cells, *([run.job or "", run.note] if notes else [])]))
     return drawn
@@ -46,10 +46,10 @@ def accuracy(run: Status) -> str:
 
 
 def whole(runs: Sequence[Status], at_once: int | None = None) -> str:
-    """All runs in one line: how many in which state, PFLOP spent, and the time that is left at most."""
+    """All runs in one line: how many in which state, PFLOP (paper unit) spent, and the time that is left at most."""
     counts = Counter(run.state for run in runs)
     states = ", ".join(f"{count} {state}" for state, count in counts.most_common())
-    spent = macs_to_pflop(sum(run.spent_macs or 0 for run in runs))
+    spent = paper_pflop(sum(run.train_forward_macs or 0 for run in runs))
     left = seconds_left(runs, at_once)
     rest = "" if left is None else f"; at most {duration(left)} left"
     return f"{several(len(runs), 'run')}: {states}; {spent:.3g} PFLOP spent{rest}"

@@ -21,7 +21,7 @@ RUNNING = Status(
     accuracy=0.781,
     target=0.797,
     images_per_second=12345.6,
-    spent_macs=3 * 10**15,
+    train_forward_macs=3 * 10**15,
     seconds=100.0,
     job="123456_47",
     note="pending (Resources)",
@@ -33,7 +33,7 @@ WAITING = replace(
     epoch=None,
     accuracy=None,
     images_per_second=None,
-    spent_macs=None,
+    train_forward_macs=None,
     seconds=None,
     seed=3,
     folder="/runs/b",
@@ -55,7 +55,15 @@ def drawn(width: int, lines: list[Status], height: int = 24) -> str:
 def test_everything_fits_the_terminal(width: int) -> None:
     text = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", drawn(width, [RUNNING, WAITING, FAILED]))
     assert max(map(len, text.splitlines())) <= width
-    for words in ("shufflenet_v2_x1_0", "2.5/10", "top-1 78.10 of 79.70", "12,346", "3 runs: ", "PFLOP spent", "left"):
+    for words in (
+        "shufflenet_v2_x1_0",
+        "2.5/10",
+        "top-1 78.10 of 79.70",
+        "12,346",
+        "3 runs: ",
+        "18 PFLOP spent",
+        "left",
+    ):
         assert words in text, words
     assert "…" not in text
 

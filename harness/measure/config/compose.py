@@ -111,12 +111,13 @@ def compose_node(overrides: list[str], *, with_hydra: bool = False) -> DictConfi
 
 
 def _hydra_node(overrides: list[str], with_hydra: bool) -> DictConfig:
+    _refuse_nameless(overrides)
     mine = GlobalHydra.instance()
     callers, mine.hydra = mine.hydra, None  # a notebook may have a Hydra of its own: it gets it back
     try:
         with initialize_config_dir(str(CONF), version_base="1.3", job_name="train"):
             return hydra_compose("train", overrides=overrides, return_hydra_config=with_hydra)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a number as a group's option
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise BadInput(_explain(error, overrides)) from error
     finally:
         GlobalHydra.instance().hydra = callers
@@ -171,10 +172,6 @@ def _explain(error: Exception, overrides: list[str]) -> str:
     if match := re.search(r"Could not find '(\w[\w/]*)/([^']+)'", text):
         group, name = match.groups()
         return f"{group}={name}: no such {group.split('/')[-1]}{nearest(name, options(group))}"
-    if "Config group override must be" in text:  # a number, or true, for the name of an option
-        word = next(o for o in overrides if _names_no_option(o))
-        group, _, name = word.lstrip("+").partition("=")
-        return f"{word}: no such {group.split('/')[-1]}{nearest(name, options(group))}"
     if match := re.search(r"(?:Sweep parameters|Ambiguous value for argument) '([^']+)'", text):
         return f"{match[1]}: several values, and one is asked for; `harness train -m` sweeps over them"
     if match := re.search(r"Could not override '([^']+)'", text):
@@ -187,9 +184,23 @@ def _explain(error: Exception, overrides: list[str]) -> str:
     return f"{where}{first} (overrides: {' '.join(overrides)})"
 
 
-def _names_no_option(word: str) -> bool:
-    override = parsed(word)
-    return (CONF / override.key_or_group).is_dir() and not isinstance(override.value(), (str, list))
+def _refuse_nameless(overrides: list[str]) -> None:
+    """A group's option is chosen by its name, experiments by a list of names too; Hydra stumbles over other values.
+
+    A list of recipes Hydra would lay over one another, and who writes one means a sweep.
+    """
+    for word in overrides:
+        override = parsed(word)
+        group, value = override.key_or_group, override.value()
+        if override.is_sweep_override() or not (CONF / group).is_dir():
+            continue
+        if override.is_delete():
+            raise BadInput(f"{word}: a run needs one; choose with {group}=NAME{nearest('', options(group))}")
+        names = value if isinstance(value, list) else [value]
+        if not all(isinstance(name, str) for name in names):
+            raise BadInput(f"{word}: no such {group.split('/')[-1]}{nearest(str(value), options(group))}")
+        if isinstance(value, list) and group != "experiment":
+            raise BadInput(f"{word}: one is asked for; `harness train -m {group}={','.join(names)}` sweeps over them")
 
 
 def _all_keys() -> list[str]:

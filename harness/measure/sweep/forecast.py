@@ -51,7 +51,10 @@ class DataSize:
 
 @dataclass(frozen=True)
 class Forecast:
-    """One run's forecast. basis: where the epochs come from; macs: training and evaluation; disk: while it runs."""
+    """One run's forecast. basis: where the epochs come from; disk: while it runs.
+
+    train_forward_macs: forward passes of training, what the study's unit counts; macs: all of training and evaluation.
+    """
 
     run_id: str
     model: str
@@ -59,6 +62,7 @@ class Forecast:
     forward_macs: int
     epochs: float
     basis: str
+    train_forward_macs: int
     macs: int
     gpu_hours: float
     disk_bytes: int
@@ -81,10 +85,10 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
         if folder not in history:
             history[folder] = _history(folder)
         epochs, basis = _expected_epochs(config, size, history[folder])
-        training = int(epochs * size.train_images) * bill.spent_macs
+        images = int(epochs * size.train_images)
         evaluations = int(epochs * config.evaluations_per_epoch) * size.evaluation_images * bill.evaluation_macs
         finished = is_finished(run_folder(config))
-        macs = 0 if finished else training + evaluations
+        macs = 0 if finished else images * bill.spent_macs + evaluations
         speed = PEAK_FLOPS_PER_SECOND[_gpu(config)] * config.budget.utilisation
         rows.append(
             Forecast(
@@ -94,6 +98,7 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
                 forward_macs=bill.forward_macs,
                 epochs=epochs,
                 basis="finished" if finished else basis,
+                train_forward_macs=0 if finished else images * bill.forward_macs,
                 macs=macs,
                 gpu_hours=macs_to_flops(macs) / speed / 3600,
                 # two checkpoints for a moment: the new one is whole before the old one goes

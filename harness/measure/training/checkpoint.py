@@ -94,7 +94,7 @@ def facts(training: Training) -> dict[str, Any]:
         "top1": curve[-1].correct_top1 / curve[-1].total if curve else None,
         "metric": "top1" if target is None else target.metric,
         "target": None if target is None else target.value,
-        "train_macs": position.ledger.train_macs,
+        "train_forward_macs": position.ledger.train_forward_macs,
         "images": position.images,
         "train_seconds": position.train_seconds,
         "eval_seconds": position.eval_seconds,

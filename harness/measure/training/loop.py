@@ -221,7 +221,7 @@ class Loop:
             epoch=position.step / training.steps_per_epoch,
             images=position.images,
             loss=loss,
-            train_macs=position.ledger.train_macs,
+            train_forward_macs=position.ledger.train_forward_macs,
             waiting=waiting,
         )
         metrics = {"loss": loss, "lr": lr, "images_per_second": rate, "data_wait_share": waiting}

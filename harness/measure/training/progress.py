@@ -11,7 +11,7 @@ from rich.text import Text
 
 from harness.record.curve import Evaluation
 from harness.record.target import Target, crossing_of, unconfirmed
-from harness.record.units import macs_to_pflop
+from harness.record.units import paper_pflop
 
 
 class Display:
@@ -47,7 +47,9 @@ class Display:
         if not self._quiet:
             self._console.print(f"{self._label}: {text}", highlight=False, soft_wrap=True)
 
-    def step(self, *, step: int, epoch: float, images: int, loss: float, train_macs: int, waiting: float) -> float:
+    def step(
+        self, *, step: int, epoch: float, images: int, loss: float, train_forward_macs: int, waiting: float
+    ) -> float:
         """Refresh the live line; returns images per second since the last refresh."""
         now = time.perf_counter()
         then, before = self._last
@@ -56,7 +58,7 @@ class Display:
         if self._live is not None:
             self._bar.update(self._task, completed=step, description=f"{self._label} epoch {epoch:.1f}/{self._epochs}")
             self._numbers.plain = (
-                f"{rate:,.0f} img/s  loss {loss:.3f}  {self._accuracy}  {macs_to_pflop(train_macs):.3g} PFLOP  "
+                f"{rate:,.0f} img/s  loss {loss:.3f}  {self._accuracy}  {paper_pflop(train_forward_macs):.3g} PFLOP  "
                 f"waiting {waiting:.0%}"
             )
         return rate
@@ -74,7 +76,8 @@ class Display:
             rate, wait = row.images / seconds, (row.data_wait_seconds or 0.0) / seconds
             self.say(
                 f"epoch {round(row.epoch, 2):g}/{self._epochs}  loss {row.loss:.4f}  {self._accuracy}  "
-                f"{macs_to_pflop(row.train_macs):.4g} PFLOP spent  {rate:,.0f} images/s  waiting for data {wait:.0%}"
+                f"{paper_pflop(row.train_forward_macs):.4g} PFLOP spent  "
+                f"{rate:,.0f} images/s  waiting for data {wait:.0%}"
             )
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ class Status:
     """One run as it stands; None where it is not known.
 
     state: waiting, running, reached, complete, censored, interrupted or failed. accuracy: the last look's, by `metric`;
-    target: the level, None for a full schedule; spent_macs: training; seconds: training and evaluation so far.
+    target: the level, None for a full schedule; seconds: training and evaluation so far.
     """
 
     model: str
@@ -48,7 +48,7 @@ class Status:
     accuracy: float | None
     target: float | None
     images_per_second: float | None
-    spent_macs: int | None
+    train_forward_macs: int | None
     seconds: float | None
     job: str | None
     note: str
@@ -86,7 +86,7 @@ def status_of(
         accuracy=facts.get("accuracy"),
         target=facts.get("target"),
         images_per_second=images / seconds if images and seconds else None,
-        spent_macs=facts.get("train_macs"),
+        train_forward_macs=facts.get("train_forward_macs"),
         seconds=None if seconds is None else seconds + facts.get("eval_seconds", 0.0),
         job=None,
         note=note,
@@ -152,7 +152,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
             "seed": run.seed,
             "planned_epochs": run.summary["planned_epochs"],
             "epoch": 0.0,
-            "train_macs": 0,
+            "train_forward_macs": 0,
             "metric": "top1" if target is None else target.metric,
             "target": None if target is None else target.value,
         }
@@ -171,7 +171,7 @@ def _facts_of(look: Evaluation, metric: str) -> dict[str, Any]:
         "epoch": look.epoch,
         "top1": look.correct_top1 / look.total,
         "accuracy": look.correct(metric) / look.total if look.judged(metric) else None,
-        "train_macs": look.train_macs,
+        "train_forward_macs": look.train_forward_macs,
         "images": look.images,
         "train_seconds": look.train_seconds,
         "eval_seconds": look.eval_seconds,

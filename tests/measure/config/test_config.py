@@ -48,6 +48,9 @@ def test_every_key_has_a_comment(path: Path) -> None:
     [
         (["model=resnet19"], "no such model; did you mean resnet18"),
         (["recipe=3"], "recipe=3: no such recipe; there are: "),
+        (["data=[1]"], "data=[1]: no such data; there are: "),
+        (["recipe=[era,small]"], "recipe=[era,small]: one is asked for; `harness train -m recipe=era,small` sweeps"),
+        (["~model"], "~model: a run needs one; choose with model=NAME; there are: alexnet"),
         (["modle=resnet18"], "modle: no such config key; did you mean model"),
         (["recipe.batchsize=3"], "recipe.batchsize: no such config key; did you mean recipe.batch_size"),
         (["+recipe.batchsize=3"], "no such config key"),

@@ -14,7 +14,7 @@ from harness.record.folders.survey import survey
 from harness.record.folders.sweep import SUBMISSIONS, Queued, Submission, logs_of, telling_line, write_manifest
 from tests.analyse.synthetic import Made, write_run
 
-FACTS = {"model": "net", "seed": 3, "epoch": 1.5, "planned_epochs": 4, "top1": 0.25, "train_macs": 10**15}
+FACTS = {"model": "net", "seed": 3, "epoch": 1.5, "planned_epochs": 4, "top1": 0.25, "train_forward_macs": 10**15}
 
 
 def begin(root: Path, name: str, state: str, error: str | None = None) -> Path:
@@ -79,7 +79,7 @@ def test_finished_runs_are_read_from_their_records(tmp_path: Path, capsys: pytes
     full, reached, diverged = json.loads(capsys.readouterr().out)
     assert (full["state"], full["note"]) == ("complete", "full schedule, no target")
     assert (reached["model"], reached["seed"], reached["state"], reached["top1"]) == ("resnet18", 2, "reached", 0.6)
-    assert reached["spent_macs"] > 0
+    assert reached["train_forward_macs"] > 0
     assert (diverged["state"], diverged["note"]) == ("censored", "diverged")
 
 
