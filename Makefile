@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 DEMO_MODELS ?= resnet18,mobilenet_v2,shufflenet_v2_x1_0,efficientnet_b0
 DEMO_OPTIONS ?=
 # runs at a time; and the precision of AlexNet, which is all dense: bf16 is faster where the processor computes in it
+# (with a GPU all networks take the GPU's own)
 DEMO_PARALLEL ?= 2
-DEMO_PRECISION ?= $(shell grep -qs avx512_bf16 /proc/cpuinfo && echo bf16 || echo fp32)
+DEMO_PRECISION ?= $(shell test -e /dev/nvidiactl && echo auto || { grep -qs avx512_bf16 /proc/cpuinfo && echo bf16 || echo fp32; })
 # processes that share the tests: one more than there are cores, for many wait; at most five; 0: all in one
 TEST_PROCESSES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$(( cores < 4 ? cores + 1 : 5 )))
 DEMO := demo
@@ -24,7 +25,7 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,slurm]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,slurm,gpu]'
 	touch $@
 
 # AlexNet's full schedule sets the level; the others train until they reach it; then table, trend, figure and page.

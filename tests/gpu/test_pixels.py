@@ -26,14 +26,17 @@ def images_of(root: Path, device: str, *words: str) -> ImageData:
 
 
 def batches_of(data: ImageData, device: torch.device) -> list[Batch]:
-    """Every batch of some epochs and of an evaluation, read only after the device has had much else to do."""
-    busy = torch.randn(1024 if device.type == "cuda" else 64, 1024 if device.type == "cuda" else 64, device=device)
+    """Every batch of some epochs and of an evaluation, read only after the device has had much else to do.
+
+    Nobody waits for the device until the end: while it is busy, the copies of the next batches go on beside it.
+    """
+    busy = torch.randn(2048 if device.type == "cuda" else 64, 2048 if device.type == "cuda" else 64, device=device)
     seen = []
 
     def look(batch: Batch) -> None:
         for _ in range(20):
             busy.copy_((busy @ busy).tanh_())  # queued before the batch is read: the next copies may overtake it
-        seen.append((batch[0].clone().cpu(), batch[1].clone().cpu()))
+        seen.append((batch[0].clone(), batch[1].clone()))
 
     for epoch in range(EPOCHS):
         for batch in data.train_batches(
@@ -42,7 +45,7 @@ def batches_of(data: ImageData, device: torch.device) -> list[Batch]:
             look(batch)
     for batch in data.evaluation_batches(resolution=SIDE, batch_size=BATCH, rank=0, world_size=1):
         look(batch)
-    return seen
+    return [(images.cpu(), labels.cpu()) for images, labels in seen]
 
 
 @each_device

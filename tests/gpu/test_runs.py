@@ -2,8 +2,11 @@
 
 import copy
 import json
+import shutil
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 from harness import models
 from harness.measure.config.compose import compose
 from harness.measure.config.schema import Config
+from harness.measure.data.sources import build
 from harness.measure.machine.device import energy_counter
 from harness.measure.machine.distributed import BACKENDS, gradients_shared
 from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run
+from harness.measure.training import loop
 from harness.measure.training.recipe.optimiser import build_optimizer
 from harness.record.curve import TIMING_FIELDS
 from harness.record.folders.folder import CHECKPOINT, read_run
@@ -36,10 +41,11 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.use_deterministic_algorithms(before)
 
 
-def config(device: str, out: Path, *words: str) -> Config:
+def config(device: str, out: Path, *words: str, net: list[str] | None = None) -> Config:
+    """A short run of the device's network, or of `net`."""
     few = ["data.images_per_class=24", "recipe.batch_size=16", "recipe.lr=0.02", "budget.epochs=2"]
     fixed = ["data=fake", "target=none", "threads=1", f"device={device}", f"out={out}", "evaluations_per_epoch=3"]
-    return compose([*fixed, *few, *network(device), *words])
+    return compose([*fixed, *few, *(net or network(device)), *words])
 
 
 def curve(folder: Path) -> list[dict[str, object]]:
@@ -64,16 +70,22 @@ class StopAt(StopFlag):
     def signal_name(self, name: str | None) -> None: ...
 
 
+WITH_DROPOUT = [*network("cpu"), "+model.kwargs.dropout=0.3"]
+"""A network that draws masks, small enough for either device."""
 PRECISIONS = {"cpu": ["fp32"], "cuda": ["fp32", "bf16", "fp16"]}
 
 
 @each_device
 def test_interrupted_and_resumed_is_as_never_stopped(device: str, tmp_path: Path, record_property: Say) -> None:
-    """Bit for bit under deterministic=true, in every precision of the device, at a step between two evaluations."""
+    """Bit for bit under deterministic=true, in every precision of the device, at a step between two evaluations.
+
+    With an average of the weights; and in fp32 with dropout, whose masks are of the device's own generator.
+    """
     for precision in PRECISIONS[device]:
-        words = ["deterministic=true", f"precision={precision}"]
-        whole = run(config(device, tmp_path / precision / "whole", *words), stop=StopFlag()).folder
-        asked = config(device, tmp_path / precision / "stopped", *words)
+        words = ["deterministic=true", f"precision={precision}", "recipe.average=ema", "recipe.average_decay=0.9"]
+        net = WITH_DROPOUT if precision == "fp32" else network(device)
+        whole = run(config(device, tmp_path / precision / "whole", *words, net=net), stop=StopFlag()).folder
+        asked = config(device, tmp_path / precision / "stopped", *words, net=net)
         stopped = run(asked, stop=StopAt(7))
         assert stopped.outcome == "interrupted"
         assert (stopped.folder / CHECKPOINT).exists()
@@ -81,6 +93,78 @@ def test_interrupted_and_resumed_is_as_never_stopped(device: str, tmp_path: Path
         assert resumed.outcome == "budget_exhausted"
         assert curve(resumed.folder) == curve(whole)
     record_property("figure", f"{', '.join(PRECISIONS[device])}: equal")
+
+
+@only_on_gpu
+def test_each_seed_has_dropout_masks_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever counted the bill before: at the first step the GPU's generator stands at the run's seed."""
+    seeds: list[int] = []
+    original = loop.optimise_step
+
+    def watched(*arguments: Any) -> torch.Tensor:
+        seeds.append(torch.cuda.initial_seed())
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "optimise_step", watched)
+    for seed in (3, 4):
+        run(config("cuda", tmp_path, f"seed={seed}", "budget.epochs=1", net=WITH_DROPOUT), stop=StopFlag())
+    assert sorted(set(seeds)) == [3, 4]
+
+
+@only_on_gpu
+def test_a_step_never_waits_for_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the step, with its average of weights, nor the next batch asks the GPU for anything, from step 2 on."""
+    original, steps = loop.optimise_step, 0
+
+    def watched(*arguments: Any) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        torch.cuda.set_sync_debug_mode("error" if steps > 1 else "default")
+        try:
+            return original(*arguments)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(loop, "optimise_step", watched)
+    words = ["recipe.average=ema", "recipe.average_decay=0.9", "budget.epochs=1", "precision=bf16"]
+    run(config("cuda", tmp_path, *words), stop=StopFlag())
+    assert steps > 2
+
+
+@only_on_gpu
+@pytest.mark.parametrize("transform", ["none", "shift", "random_crop", "resized_crop"])
+def test_small_images_are_sent_without_a_wait(transform: str) -> None:
+    asked = compose(["data=fake", "model=resnet18", f"recipe.train_transform={transform}", "recipe.flip=true"])
+    data = build(asked.data, asked.recipe, torch.device("cuda"))
+    batches = data.train_batches(seed=0, epoch=0, batch_size=16, start_batch=0, resolution=32, rank=0, world_size=1)
+    next(batches)  # makes what is made once
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        assert len(list(batches)) == data.train_images // 16 - 1
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@only_on_gpu
+@pytest.mark.parametrize("kind", ["sgd", "nesterov"])
+def test_a_fused_first_step_that_overflows_leaves_no_trace(kind: str) -> None:
+    """As tests/measure/training/recipe/test_optimiser.py has it on the CPU."""
+    torch.manual_seed(0)
+    recipe = compose(["data=fake", "model=resnet18", "target=none", f"recipe.optimizer={kind}"]).recipe
+    nets = [Net(10).to("cuda")]
+    nets.append(copy.deepcopy(nets[0]))
+    images, labels = torch.randn(16, 3, 16, 16, device="cuda"), torch.arange(16, device="cuda") % 10
+    torch.use_deterministic_algorithms(True)  # memory that nobody has written holds NaN
+    for net, overflows in zip(nets, (True, False), strict=True):
+        optimizer = build_optimizer(net, recipe, fused=True)
+        scaler = torch.amp.GradScaler("cuda", init_scale=2.0**10)
+        for factor in (1e38, 1.0) if overflows else (1.0,):
+            scaler.scale(nn.functional.cross_entropy(net(images), labels) * factor).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+    for after, expected in zip(*(net.parameters() for net in nets), strict=True):
+        torch.testing.assert_close(after, expected, rtol=1e-5, atol=1e-7)
 
 
 @only_on_gpu
@@ -118,9 +202,11 @@ def test_fused_kernels_take_the_same_steps(device: str, kind: str, record_proper
 
 @only_on_gpu
 def test_compiled_with_a_resolution_schedule_learns_as_eager(tmp_path: Path, record_property: Say) -> None:
-    """Three resolutions, each with a full and a last batch; on the CPU tests/measure/training/test_compile.py."""
-    phases = ",".join(f"{{from_epoch:{epoch},resolution:{side}}}" for epoch, side in enumerate((32, 48, 64)))
-    words = ["precision=fp32", "budget.epochs=3", f"recipe.resolution_schedule=[{phases}]"]
+    """Two resolutions, each with a full and a last batch; on the CPU tests/measure/training/test_compile.py."""
+    phases = ",".join(f"{{from_epoch:{epoch},resolution:{side}}}" for epoch, side in enumerate((32, 64)))
+    words = ["precision=fp32", "recipe.batch_size=28", f"recipe.resolution_schedule=[{phases}]"]
+    if shutil.which("cc") is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
+        pytest.skip("torch.compile needs a C compiler and Python's headers, which are not here")
     eager, compiled = (
         read_run(run(config("cuda", tmp_path / name, *words, f"compile={name}"), stop=StopFlag()).folder).curve
         for name in ("false", "true")

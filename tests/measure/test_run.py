@@ -217,13 +217,21 @@ def test_bad_input_leaves_nothing_behind(tiny_config: MakeConfig, override: str,
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("no more"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+    ],
+    ids=["torch's", "cuBLAS's"],
+)
 def test_out_of_memory_leaves_the_run_open(
-    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    error: Exception, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It may be a neighbour's doing: nothing is sealed, `status` says what to do, and the next start trains on."""
 
     def exhausted(*arguments: object) -> torch.Tensor:
-        raise torch.OutOfMemoryError("no more")
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(train, "optimise_step", exhausted)
@@ -251,6 +259,25 @@ def test_out_of_memory_before_the_first_step_leaves_the_run_open(
     (line,) = survey(tmp_path / "runs")
     assert (line.state, line.note.partition(";")[0], line.seed) == ("failed", "out of memory", 0)
     assert measure(tiny_config()).outcome == "budget_exhausted"
+
+
+def test_a_kernel_that_is_not_deterministic_is_told_in_one_line(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """PyTorch's own error, of an operator that has no such kernel on any device; on a GPU it is AlexNet's pooling."""
+
+    def unordered(*arguments: object) -> torch.Tensor:
+        return torch.zeros(2).put_(torch.tensor([0]), torch.tensor([1.0]))
+
+    monkeypatch.setattr(train, "optimise_step", unordered)
+    expected = "deterministic=true: there is no such kernel of put_; leave it false, or use device=cpu"
+    try:
+        with pytest.raises(BadInput) as raised:
+            measure(tiny_config("deterministic=true"))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert str(raised.value) == expected
+    assert [line.note for line in survey(tmp_path / "runs")] == [expected]
 
 
 def test_a_last_batch_of_fewer_images_than_micro_batches_still_trains(tiny_config: MakeConfig) -> None:

@@ -241,12 +241,12 @@ def _trace(shadow: nn.Module, images: Tensor, *, training: bool, seed: int = 0) 
     analysis = FlopCountAnalysis(shadow, images)
     analysis.clear_op_handles().unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     analysis.set_op_handle(**dict.fromkeys(plain.FREE), **dict.fromkeys(plain.OPAQUE, plain.refuse))
-    analysis.set_op_handle(**plain.ELEMENTWISE, **products.products())
+    analysis.set_op_handle(**plain.ELEMENTWISE, **plain.HARMLESS, **products.products())
     gradients = torch.enable_grad() if training else torch.no_grad()
     try:
         with seeded(seed), gradients, watched:
             counts: Counter[str] = analysis.by_operator()
-    except IndexError as error:  # the tracer's own, where a part of the network hid from it
+    except (IndexError, RuntimeError) as error:
         refuse_reentrant(error)
         raise
     finally:

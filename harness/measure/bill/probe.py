@@ -115,14 +115,14 @@ def _unchanged(features: Tensor) -> Tensor:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Random numbers from `seed`, and the caller's afterwards.
+    """Random numbers of the CPU from `seed`, and the caller's afterwards; torch.manual_seed would reseed GPUs for good.
 
     Raises UncountedOperator where Python's or NumPy's were drawn: nothing shows what they decide.
     """
     python, numpy = random.getstate(), np.random.get_state(legacy=False)
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             yield
         drawn = random.getstate() != python or repr(np.random.get_state(legacy=False)) != repr(numpy)
     finally:

@@ -163,16 +163,17 @@ class SmallData:
         self, *, seed: int, epoch: int, batch_size: int, start_batch: int, resolution: int, rank: int, world_size: int
     ) -> Iterator[Batch]:
         """See `ImageData`."""
-        order = epoch_order(self.train_images, seed=seed, epoch=epoch).to(self._device)
+        order = epoch_order(self.train_images, seed=seed, epoch=epoch)
+        there = order.to(self._device)
         images = self._at("train", resolution)
         for batch in range(start_batch, steps_per_epoch(self.train_images, batch_size, world_size)):
             indices = order[batch * batch_size : (batch + 1) * batch_size]
             share = rank_share(len(indices), rank, world_size)
-            mine = indices[share]
+            mine, chosen = indices[share], there[batch * batch_size : (batch + 1) * batch_size][share]
             if self._recipe.train_transform in ("random_crop", "resized_crop"):
-                pixels = self._crops(mine.cpu(), seed, epoch, batch * batch_size + share.start, resolution)
+                pixels = self._crops(mine, seed, epoch, batch * batch_size + share.start, resolution)
             else:
-                pixels = images[mine]
+                pixels = images[chosen]
             if self._recipe.randaugment:  # each image by its position in the epoch, so that ranks agree
                 first = batch * batch_size + share.start
                 seeds = [keyed_seed("randaugment", seed, epoch, first + i) for i in range(len(mine))]
@@ -180,7 +181,7 @@ class SmallData:
             if self._recipe.flip or self._recipe.train_transform != "none":
                 draws = torch.rand(len(indices), 5, generator=keyed_generator("augment", seed, epoch, batch))[share]
                 pixels = self._transform(pixels, draws)
-            yield self._finish(pixels), self._labels["train"][mine]
+            yield self._finish(pixels), self._labels["train"][chosen]
 
     def evaluation_batches(self, *, resolution: int, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
         """See `ImageData`."""
@@ -212,16 +213,20 @@ class SmallData:
             training_image(images[index].permute(1, 2, 0), own, transform, resolution).permute(2, 0, 1)
             for index, own in zip(indices.tolist(), numbers, strict=True)
         ]
-        return torch.stack(views).to(self._device)
+        return self._sent(torch.stack(views))
 
     def _transform(self, pixels: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
         """Shift and flip uint8 (B, C, R, R) by uniform draws (B, 5)."""
-        draws = draws.to(self._device)
+        draws = self._sent(draws)
         if self._recipe.train_transform == "shift":
             pixels = shift(pixels, draws[:, :2])
         if self._recipe.flip:
             pixels = torch.where((draws[:, 4] < 0.5).view(-1, 1, 1, 1), pixels.flip(3), pixels)
         return pixels
+
+    def _sent(self, tensor: torch.Tensor) -> torch.Tensor:
+        """On the device; the host does not wait for what the device has yet to do."""
+        return tensor if self._device.type == "cpu" else tensor.pin_memory().to(self._device, non_blocking=True)
 
     def _finish(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 (B, 1 or 3, R, R) -> normalised float32 (B, 3, R, R)."""

@@ -63,7 +63,10 @@ class Ending:
 
 
 def train(training: Training) -> Ending:
-    """Train to the end. Raises OutOfMemory where the memory does not suffice, any other error as it is.
+    """Train to the end.
+
+    Raises OutOfMemory where the memory does not suffice, BadInput where deterministic=true asks for a kernel that is
+    not there, any other error as it is.
 
     Who starts the run again after an error finds how far it was, and the reason, in state.json.
     """
@@ -79,12 +82,17 @@ def train(training: Training) -> Ending:
     except Exception as error:
         short = _short_of_memory(error)
         last_line = f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error) else ''}"
+        operator, undeterministic, _ = str(error).partition(" does not have a deterministic implementation")
+        if undeterministic:
+            last_line = f"deterministic=true: there is no such kernel of {operator}; leave it false, or use device=cpu"
         if writer is not None:
             with suppress(HarnessError):  # the disk may be what failed; the error itself is on its way up
                 why = OUT_OF_MEMORY if short else last_line
                 writer.state("failed", **{**checkpoint.facts(training), "error": why})
         if short:
             raise OutOfMemory(f"{training.folder}: {OUT_OF_MEMORY}") from error
+        if undeterministic:
+            raise BadInput(last_line) from error
         raise
 
 
@@ -142,9 +150,19 @@ def reason_left(config: Config, folder: Path, writer: RunWriter | None) -> Itera
         raise
 
 
+_NO_MEMORY = (
+    "DefaultCPUAllocator",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""How torch, CUDA, cuBLAS and cuDNN say it where torch raises no error of its own type: a GPU that others use too."""
+
+
 def _short_of_memory(error: Exception) -> bool:
     """Whether memory is what this process lacks, or another of this run, to which the connection broke; tells them."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error):
+    text = str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in text for words in _NO_MEMORY):
         distributed.tell(OUT_OF_MEMORY)
         return True
     return distributed.told() == OUT_OF_MEMORY

@@ -93,6 +93,17 @@ FREE: frozenset[str] = frozenset(
     )
 )
 
+
+def nothing(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
+    """Return no operation at all."""
+    return Counter()
+
+
+# Python code of torch's own that is known to compute nothing; fvcore takes no such name among those to leave out.
+HARMLESS: dict[str, Handle] = {
+    "prim::PythonOp._NoopSaveInputs": nothing,  # in a checkpoint of torch 2.11: it keeps what goes in
+}
+
 # Control flow and foreign code whose inside the graph does not show.
 OPAQUE: tuple[str, ...] = ("prim::If", "prim::Loop", "prim::CallMethod", "prim::CallFunction")
 

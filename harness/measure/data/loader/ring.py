@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import mmap
 from collections import deque
+from contextlib import suppress
 from typing import Protocol
 
 import torch
@@ -62,9 +63,13 @@ class Ring:
         self.pinned = bool(code == runtime.cudaError.success)
         if not self.pinned:
             log.warning("the loader's memory could not be pinned (CUDA: %s): batches are staged instead", code)
+            with suppress(RuntimeError):  # CUDA keeps the error for whoever asks next: that is this line
+                torch.zeros(1, device="cuda")
 
     def unpin(self) -> None:
-        """Undo `pin`; no copy may be under way."""
+        """Undo `pin`, after the copies out of the slots that were given back; of others none may be under way."""
         if self.pinned:
+            for copied in (copied for _, copied in self._free if copied is not None):
+                copied.synchronize()
             torch.cuda.cudart().cudaHostUnregister(self._bytes.data_ptr())
             self.pinned = False

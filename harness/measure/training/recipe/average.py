@@ -6,8 +6,6 @@ from torch.optim.swa_utils import AveragedModel
 
 from harness.measure.config.schema import RecipeConfig
 
-Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
-
 
 def average_decay(steps: int, cap: float | None) -> float:
     """The decay after `steps` averaged steps: min(cap, (1 + t) / (10 + t)), TensorFlow's ExponentialMovingAverage.
@@ -20,19 +18,30 @@ def average_decay(steps: int, cap: float | None) -> float:
     return warm if cap is None else min(cap, warm)
 
 
-def build_average(model: nn.Module, recipe: RecipeConfig) -> AveragedModel | None:
-    """An average of weights and buffers, or None where the recipe has none. Its first update copies `model`."""
-    if recipe.average == "none":
-        return None
-    average = AveragedModel(model, use_buffers=True)
+class Average(AveragedModel):
+    """An average of weights and buffers. Its first update copies."""
+
+    def __init__(self, model: nn.Module, cap: float | None) -> None:
+        super().__init__(model, use_buffers=True)
+        self._cap = cap
 
     @torch.no_grad()
-    def update(averages: Tensors, weights: Tensors, _steps_on_device: torch.Tensor | int) -> None:
-        """AveragedModel's rule for tensors of one type. The count is read on the host, where nothing waits for it."""
-        if averages[0].is_floating_point():
-            torch._foreach_lerp_(averages, weights, 1 - average_decay(int(average.n_averaged), recipe.average_decay))
-        else:  # BatchNorm's count of batches: the average of a count would say nothing
-            torch._foreach_copy_(averages, weights)
+    def update_parameters(self, model: nn.Module) -> None:
+        """One step of the average. AveragedModel's own sends its count to the GPU at every step, and waits for that."""
+        steps = int(self.n_averaged)  # on the host
+        averages = [*self.module.parameters(), *self.module.buffers()]
+        tensors = [*model.parameters(), *model.buffers()]
+        # BatchNorm's count of batches is copied: the average of a count would say nothing
+        blended = [steps > 0 and average.is_floating_point() for average in averages]
+        for blend in (True, False):
+            mine, theirs = ([t for t, b in zip(of, blended, strict=True) if b == blend] for of in (averages, tensors))
+            if mine and blend:
+                torch._foreach_lerp_(mine, theirs, 1 - average_decay(steps, self._cap))
+            elif mine:
+                torch._foreach_copy_(mine, theirs)
+        self.n_averaged += 1
 
-    average.multi_avg_fn = update
-    return average
+
+def build_average(model: nn.Module, recipe: RecipeConfig) -> Average | None:
+    """An average of `model`, or None where the recipe has none."""
+    return None if recipe.average == "none" else Average(model, recipe.average_decay)

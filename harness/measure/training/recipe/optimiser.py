@@ -14,7 +14,9 @@ _OWN_NAMES = ("relative_position_bias_table", "layer_scale")
 def build_optimizer(model: nn.Module, recipe: RecipeConfig, *, fused: bool) -> torch.optim.Optimizer:
     """The recipe's optimiser over all parameters, norm layers and biases undecayed if the recipe says so.
 
-    A parameter that two layers share stands in the groups once: twice would be two steps.
+    A parameter that two layers share stands in the groups once: twice would be two steps. Momentum starts at zero,
+    which gives the first step that torch gives without: its fused SGD takes memory as it comes for the momentum and
+    keeps it where the first step is skipped, as fp16's scaler does.
     """
     groups = _parameter_groups(model, recipe)
     lr, momentum = recipe.lr, recipe.momentum
@@ -24,7 +26,11 @@ def build_optimizer(model: nn.Module, recipe: RecipeConfig, *, fused: bool) -> t
     if recipe.optimizer == "rmsprop":
         assert recipe.epsilon is not None, "validate.py asks for it"
         return TensorFlowRMSprop(groups, lr=lr, momentum=momentum, epsilon=recipe.epsilon)
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=recipe.optimizer == "nesterov", fused=kernel)
+    sgd = torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=recipe.optimizer == "nesterov", fused=kernel)
+    if fused and momentum > 0:
+        for parameter in (p for group in sgd.param_groups for p in group["params"] if p.requires_grad):
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return sgd
 
 
 def _parameter_groups(model: nn.Module, recipe: RecipeConfig) -> list[dict[str, object]]:

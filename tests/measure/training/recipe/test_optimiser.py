@@ -1,4 +1,6 @@
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -74,6 +76,38 @@ def test_a_shared_weight_is_stepped_once(optimizer: str) -> None:
         net(torch.ones(2, 4)).square().sum().backward()
         stepper.step()
     assert torch.equal(tied[0].weight, alone[0].weight)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "nesterov"])
+def test_a_fused_first_step_that_overflows_leaves_no_trace(kind: str) -> None:
+    """fp16's scaler skips it. The next step is that of a network that never overflowed."""
+    plan = recipe(f"recipe.optimizer={kind}", "recipe.lr=0.1", "recipe.weight_decay=0.01")
+    torch.manual_seed(0)
+    nets = [nn.Linear(300, 7), nn.Linear(300, 7)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    images = torch.randn(4, 300)
+    for net, overflows in zip(nets, (True, False), strict=True):
+        optimizer = build_optimizer(net, plan, fused=True)
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+        for factor in (1e38, 1.0) if overflows else (1.0,):
+            scaler.scale(net(images).square().mean() * factor).backward()
+            with unlike_zero():
+                scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+    for after, expected in zip(*(net.parameters() for net in nets), strict=True):
+        torch.testing.assert_close(after, expected, rtol=1e-6, atol=0)
+
+
+@contextmanager
+def unlike_zero() -> Iterator[None]:
+    """Memory that nobody has written yet holds NaN, as it may."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)  # which fills it
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def test_what_the_papers_leave_undecayed() -> None:
