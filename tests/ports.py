@@ -10,10 +10,15 @@ BELOW_THE_KERNELS_OWN = range(20_000, 32_000)
 
 
 def two_ranks() -> list[dict[str, str]]:
-    """The environments of two processes of one run on this machine, as torchrun sets them."""
+    """The whole environments of two processes of one run on this machine."""
     (port,) = free_ports(1)
-    meeting = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return [{**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in (0, 1)]
+    return [os.environ | words for words in meeting(port)]
+
+
+def meeting(port: int) -> list[dict[str, str]]:
+    """What torchrun tells two processes of one run on this machine that meet at `port`."""
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [{**world, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in (0, 1)]
 
 
 def free_ports(count: int) -> list[int]:

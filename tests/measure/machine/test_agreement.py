@@ -22,15 +22,14 @@ from harness.record.folders.folder import read_runs
 from harness.record.folders.survey import survey
 from tests.measure import faults
 from tests.measure.faults import SMALL, STATEFUL, Fault, Order
-from tests.ports import free_ports
+from tests.ports import free_ports, meeting
 
 FOLDER = [*(word for word in SMALL if word != "data=fake"), "data=imagenet", "data.workers=0"]
 """A run on images in a folder."""
 
 
 def rank_of(rank: int, port: int, words: list[str], notes: Path, fault: Fault | None = None) -> Order:
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    return Order(words, notes, fault, {**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+    return Order(words, notes, fault, meeting(port)[rank])
 
 
 def together(port: int, root: Path, *words: list[str], fault: Fault | None = None) -> tuple[list[int], list[str]]:

@@ -14,7 +14,7 @@ from harness.record.errors import EXIT_BAD_INPUT, EXIT_ERROR, EXIT_INTERRUPTED
 from harness.record.folders.folder import STATE, Run, read_run, read_runs
 from tests.measure import faults
 from tests.measure.faults import EVALUATION_IMAGES, SMALL, STATEFUL, Fault, Order
-from tests.ports import free_ports
+from tests.ports import free_ports, meeting
 
 LEDGER = ("train_forward_macs", "train_backward_macs", "evaluation_macs", "lost_macs")
 
@@ -28,15 +28,10 @@ def train(
     fault: tuple[int, Fault] | None = None,
 ) -> list[int]:
     """Exit codes of one process, or of two that meet at `port`; `fault` strikes one rank."""
-    ranks = (
-        [{}] if port is None else [{"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)} for rank in (0, 1)]
-    )
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     orders = []
-    for rank, environment in enumerate(ranks):
+    for rank, environment in enumerate([{}] if port is None else meeting(port)):
         strikes = fault[1] if fault is not None and fault[0] == rank else None
-        together = {**environment, **meeting} if environment else {}
-        orders.append(Order([*words, f"out={root / 'runs'}"], root / attempt, strikes, together))
+        orders.append(Order([*words, f"out={root / 'runs'}"], root / attempt, strikes, environment))
     return faults.perform_together(orders)
 
 

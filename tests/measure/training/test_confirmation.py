@@ -22,7 +22,7 @@ from harness.record.folders.folder import read_run
 from harness.record.target import crossing_of
 from tests.measure import faults
 from tests.measure.faults import STATEFUL, Fault, Order
-from tests.ports import free_ports
+from tests.ports import free_ports, meeting
 
 MakeConfig = Callable[..., Config]
 
@@ -104,15 +104,14 @@ class Undisturbed:
 
     def train(self, attempt: str, fault: Fault | None = None) -> list[int]:
         """The exit codes; the record below `attempt`, up to its first dash. The fault strikes rank 0."""
-        meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_ports(1)[0])}
         orders = [
             Order(
                 [*STATEFUL, f"out={self.root / attempt.partition('-')[0]}", *self.words],
                 self.root / f"notes-{attempt}",
                 fault if rank == 0 else None,
-                {} if self.ranks == 1 else {**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                environment,
             )
-            for rank in range(self.ranks)
+            for rank, environment in enumerate([{}] if self.ranks == 1 else meeting(*free_ports(1)))
         ]
         return faults.perform_together(orders)
 
