@@ -2,13 +2,16 @@
 normalisation, no BatchNorm, two auxiliary heads. torchvision's `googlenet` has BatchNorm and 3x3 in their place.
 
 About 7.0 M parameters and 1.6 G multiply-adds without the auxiliary heads. The paper gives no constants for the
-normalisation and no initial weights; both are those of BVLC's Caffe reproduction.
+normalisation and no initial weights; both are those of BVLC's Caffe reproduction (models/bvlc_googlenet), and so are
+the raw centred levels that they are made for.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.googlenet import GoogLeNetOutputs
+
+from .alexnet_2012 import LEVELS
 
 # table 1: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
 INCEPTIONS = {
@@ -94,12 +97,15 @@ class GoogLeNet2014(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels, num_classes))
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
-                nn.init.xavier_uniform_(module.weight)
+                nn.init.kaiming_uniform_(module.weight, nonlinearity="linear")  # Caffe's xavier: by what comes in alone
                 assert module.bias is not None
-                nn.init.constant_(module.bias, 0.2 if isinstance(module, nn.Conv2d) else 0.0)
+                nn.init.constant_(module.bias, 0.2)
+        for last in (self.auxiliary1.classifier, self.auxiliary2.classifier, self.classifier[-1]):
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.bias)
 
     def forward(self, images: Tensor) -> Tensor | GoogLeNetOutputs:
-        at_4a = self.inception4a(self.stage3(self.stem(images)))
+        at_4a = self.inception4a(self.stage3(self.stem(LEVELS * images)))
         at_4d = self.inception4bcd(at_4a)
         logits: Tensor = self.classifier(self.pool(self.stage4e5(at_4d)).flatten(1))
         if not self.training:

@@ -81,7 +81,7 @@ def test_every_level_is_normalised_alike(device: str) -> None:
 def test_randaugment_leaves_cudas_generator_alone() -> None:
     torch.cuda.manual_seed(3)
     before = torch.cuda.get_rng_state()
-    randaugment(torch.zeros(2, 3, 16, 16, dtype=torch.uint8), [1, 2])
+    randaugment(torch.zeros(2, 3, 16, 16, dtype=torch.uint8), [1, 2], 9)
     assert torch.equal(torch.cuda.get_rng_state(), before)
 
 

@@ -147,6 +147,21 @@ def test_alexnet_2012_normalises_as_the_formula_says() -> None:
     assert torch.allclose(normalise(a.view(1, 6, 1, 1))[0, 3, 0, 0], expected)
 
 
+def test_googlenet_2014_begins_as_bvlcs_reproduction() -> None:
+    """Caffe's xavier is by fan-in alone; biases of 0.2 but for the last layers; raw centred levels come in."""
+    torch.manual_seed(0)
+    network = models.build("googlenet_2014", classes=10).eval()
+    last = {id(head) for head in (network.auxiliary1.classifier, network.auxiliary2.classifier, network.classifier[1])}
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            bound = (3 / layer.weight[0].numel()) ** 0.5
+            assert 0.9 * bound < layer.weight.abs().max() <= bound
+            assert torch.all(layer.bias == (0.0 if id(layer) in last else 0.2))
+    with torch.no_grad():
+        logits = network(torch.randn(8, 3, 64, 64) + torch.randn(8, 3, 1, 1))
+    assert (logits - logits.mean(0)).std() > 0.03  # from a deviation of 1, and torch's bounds, it made 0.013
+
+
 def test_googlenet_2014_is_table_1() -> None:
     """Map sizes and channels of table 1; 5x5 branches; 1024 x 7 x 7 before the pooling."""
     network = models.build("googlenet_2014", classes=1000).eval()

@@ -32,6 +32,8 @@ _SEMANTIC_DATA = (
 )
 _SEMANTIC_TARGET = ("metric", "value", "split", "confirm", "past_evaluations", "also")
 _STUDY_RECIPE = "paper2020"
+_FIRST_MAGNITUDE = 9
+"""RandAugment's, when it had no key of its own."""
 
 
 _NUMBER = re.compile(r"(?!hydra\.)[a-z][a-z0-9_.]*=[0-9][-+0-9.e]*")
@@ -236,14 +238,17 @@ def semantic(config: Config) -> dict[str, Any]:
 def _semantic_recipe(recipe: RecipeConfig) -> dict[str, Any]:
     """The recipe in the words of the first records, so that a run that means the same keeps its name.
 
-    What came later enters only where it alters a run: an average (which now warms up) and RMSprop's epsilon do. Layers
-    frozen midway, an option once, are always none.
+    What came later enters only where it alters a run: an average (which now warms up), RMSprop's epsilon and another
+    strength of RandAugment do. Layers frozen midway, an option once, are always none.
     """
     told = asdict(recipe)
     average = {name: told.pop(name) for name in ("average", "average_decay")}
     epsilon = told.pop("epsilon")  # inside the root, since TensorFlow's rule
     if recipe.optimizer == "rmsprop":
         told["epsilon"] = epsilon
+    magnitude = told.pop("randaugment_magnitude")
+    if recipe.randaugment and magnitude != _FIRST_MAGNITUDE:
+        told["randaugment_magnitude"] = magnitude
     told |= {"ema_decay": 0.0, "frozen": []}
     return told if recipe.average == "none" else told | average
 

@@ -18,6 +18,7 @@ ABOVE_0_OR_NONE = Limit(lambda value: value is None or value > 0, "it must be ab
 FROM_0 = Limit(lambda value: value >= 0, "it must not be negative")
 BELOW_1 = Limit(lambda value: value < 1, "it must be below 1")
 UP_TO_1 = Limit(lambda value: value <= 1, "it must be at most 1")
+UP_TO_30 = Limit(lambda value: value <= 30, "it must be at most 30")
 SHARE = Limit(lambda value: 0 < value <= 1, "it must be above 0 and at most 1")
 DECAY = Limit(
     lambda value: value is None or 0 < value < 1, "it must be above 0 and below 1, or null for no upper limit"
@@ -111,6 +112,7 @@ class RecipeConfig:
     train_transform: Annotated[str, one_of("none", "random_crop", "resized_crop", "shift")]
     flip: bool
     randaugment: bool
+    randaugment_magnitude: Annotated[int, FROM_0, UP_TO_30]
     mixup_alpha: Annotated[float, FROM_0]
     resolution_schedule: list[ResolutionPhase]
 

@@ -177,7 +177,7 @@ class SmallData:
             if self._recipe.randaugment:  # each image by its position in the epoch, so that ranks agree
                 first = batch * batch_size + share.start
                 seeds = [keyed_seed("randaugment", seed, epoch, first + i) for i in range(len(mine))]
-                pixels = randaugment(pixels, seeds)
+                pixels = randaugment(pixels, seeds, self._recipe.randaugment_magnitude)
             if self._recipe.flip or self._recipe.train_transform != "none":
                 draws = torch.rand(len(indices), 5, generator=keyed_generator("augment", seed, epoch, batch))[share]
                 pixels = self._transform(pixels, draws)

@@ -159,6 +159,16 @@ def test_zero_is_a_seed() -> None:
     assert run_id(compose(["seed=0"])) != run_id(compose(["seed=1"]))
 
 
+def test_the_strength_of_randaugment_is_in_a_runs_name_where_it_is_another_than_once() -> None:
+    def named(*words: str) -> str:
+        return run_id(compose(["target=none", *words]))
+
+    off, on, strong = "recipe.randaugment=false", "recipe.randaugment=true", "recipe.randaugment_magnitude=27"
+    assert named(off, strong) == named(off)
+    assert named(on, "recipe.randaugment_magnitude=9") == named(on)
+    assert len({named(off), named(on), named(on, strong)}) == 3
+
+
 def test_the_recorded_config_holds_no_path(tmp_path: Path) -> None:
     config = replace(compose([f"data.root={tmp_path}"]), out=str(tmp_path))
     text = recorded(config)

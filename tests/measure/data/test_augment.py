@@ -9,8 +9,8 @@ from harness.measure.data.loader.augment import randaugment
 IMAGES = torch.randint(0, 256, (24, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def expected(interpolation: InterpolationMode) -> torch.Tensor:
-    augment = v2.RandAugment(num_ops=2, magnitude=9, interpolation=interpolation)
+def expected(interpolation: InterpolationMode, magnitude: int = 9) -> torch.Tensor:
+    augment = v2.RandAugment(num_ops=2, magnitude=magnitude, interpolation=interpolation)
     views = []
     for seed, image in enumerate(IMAGES):
         torch.manual_seed(seed)
@@ -20,9 +20,10 @@ def expected(interpolation: InterpolationMode) -> torch.Tensor:
 
 def test_it_resamples_as_the_references_preset() -> None:
     """references/classification/presets.py hands its own interpolation on: bilinear, where v2 alone takes nearest."""
-    ours = randaugment(IMAGES, range(24))
+    ours = randaugment(IMAGES, range(24), 9)
     assert torch.equal(ours, expected(InterpolationMode.BILINEAR))
     assert not torch.equal(ours, expected(InterpolationMode.NEAREST))
+    assert torch.equal(randaugment(IMAGES, range(24), 27), expected(InterpolationMode.BILINEAR, 27))
 
 
 def test_cudas_generators_are_not_reseeded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +32,6 @@ def test_cudas_generators_are_not_reseeded(monkeypatch: pytest.MonkeyPatch) -> N
     torch.manual_seed(5)
     seeds.clear()
     before = torch.random.get_rng_state()
-    randaugment(IMAGES, range(24))
+    randaugment(IMAGES, range(24), 9)
     assert seeds == []
     assert torch.equal(torch.random.get_rng_state(), before)

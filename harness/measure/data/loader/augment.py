@@ -9,13 +9,13 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
 
-def randaugment(images: Tensor, seeds: Sequence[int]) -> Tensor:
-    """Two operations of magnitude 9. images: uint8 (n, C, H, W) on any device; returns the same shape.
+def randaugment(images: Tensor, seeds: Sequence[int], magnitude: int) -> Tensor:
+    """Two operations of a magnitude from 0 to 30. images: uint8 (n, C, H, W) on any device; returns the same shape.
 
     Bilinear, as references/classification/presets.py of torchvision; v2's own default is nearest. torch.manual_seed
     would reseed CUDA's generators too, so the CPU's alone is seeded, and set back afterwards.
     """
-    augment = v2.RandAugment(num_ops=2, magnitude=9, interpolation=InterpolationMode.BILINEAR)
+    augment = v2.RandAugment(num_ops=2, magnitude=magnitude, interpolation=InterpolationMode.BILINEAR)
     augmented = torch.empty_like(images)
     with torch.random.fork_rng(devices=[]):
         for own, out, image in zip(seeds, augmented, images, strict=True):

@@ -31,7 +31,7 @@ class Images(Protocol):
 class StreamTask:
     """A chunk: rows from `start` on of a batch of `batch_images` whose first image is at `batch_position` in the epoch.
 
-    `transform` None evaluates.
+    `transform` None evaluates; randaugment: its magnitude, None = off.
     """
 
     indices: NDArray[np.int64]
@@ -40,7 +40,7 @@ class StreamTask:
     start: int
     resolution: int
     transform: str | None
-    randaugment: bool = False
+    randaugment: int | None = None
     seed: int = 0
     epoch: int = 0
 
@@ -62,9 +62,10 @@ class Fill:
             return tuple(self._evaluation.evaluation(out, task.indices))
         numbers = sampling.draws(task.seed, task.epoch, task.batch_position + task.start, len(task.indices))
         odd = self._train.train(out, task.indices, numbers, task.transform)
-        if task.randaugment:
+        if task.randaugment is not None:
             from harness.measure.data.loader.augment import randaugment  # torchvision's transforms: half a second
 
             views = out.permute(0, 3, 1, 2)
-            views.copy_(randaugment(views, [sampling.augmentation_seed(own) for own in numbers]))
+            seeds = [sampling.augmentation_seed(own) for own in numbers]
+            views.copy_(randaugment(views, seeds, task.randaugment))
         return tuple(odd)

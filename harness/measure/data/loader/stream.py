@@ -113,7 +113,7 @@ class StreamedData:
             (share(batch) for batch in batches),
             resolution,
             recipe.train_transform,
-            randaugment=recipe.randaugment,
+            randaugment=recipe.randaugment_magnitude if recipe.randaugment else None,
             seed=seed,
             epoch=epoch,
         )
