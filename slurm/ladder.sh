@@ -4,8 +4,9 @@
 #   source slurm/site.env
 #   sbatch --array=1-$(wc -l < slurm/ladder.txt) slurm/ladder.sh slurm/ladder.txt data=imagenet data.root=/path/to/it
 #
-# Words after the file hold for every run. For 4 GPUs a run add --ntasks=4 --gpus=4 before slurm/ladder.sh: always one
-# task per GPU, on as many nodes as that takes. Submit from the repository's root, where `python -m harness` works.
+# Words after the file hold for every run. For 4 GPUs a run add --ntasks=4 --gpus=4 --mem=128G before slurm/ladder.sh:
+# always one task per GPU, on as many nodes as that takes. Submit from the repository's root, where
+# `python -m harness` works.
 
 # Lines that begin with #SBATCH are options of sbatch; those on its command line and in site.env win over them.
 #SBATCH --job-name=harness

@@ -63,7 +63,8 @@ def run(
             say_remarks(config)
         seed_everything(config.seed)
         data = cleanup.enter_context(closing(build(config.data, config.recipe, machine.device)))
-        distributed.agree({"data set": data.fingerprint[:12]}, world)
+        decoder = str(data.notes.get("decoder"))
+        distributed.agree({"data set": data.fingerprint[:12], "decoder": decoder}, world)
         check_fits(config, data, world.size, level)
         model = build_network(config.model.name, classes=data.classes, **config.model.kwargs)
         bills = Bills(model)
@@ -83,6 +84,7 @@ def run(
         if world.rank > 0:
             seed_everything(keyed_seed("rank", config.seed, world.rank))  # dropout must not repeat rank 0's masks
         checkpoint.restore(training, begun)
+        del begun  # a copy of all weights and momenta in the host's memory
         training.tracker = tracker_of(config, folder, world, training.position.images)
         cleanup.callback(training.tracker.close)
         return conclude(training, train(training), search)

@@ -1,6 +1,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from harness.measure.data.protocol import steps_per_epoch
 from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run
 from harness.measure.stages.ending import Result
+from harness.measure.stages.fits import check_fits
 from harness.measure.training import loop as train
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import BadInput, OutOfMemory
@@ -278,6 +280,16 @@ def test_a_kernel_that_is_not_deterministic_is_told_in_one_line(
         torch.use_deterministic_algorithms(False)
     assert str(raised.value) == expected
     assert [line.note for line in survey(tmp_path / "runs")] == [expected]
+
+
+def test_synchronised_batchnorm_cannot_be_compiled_over_several_gpus() -> None:
+    """Each such layer breaks the graph, and a part that many blocks share is compiled too often (torch 2.15)."""
+    asked = replace(compose(["data=fake", "target=none", "sync_batchnorm=true", "compile=true"]), device="cuda")
+    data = SimpleNamespace(train_images=2560, evaluation_images=90, classes=10)
+    check_fits(asked, data, 1, None)
+    check_fits(replace(asked, compile=False), data, 2, None)
+    with pytest.raises(BadInput, match="leave one of them off"):
+        check_fits(asked, data, 2, None)
 
 
 def test_a_last_batch_of_fewer_images_than_micro_batches_still_trains(tiny_config: MakeConfig) -> None:

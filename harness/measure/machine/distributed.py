@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-RENDEZVOUS_PORTS = (15_000, 20_000)
-"""First port and number of ports for the rendezvous of a Slurm step: a step of a job has a port of its own."""
+RENDEZVOUS_PORTS = (15_000, 17_000)
+"""First port and number of ports for the rendezvous of a Slurm step: a step of a job has a port of its own. All lie
+below 32,768, from where Linux hands out ports to whoever asks for any."""
 
 
 STEP_STRIDE = 7919
@@ -49,7 +50,6 @@ class World:
         return self.rank == 0
 
 
-_MET: list[World] = []
 _STORES: list["Store"] = []
 _LOST: list[World] = []
 _TOGETHER: list[str] = []
@@ -70,20 +70,24 @@ def join(
         return world
     from torch import distributed
 
+    if _LOST:
+        raise HarnessError("the other processes were lost in an earlier run of this sweep; start it again, it resumes")
     if distributed.is_initialized():
         _listen(stop, device_kind)
         return world
-    if _LOST:
-        raise HarnessError("the other processes were lost in an earlier run of this sweep; start it again, it resumes")
     if "RANK" not in os.environ:
         export_rendezvous(os.environ, world)
     store = rendezvous.meet(world.rank, world.size, wait_seconds, stop)
+    _STORES.append(store.clone())  # to leave word: nobody waits long for that
     limit = timedelta(seconds=collective_seconds)
+    store.set_timeout(
+        limit
+    )  # rank 0 may come to NCCL's first exchange, which goes through it, seconds after the others
+    with suppress(OSError):
+        rendezvous.choose_interface(os.environ)
     distributed.init_process_group(
         BACKENDS[device_kind], store=store, rank=world.rank, world_size=world.size, timeout=limit
     )
-    _MET.append(world)
-    _STORES.append(store)
     _listen(stop, device_kind)
     return world
 
@@ -104,18 +108,26 @@ def _together(what: str) -> Iterator[None]:
 
 
 def lose(world: World) -> None:
-    """Part from the others for good: what they still wait for ends at once."""
-    if world.size > 1:
+    """Part from the others for good: what they still wait for ends at once, or with this process.
+
+    NCCL's group is left as it is. To destroy it is an exchange with the other processes of the node, who wait in gloo
+    for this one; when this process ends, gloo's connections break, and they hear.
+    """
+    if world.size > 1 and not _LOST:
         from torch import distributed
 
         if distributed.is_initialized():
-            distributed.destroy_process_group()
             _LOST.append(world)
+            if "nccl" not in distributed.get_backend_config():
+                distributed.destroy_process_group()
 
 
 @contextmanager
 def lost_on_error(world: World) -> Iterator[None]:
-    """Part from the others after an error that they may not have; a BadInput is one that all processes raise."""
+    """Part from the others after an error that they may not have; a BadInput is one that all processes raise.
+
+    That holds until training begins: there a file may be bad that one process alone reads (`stages/ending.py`).
+    """
     try:
         yield
     except BadInput:

@@ -1,9 +1,13 @@
 """Where the processes of one run meet, and how they wait there: aloud, not for ever, and with an ear for signals."""
 
+import fcntl
 import os
+import socket
+import struct
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
 
 SAY_AFTER_SECONDS = 10.0
 _TRY_SECONDS = 1.0
+_SIOCGIFADDR = 0x8915
+"""Linux's request for the address of a network interface (netdevice(7))."""
 
 
 def meet(rank: int, size: int, wait_seconds: float, stop: StopFlag | None) -> "PrefixStore":
@@ -35,15 +41,35 @@ def meet(rank: int, size: int, wait_seconds: float, stop: StopFlag | None) -> "P
 
 
 def meeting_name(environment: Mapping[str, str]) -> str:
-    """What the processes of one start share and no others do: two runs that come to one address do not mix."""
-    names = (
-        "SLURM_JOB_ID",
-        "SLURM_STEP_ID",
-        "SLURM_RESTART_COUNT",
-        "TORCHELASTIC_RUN_ID",
-        "TORCHELASTIC_RESTART_COUNT",
-    )
+    """What the processes of one start share and no others do: two runs that come to one address do not mix.
+
+    torchrun may be started on each node by a step, or a login, of its own, so that Slurm's names differ there.
+    """
+    of_torchrun = ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT")
+    of_slurm = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
+    names = of_torchrun if of_torchrun[0] in environment else of_slurm
     return ".".join(environment.get(name, "-") for name in names)
+
+
+def choose_interface(environment: MutableMapping[str, str]) -> None:
+    """Let gloo listen where the other nodes reach this one: at the interface from which MASTER_ADDR is reached.
+
+    Left to itself gloo listens at the address of the host's own name, which on Debian and Ubuntu is often 127.0.1.1.
+    GLOO_SOCKET_IFNAME set by the user wins. Raises OSError where there is no way to that address.
+    """
+    if "GLOO_SOCKET_IFNAME" in environment:
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((environment["MASTER_ADDR"], 9))  # sends nothing; the system chooses where from
+        own = probe.getsockname()[0]
+        if own.startswith("127."):
+            return  # all on one node
+        for _, name in socket.if_nameindex():
+            with suppress(OSError):  # an interface without an address
+                asked = struct.pack("256s", name.encode()[:15])
+                if socket.inet_ntoa(fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, asked)[20:24]) == own:
+                    environment["GLOO_SOCKET_IFNAME"] = name
+                    return
 
 
 class _Wait:

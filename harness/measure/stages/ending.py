@@ -81,9 +81,15 @@ def train(training: Training) -> Ending:
         return Ending("interrupted")
     except Exception as error:
         short = _short_of_memory(error)
+        if isinstance(error, BadInput):  # of a file that this process alone has read
+            distributed.tell(str(error))
+            distributed.lose(training.world)
+        heard = None if short or isinstance(error, HarnessError) else distributed.told()
         last_line = f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error) else ''}"
         operator, undeterministic, _ = str(error).partition(" does not have a deterministic implementation")
-        if undeterministic:
+        if heard is not None:
+            last_line = heard
+        elif undeterministic:
             last_line = f"deterministic=true: there is no such kernel of {operator}; leave it false, or use device=cpu"
         if writer is not None:
             with suppress(HarnessError):  # the disk may be what failed; the error itself is on its way up
@@ -93,6 +99,8 @@ def train(training: Training) -> Ending:
             raise OutOfMemory(f"{training.folder}: {OUT_OF_MEMORY}") from error
         if undeterministic:
             raise BadInput(last_line) from error
+        if heard is not None:
+            raise HarnessError(f"another process of this run: {heard}") from error
         raise
 
 

@@ -33,6 +33,11 @@ def check_fits(config: Config, data: ImageData, world_size: int, level: Target |
         )
     if config.sync_batchnorm and world_size > 1 and config.device != "cuda":
         raise BadInput("sync_batchnorm=true: torch has it for GPUs only; use device=cuda or leave it off")
+    if config.sync_batchnorm and world_size > 1 and config.compile:
+        raise BadInput(
+            "sync_batchnorm=true with compile=true: each synchronised layer breaks the compiled graph, and the last "
+            "batch of an epoch would end the run; leave one of them off"
+        )
     if config.evaluations_per_epoch > steps:
         raise BadInput(
             f"evaluations_per_epoch={config.evaluations_per_epoch}, but an epoch has {steps} steps; lower it"

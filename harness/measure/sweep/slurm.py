@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,9 +21,10 @@ from omegaconf import DictConfig
 
 from harness.measure.config.compose import run_folder
 from harness.measure.config.schema import Config, ResourcesConfig
+from harness.measure.machine.leaving import leave
 from harness.measure.sweep.alone import run_alone
 from harness.measure.sweep.job import Job, launcher_config
-from harness.record.errors import BadInput
+from harness.record.errors import EXIT_ERROR, BadInput
 from harness.record.folders.folder import is_finished
 from harness.record.folders.sweep import (
     CLIENT_SECONDS,
@@ -222,9 +224,17 @@ def time_limit(text: object) -> int:
 
 
 def element(job: list[str]) -> None:
-    """One run, inside its job; anything but success ends the process, so that Slurm says FAILED."""
-    if code := run_alone(job):
-        sys.exit(code)
+    """One run, inside its job, and the end of its process: its exit code is what Slurm knows of it.
+
+    submitit would pickle a result that nobody reads, and Python take torch apart for a second; and after an error on a
+    GPU the end of NCCL's group would wait for the other processes, who wait for this one.
+    """
+    try:
+        code = run_alone(job)
+    except Exception:  # noqa: BLE001  # whatever a run ends with
+        traceback.print_exc()
+        code = EXIT_ERROR
+    leave(code)
 
 
 def wait(submissions: list[Submission]) -> None:

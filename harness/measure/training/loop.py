@@ -44,7 +44,9 @@ class Loop:
         self._losses: list[torch.Tensor] = []
         self._read_every = training.config.log_every_steps if training.machine.device.type == "cuda" else 1
         self._waiting = Waiting(recorder(training.machine.device))
-        self._energy = energy_counter(training.machine.device)
+        counter = energy_counter(training.machine.device)
+        # of all processes or of none: they add it up together
+        self._energy = counter if all(distributed.gather_objects(counter is not None, training.world)) else None
         self._saved_at = time.monotonic()
 
     def run(self) -> str:

@@ -13,6 +13,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional
 
 from harness.measure.data.loader import decode, pixels, sampling
+from harness.measure.data.loader.stream import default_workers
 from harness.record.errors import BadInput, HarnessError
 from tests.measure.data.conftest import WNIDS, encoded, odd_files, picture, write_tree
 from tests.measure.data.loading import SIDE, digest, evaluation, load, train
@@ -413,3 +414,23 @@ def test_auto_prefers_torchcodec_then_torchvision_then_pillow(monkeypatch: pytes
     assert decode.choose("auto") == "pillow"
     with pytest.raises(BadInput, match=r"cannot be loaded here: use data.decoder=auto"):
         decode.choose("torchcodec")
+
+
+@pytest.mark.parametrize(
+    ("words", "workers"),
+    [
+        ({}, 15),
+        ({"LOCAL_WORLD_SIZE": "4"}, 3),
+        ({"SLURM_CPUS_PER_TASK": "8"}, 7),  # a site that does not bind tasks to their cores
+        ({"SLURM_CPUS_PER_TASK": "8", "LOCAL_WORLD_SIZE": "8"}, 1),  # torchrun in a job of one task
+    ],
+)
+def test_loader_processes_are_as_many_as_this_process_has_cores(
+    words: dict[str, str], workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    for name in ("LOCAL_WORLD_SIZE", "SLURM_CPUS_PER_TASK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in words.items():
+        monkeypatch.setenv(name, value)
+    assert default_workers() == workers

@@ -13,8 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from harness.measure.data.keyed import epoch_order
 from harness.measure.machine.device import own_device
-from harness.measure.machine.rendezvous import meeting_name
+from harness.measure.machine.rendezvous import choose_interface, meeting_name
 from harness.measure.machine.signals import StopFlag
 from harness.record import files
 from harness.record.errors import EXIT_BAD_INPUT, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
@@ -26,6 +27,12 @@ from tests.ports import free_ports, meeting
 
 FOLDER = [*(word for word in SMALL if word != "data=fake"), "data=imagenet", "data.workers=0"]
 """A run on images in a folder."""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lists of a folder's images do not lie in the user's cache afterwards."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def rank_of(rank: int, port: int, words: list[str], notes: Path, fault: Fault | None = None) -> Order:
@@ -143,6 +150,44 @@ def test_steps_and_restarts_have_meeting_places_of_their_own() -> None:
     step = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}
     others = [step | {"SLURM_STEP_ID": "1"}, step | {"SLURM_RESTART_COUNT": "1"}, {"TORCHELASTIC_RUN_ID": "a"}]
     assert len({meeting_name(each) for each in [step, *others]}) == 4
+    torchrun = {"TORCHELASTIC_RUN_ID": "a", "TORCHELASTIC_RESTART_COUNT": "0"}  # started on two nodes by two steps
+    assert meeting_name(step | torchrun) == meeting_name(step | {"SLURM_STEP_ID": "1"} | torchrun)
+
+
+def test_gloo_listens_where_the_other_nodes_come_from() -> None:
+    own = next((a for a in socket.gethostbyname_ex(socket.gethostname())[2] if not a.startswith("127.")), None)
+    for address, expected in ((own, True), ("127.0.0.1", False)):
+        environment = {"MASTER_ADDR": address or "127.0.0.1"}
+        choose_interface(environment)
+        chosen = environment.get("GLOO_SOCKET_IFNAME")
+        assert (chosen in {name for _, name in socket.if_nameindex()} - {"lo"}) == (expected and own is not None)
+    environment = {"MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "ib0"}
+    choose_interface(environment)
+    assert environment["GLOO_SOCKET_IFNAME"] == "ib0"
+
+
+@pytest.mark.parametrize("reader", [0, 1])
+def test_a_file_that_one_rank_alone_finds_broken_is_told_in_the_record(
+    tmp_path: Path, free_port: int, reader: int
+) -> None:
+    """Its reader leaves with the reason; the other, in the middle of an exchange, ends too and waits for nobody."""
+    root = tmp_path / "data"
+    for blue, split in enumerate(("train", "val")):
+        for name in ("a", "b"):
+            (root / split / name).mkdir(parents=True)
+            for number in range(20):
+                Image.new("RGB", (16, 16), (number, 0, blue)).save(root / split / name / f"{number}-{split}.png")
+    words = [*FOLDER, f"data.root={root}", f"out={tmp_path / 'runs'}", "recipe.batch_size=8"]
+    assert together(free_port, tmp_path / "first", words, words)[0] == [0, 0]  # leaves the list of files in the cache
+    first = epoch_order(40, seed=1, epoch=0)[4 * reader]  # of this rank's half of the first batch
+    broken = sorted((root / "train").rglob("*.png"))[first]
+    broken.write_bytes(b"x" * broken.stat().st_size)
+    codes, said = together(*free_ports(1), tmp_path / "second", [*words, "seed=1"], [*words, "seed=1"])
+    assert codes[reader] == EXIT_BAD_INPUT
+    assert codes[1 - reader] == EXIT_ERROR
+    assert f"{broken} cannot be decoded" in said[reader]
+    (line,) = [line for line in survey(tmp_path / "runs") if line.state == "failed"]
+    assert f"{broken} cannot be decoded" in line.note
 
 
 def test_a_sweep_under_torchrun_trains_all_its_runs(tmp_path: Path, free_port: int) -> None:

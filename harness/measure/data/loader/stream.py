@@ -37,9 +37,16 @@ MAX_WORKERS = 16
 
 
 def default_workers() -> int:
-    """Loader processes for this process's share of the machine: its cores but one, at least 1, at most 16."""
-    peers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun; Slurm binds each task to its own cores
-    return max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0)) // peers - 1))
+    """Loader processes for this process's share of the machine: its cores but one, at least 1, at most 16.
+
+    torchrun says how many processes share the node; Slurm how many cores each has, which not every site binds it to.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if "LOCAL_WORLD_SIZE" in os.environ:
+        cores //= int(os.environ["LOCAL_WORLD_SIZE"])
+    elif "SLURM_CPUS_PER_TASK" in os.environ:
+        cores = min(cores, int(os.environ["SLURM_CPUS_PER_TASK"]))
+    return max(1, min(MAX_WORKERS, cores - 1))
 
 
 def _chunks(
