@@ -80,9 +80,8 @@ def join(
     store = rendezvous.meet(world.rank, world.size, wait_seconds, stop)
     _STORES.append(store.clone())  # to leave word: nobody waits long for that
     limit = timedelta(seconds=collective_seconds)
-    store.set_timeout(
-        limit
-    )  # rank 0 may come to NCCL's first exchange, which goes through it, seconds after the others
+    # NCCL's first exchange goes through the store, and rank 0 may come to it seconds after the others.
+    store.set_timeout(limit)
     with suppress(OSError):
         rendezvous.choose_interface(os.environ)
     distributed.init_process_group(
