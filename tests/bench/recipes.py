@@ -4,7 +4,9 @@ The whole run is the harness's own; only the size is scaled down, by one rule: b
 the batch, linearly, but by its square root for adamw and for networks without normalisation; warm-up and drops keep
 their share of the plan; phases of other resolutions are left out. A row ends as soon as two looks in a row are at twice
 chance, and at the latest after the plan. A network without normalisation that stands still under the root is tried once
-more linearly, and the row says so: SqueezeNet has a ReLU behind its logits, and a step too large silences them.
+more linearly, and the row says so: SqueezeNet has a ReLU behind its logits, and a step too large silences them. RMSprop
+that stands still linearly is tried once more under the root: as with Adam, the size of a step hardly depends on that of
+a gradient.
 What a card calls unsuited is not trained. A row is kept as soon as it is known and not run again, so that the suite can
 be stopped at any time. Losses are not timings: a loaded machine gives the same.
 
@@ -44,8 +46,11 @@ LEARNED = 2 * CHANCE
 
 def scalings(model: str, recipe: str) -> tuple[str, ...]:
     """How a row's learning rate falls with the batch, and what is tried where that does not learn."""
-    if compose([f"model={model}", f"recipe={recipe}"]).recipe.optimizer == "adamw":
+    optimizer = compose([f"model={model}", f"recipe={recipe}"]).recipe.optimizer
+    if optimizer == "adamw":
         return ("root",)
+    if optimizer == "rmsprop":
+        return ("linear", "root")
     return ("linear",) if normalised(model) else ("root", "linear")
 
 
