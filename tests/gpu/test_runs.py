@@ -79,13 +79,13 @@ PRECISIONS = {"cpu": ["fp32"], "cuda": ["fp32", "bf16", "fp16"]}
 def test_interrupted_and_resumed_is_as_never_stopped(device: str, tmp_path: Path, record_property: Say) -> None:
     """Bit for bit under deterministic=true, in every precision of the device, at a step between two evaluations.
 
-    With an average of the weights; and in fp32 with dropout, whose masks are of the device's own generator.
+    With an average of the weights; and once with dropout, whose masks are of the device's own generator.
     """
-    for precision in PRECISIONS[device]:
+    cases = [(precision, network(device)) for precision in PRECISIONS[device]] + [("fp32", WITH_DROPOUT)]
+    for number, (precision, net) in enumerate(cases):
         words = ["deterministic=true", f"precision={precision}", "recipe.average=ema", "recipe.average_decay=0.9"]
-        net = WITH_DROPOUT if precision == "fp32" else network(device)
-        whole = run(config(device, tmp_path / precision / "whole", *words, net=net), stop=StopFlag()).folder
-        asked = config(device, tmp_path / precision / "stopped", *words, net=net)
+        whole = run(config(device, tmp_path / f"{number}" / "whole", *words, net=net), stop=StopFlag()).folder
+        asked = config(device, tmp_path / f"{number}" / "stopped", *words, net=net)
         stopped = run(asked, stop=StopAt(7))
         assert stopped.outcome == "interrupted"
         assert (stopped.folder / CHECKPOINT).exists()
@@ -202,9 +202,9 @@ def test_fused_kernels_take_the_same_steps(device: str, kind: str, record_proper
 
 @only_on_gpu
 def test_compiled_with_a_resolution_schedule_learns_as_eager(tmp_path: Path, record_property: Say) -> None:
-    """Two resolutions, each with a full and a last batch; on the CPU tests/measure/training/test_compile.py."""
-    phases = ",".join(f"{{from_epoch:{epoch},resolution:{side}}}" for epoch, side in enumerate((32, 64)))
-    words = ["precision=fp32", "recipe.batch_size=28", f"recipe.resolution_schedule=[{phases}]"]
+    """Three resolutions, each with a full and a last batch; on the CPU tests/measure/training/test_compile.py."""
+    phases = ",".join(f"{{from_epoch:{epoch},resolution:{side}}}" for epoch, side in enumerate((32, 48, 64)))
+    words = ["precision=fp32", "budget.epochs=3", "recipe.batch_size=28", f"recipe.resolution_schedule=[{phases}]"]
     if shutil.which("cc") is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
         pytest.skip("torch.compile needs a C compiler and Python's headers, which are not here")
     eager, compiled = (

@@ -181,6 +181,7 @@ def test_flags_of_the_known_traps() -> None:
     assert {"alexnet", "googlenet"} <= {name for name in ZOO if flags[name]["changed_kernels"]}
     assert not flags["googlenet_2014"]["changed_kernels"]
     assert flags["alexnet"]["dropout_as_published"] is False
+    assert flags["mobilenet_v2"]["dropout_as_published"] is True
     assert flags["efficientnet_b0"]["ema_as_published"] is False
     assert all(card["note"] for card in flags.values())
 

@@ -87,10 +87,10 @@ def train(training: Training) -> Ending:
         heard = None if short or isinstance(error, HarnessError) else distributed.told()
         last_line = f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error) else ''}"
         operator, undeterministic, _ = str(error).partition(" does not have a deterministic implementation")
-        if heard is not None:
-            last_line = heard
-        elif undeterministic:
+        if undeterministic:
             last_line = f"deterministic=true: there is no such kernel of {operator}; leave it false, or use device=cpu"
+        elif heard is not None:
+            last_line = heard
         if writer is not None:
             with suppress(HarnessError):  # the disk may be what failed; the error itself is on its way up
                 why = OUT_OF_MEMORY if short else last_line

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,10 @@ def test_steps_and_restarts_have_meeting_places_of_their_own() -> None:
 
 
 def test_gloo_listens_where_the_other_nodes_come_from() -> None:
-    own = next((a for a in socket.gethostbyname_ex(socket.gethostname())[2] if not a.startswith("127.")), None)
+    own = None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):  # no network: no such address
+        probe.connect(("192.0.2.1", 9))
+        own = probe.getsockname()[0]
     for address, expected in ((own, True), ("127.0.0.1", False)):
         environment = {"MASTER_ADDR": address or "127.0.0.1"}
         choose_interface(environment)
