@@ -15,7 +15,7 @@ from harness.analyse.trend.readings import by_study_rule
 from harness.measure.config.compose import compose
 from harness.paths import ROOT
 from harness.record.errors import HarnessError
-from harness.record.folders.folder import PROVENANCE
+from harness.record.folders.folder import CONFIG, CURVE, PROVENANCE, RUN
 from results import pilot, rejudged
 from results.walkthrough import printed
 
@@ -95,3 +95,13 @@ def test_the_ladder_was_frozen_before_its_runs() -> None:
     commits = {segment["commit"] for path in records for segment in json.loads(path.read_bytes())["segments"]}
     assert commits
     assert [c for c in commits if git("merge-base", "--is-ancestor", *changed, c).returncode] == []
+
+
+def test_beside_the_records_lies_nothing_else() -> None:
+    """`harness aggregate` writes beside records unless told where; what is published lies in results/NAME."""
+    runs = ROOT / "results" / "runs"
+    listed = subprocess.run(["git", "ls-files", "-z", str(runs)], cwd=ROOT, capture_output=True, text=True).stdout
+    files = [ROOT / name for name in listed.split("\0") if name]
+    if not files:
+        pytest.skip("no git history here")
+    assert [path for path in files if path.name not in {CONFIG, PROVENANCE, CURVE, RUN} or len(path.relative_to(runs).parts) != 4] == []
