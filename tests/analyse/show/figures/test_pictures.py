@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from harness.analyse.show import aggregate
-from harness.analyse.show.figures.canvas import NARROW, WIDE
+from harness.analyse.show.figures.canvas import NARROW, WIDE, Picture, new, save
 from harness.analyse.show.figures.curves import held
 from harness.analyse.show.figures.gallery import pictures
 from harness.analyse.show.figures.thresholds import thresholds
@@ -69,6 +71,26 @@ def test_drawn_again_the_bytes_are_the_same(document: dict[str, Any]) -> None:
     assert sorted(one) == ["clock", "compared", "curves", "split", "thresholds", "trend"]
     assert all(one[name].svg() == two[name].svg() for name in one)
     assert one["trend"].png() == two["trend"].png()
+
+
+def test_a_png_is_written_again_only_where_it_looks_different(tmp_path: Path) -> None:
+    """Two processors drew a figure one level apart in 15 pixels, and `make results` changed a committed file."""
+    picture = Picture(new(2, 1))
+    _, png = save(picture, tmp_path, "trend")
+    drawn = png.read_bytes()
+    with Image.open(png) as image:
+        pixels = np.asarray(image).copy()
+    pixels[5, 5, 0] = 254  # paper is 255
+    Image.fromarray(pixels).save(png)
+    kept = png.read_bytes()
+    assert kept != drawn
+    save(picture, tmp_path, "trend")
+    assert png.read_bytes() == kept
+    pixels[5, 5, 0] = 253
+    for other in (lambda: Image.fromarray(pixels).save(png), lambda: png.write_bytes(b"no picture"), png.unlink):
+        other()
+        save(picture, tmp_path, "trend")
+        assert png.read_bytes() == drawn
 
 
 def test_a_miss_is_drawn_once_as_an_open_triangle_above_its_bound(tmp_path: Path) -> None:
