@@ -27,13 +27,16 @@ def main(args: argparse.Namespace) -> int:
     from harness.analyse.show.pages import terminal
 
     document = asked_document(args, level)
-    if args.json:
-        json.dump(document, sys.stdout, indent=1, allow_nan=False)
-        print()
-    else:
-        print(f"\n{terminal(document)}\n", flush=True)  # figures take longer than all else
     out = args.out or (None if args.json else args.runs)
-    for path in [] if out is None else write(document, out, figures=not args.no_figures):
-        if not args.json:
+    try:
+        if args.json:
+            json.dump(document, sys.stdout, indent=1, allow_nan=False)
+            print()
+        else:
+            print(f"\n{terminal(document)}\n", flush=True)  # figures take longer than all else
+    finally:  # also where nobody reads on, as in `| head`
+        written = [] if out is None else write(document, out, figures=not args.no_figures)
+    if not args.json:
+        for path in written:
             print(f"wrote {path}")
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.measure.config.tracking import tags_of
+from harness.measure.machine.output import make_lasting
 from harness.measure.mirror.journal import journal_path, merged_rows
 from harness.measure.mirror.sync import run_options, upload_run
 from harness.measure.mirror.wandb_process import credentials_present
@@ -37,6 +38,8 @@ def main(args: argparse.Namespace) -> int:
     }
     if args.tags is not None:
         given["tags"] = tags_of(args.tags)
+    if not args.dry_run:
+        make_lasting()  # who reads the first lines alone stops no upload
     for folder in finished:
         run = read_run(folder)
         options = run_options(run, args.dir, given)

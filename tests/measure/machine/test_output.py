@@ -126,12 +126,19 @@ def test_the_record_is_sealed_before_anything_is_said(tmp_path: Path, outcome: s
         assert [run.outcome for run in read_runs(tmp_path)] == [outcome]
 
 
-@pytest.mark.parametrize("verb", ["replay", "status results/runs/fashion_mnist"])  # it prints, rich prints
+def test_an_aggregate_is_written_whoever_reads(tmp_path: Path) -> None:
+    """A table of sixty lines through `head` left no file behind: the pipe broke before any was written."""
+    words = ["aggregate", "results/runs/tiny_imagenet", "--draws=10", "--no-figures", f"--out={tmp_path}"]
+    assert read_by("a reader of one line", *words) == EXIT_DONE
+    assert {path.name for path in tmp_path.iterdir()} == {"TABLE.md", "table.csv", "trend.json"}
+
+
+@pytest.mark.parametrize("verb", ["replay", "status results/runs/tiny_imagenet"])  # it prints, rich prints
 def test_a_verb_whose_purpose_is_to_print_ends_with_its_reader(tmp_path: Path, verb: str) -> None:
     assert pipeline(f"{HARNESS} {verb} | true", tmp_path) == EXIT_DONE
 
 
-@pytest.mark.parametrize("verb", ["replay", "status results/runs/fashion_mnist", "count squeezenet1_1 --json"])
+@pytest.mark.parametrize("verb", ["replay", "status results/runs/tiny_imagenet", "count squeezenet1_1 --json"])
 def test_an_answer_that_finds_no_room_is_told_in_one_line(verb: str) -> None:
     command = ["bash", "-c", f"{HARNESS} {verb} > /dev/full"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
