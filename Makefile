@@ -56,15 +56,15 @@ check: install
 
 # Every committed table and figure, regenerated from the records; CI fails when that changes a byte.
 results: install
-	$(BIN)/python results/compare_counters.py
+	$(BIN)/python -m results.compare_counters
 	for name in $(LADDERS); do $(BIN)/harness aggregate results/runs/$$name --out results/$$name || exit; done
-	$(BIN)/python results/rejudged.py
-	$(BIN)/python results/imagenet_macs.py
-	$(BIN)/python results/imagenet_trend.py
+	$(BIN)/python -m results.rejudged
+	$(BIN)/python -m results.imagenet_macs
+	$(BIN)/python -m results.imagenet_trend
 	$(BIN)/harness replay --json > results/published/replay.json
-	$(BIN)/python results/pilot.py
-	$(BIN)/python results/walkthrough.py
-	$(BIN)/python results/readme.py
+	$(BIN)/python -m results.pilot
+	$(BIN)/python -m results.walkthrough
+	$(BIN)/python -m results.readme
 
 # Pin what is installed now. The file names no host and no local path.
 lock: install

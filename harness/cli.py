@@ -65,7 +65,7 @@ VERBS = {
     "power": Verb(
         "harness.verbs.power",
         "what it takes to tell two costs or halving times apart",
-        "harness power results/runs/fashion_mnist --halving-months 16 24",
+        "harness power results/runs/tiny_imagenet --halving-months 16 24",
     ),
     "import-curves": Verb(
         "harness.verbs.import_curves",

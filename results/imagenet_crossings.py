@@ -1,6 +1,6 @@
 """What of the published ImageNet curves may be committed: where each comes from, and where it crosses every level.
 
-    IMAGENET_CURVES=/path/to/curves python results/imagenet_crossings.py
+    IMAGENET_CURVES=/path/to/curves python -m results.imagenet_crossings
 
 The curves themselves stay where they are. A test compares these files with the curves where they are at hand.
 """

@@ -15,11 +15,11 @@ from harness.analyse.show.words import rounded
 from harness.analyse.trend.collection.document import LEVELS, collection_document
 from harness.paths import ROOT
 from harness.record.files import write_atomic
+from results.readme import measured
 
 TEMPLATES = environment(Path(__file__).parent / "templates")
 RESULTS = ROOT / "results"
 FOLDER = RESULTS / "imagenet_curves"
-LADDER = RESULTS / "fashion_mnist"
 
 
 def main(out: Path = FOLDER) -> None:
@@ -55,7 +55,9 @@ def pictures(document: dict[str, Any]) -> dict[str, Picture]:
     """Every figure by its name."""
     published = replay()
     first, margin, study = (collected.view_of(document, *level) for level in LEVELS)
-    (ladder,) = json.loads((LADDER / "trend.json").read_text(encoding="utf-8"))["groups"]
+    shown = measured(ROOT)
+    assert shown is not None  # a ladder is committed
+    ladder = shown[1]
     sets = [
         _measured(f"measured here ({named(ladder['dataset']['name'])})", ladder),
         _measured(f"ImageNet, public curves ({level_words(first)})", first),

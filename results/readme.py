@@ -4,6 +4,7 @@ A block stands between `<!-- generated: NAME -->` and `<!-- end -->`; what is ou
 """
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import yaml
 
 from harness.analyse.evidence.published import claims
+from harness.analyse.evidence.published import table as published_table
 from harness.analyse.evidence.titles import named, short_title
 from harness.analyse.show import collected, findings
 from harness.analyse.show.table import Table
@@ -73,7 +75,6 @@ def headline(root: Path) -> str:
         guess=GUESS[group["target"]["metric"]],
         level=level_words(group["target"]),
         over_levels=findings.over_levels(group),
-        again=(root / "results" / folder / "PROTOCOL2.md").exists(),
         cheapest=titles[trend["cheapest"]],
         reference=titles[trend["reference"]],
         bound=trend["reference_censored"],
@@ -83,7 +84,34 @@ def headline(root: Path) -> str:
         line_is=findings.line_confidence(trend),
         moore=findings.against_moore(trend),
         cautions=findings.cautions(group),
-        runs=sum(r["n"] for r in group["rows"] if r["in_trend"]),
+        absent=not_measured(root, group),
+    )
+
+
+def not_measured(root: Path, group: dict[str, Any]) -> list[str]:
+    """Names of the study's architectures of which the ladder has no run, by date of publication."""
+    cards = [_card(root, row["model"]) for row in published_table("hernandez2020_table3.csv")]
+    measured_here = {row["model"] for row in group["rows"]}
+    absent = [card for card in cards if card["name"] not in measured_here]
+    return [short_title(card["title"]) for card in sorted(absent, key=lambda card: (card["published"], card["name"]))]
+
+
+def limits(root: Path) -> str:
+    """What the shown ladder's data and plans are, beside ImageNet's, and which runs are absent."""
+    shown = measured(root)
+    if shown is None:
+        return NOTHING
+    _, group, _ = shown
+    rows, data, level = group["rows"], group["dataset"], group["target"]["value"]
+    return TEMPLATES.get_template("limits.md.j2").render(
+        data=named(data["name"]),
+        dataset=data,
+        level=level_words(group["target"]),
+        chance=100 * math.sqrt(level * (1 - level) / data["evaluation_images"]),
+        resolutions=sorted({r["resolution"] for r in rows}),
+        planned=max(r["planned_epochs"] for r in rows),
+        study_epochs=max(int(r["epochs"]) for r in published_table("hernandez2020_table3.csv")),
+        absent=not_measured(root, group),
     )
 
 
@@ -146,9 +174,7 @@ def loading(root: Path) -> str:
 
 def zoo(root: Path) -> str:
     """Every architecture with its card's facts."""
-    cards = [
-        yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((root / "conf" / "model").glob("*.yaml"))
-    ]
+    cards = [_card(root, path.stem) for path in (root / "conf" / "model").glob("*.yaml")]
     header = ["model=", "architecture", "published", "parameters", "forward GMAC at 224 px"]
     lines = [
         [
@@ -161,6 +187,12 @@ def zoo(root: Path) -> str:
         for c in sorted(cards, key=lambda c: (c["published"], c["name"]))
     ]
     return Table.of(header, lines, words=(0, 1)).markdown()
+
+
+def _card(root: Path, model: str) -> dict[str, Any]:
+    """Everything that a card states."""
+    card: dict[str, Any] = yaml.safe_load((root / "conf" / "model" / f"{model}.yaml").read_text(encoding="utf-8"))
+    return card
 
 
 def verbs(_root: Path) -> str:
@@ -229,6 +261,7 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "imagenet": imagenet,
     "table": results_table,
     "found": findings_list,
+    "limits": limits,
     "loading": loading,
     "zoo": zoo,
     "verbs": verbs,

@@ -19,7 +19,7 @@ from harness.analyse.trend.document import Settings, group_document
 from harness.paths import ROOT
 from harness.record.files import write_atomic
 
-LADDER = "fashion_mnist"
+LADDER = "fashion_mnist_protocol1"
 TEMPLATES = environment(Path(__file__).parent / "templates")
 CONFIRM = 2
 

@@ -5,40 +5,66 @@ import json
 import os
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from harness.analyse.evidence.titles import named, short_title
 from harness.analyse.show.figures.gallery import pictures
 from harness.analyse.show.templates import environment
 from harness.cli import main as harness
 from harness.paths import CONF, ROOT
 from harness.record.errors import HarnessError
 from harness.record.files import write_atomic
+from harness.record.folders.folder import CONFIG, CURVE, PROVENANCE
+from results.readme import measured
+from results.rejudged import LADDER as FIRST_LADDER
 
 RESULTS = ROOT / "results"
-LADDER = "fashion_mnist"
-RUN = RESULTS / "runs" / LADDER / "shufflenet_v2_x1_0" / "9a29f4246b23"
 
 
 def main() -> None:
     """Write results/README.md. Raises HarnessError where a command of the walk fails."""
     os.chdir(ROOT)  # commands name folders as a reader in the repository would
-    document = json.loads((RESULTS / LADDER / "trend.json").read_text(encoding="utf-8"))
+    shown = measured(ROOT)
+    assert shown is not None  # a ladder is committed
+    ladder, group, published = shown
+    cheapest = group["trend"]["cheapest"]  # the walk goes along one of its runs
+    run = min(path.parent for path in (RESULTS / "runs" / ladder / cheapest).glob(f"*/{CONFIG}"))
     page = (
         environment(Path(__file__).parent / "templates")
         .get_template("README.md.j2")
         .render(
-            ladder=LADDER,
-            run=RUN.relative_to(ROOT).as_posix(),
-            first_line=(RUN / "curve.jsonl").read_text(encoding="utf-8").splitlines()[0],
-            command=" ".join(json.loads((RUN / "provenance.json").read_text(encoding="utf-8"))["overrides"]),
-            ratio=forward_macs("alexnet") / forward_macs("shufflenet_v2_x1_0"),
-            pictures=pictures(document["groups"][0], document["published"]),
+            ladder=ladder,
+            cheapest=cheapest,
+            title=next(short_title(r["title"]) for r in group["rows"] if r["model"] == cheapest),
+            run=run.relative_to(ROOT).as_posix(),
+            first_line=(run / CURVE).read_text(encoding="utf-8").splitlines()[0],
+            command=" ".join(json.loads((run / PROVENANCE).read_text(encoding="utf-8"))["overrides"]),
+            ratio=forward_macs("alexnet") / forward_macs(cheapest),
+            pictures=pictures(group, published),
+            first_ladder=first_ladder(),
             printed=printed,
         )
     )
     write_atomic(RESULTS / "README.md", page)
     print("wrote results/README.md")
+
+
+def first_ladder() -> dict[str, Any]:
+    """Return folder, data, level and trend of the ladder that was measured under protocol 1."""
+    document = json.loads((RESULTS / FIRST_LADDER / "trend.json").read_text(encoding="utf-8"))
+    (group,) = document["groups"]
+    (reference,) = [r for r in group["rows"] if r["in_trend"] and r["model"] == group["trend"]["reference"]]
+    return {
+        "folder": FIRST_LADDER,
+        "data": named(group["dataset"]["name"]),
+        "images": group["dataset"]["train_images"],
+        "reached": reference["reached"],
+        "n": reference["n"],
+        "factor": group["trend"]["reduction_factor"],
+        "interval": group["trend"]["reduction_interval"],
+    }
 
 
 def forward_macs(model: str) -> int:

@@ -38,7 +38,7 @@ def test_the_check_notices_what_it_is_for() -> None:
     assert list(without_encoding(source)) == [1, 3]
 
 
-@pytest.mark.parametrize("words", [["replay"], ["aggregate", "results/runs/fashion_mnist", "--draws", "50"]], ids=str)
+@pytest.mark.parametrize("words", [["replay"], ["aggregate", "results/runs/tiny_imagenet", "--draws", "50"]], ids=str)
 def test_a_terminal_without_utf8_gets_replacements(words: list[str], tmp_path: Path) -> None:
     environment = os.environ | {
         "PYTHONIOENCODING": "ascii",

@@ -78,7 +78,7 @@ def _published(
     sizes = schedule(facts["resolution"], f"{facts['curve']}: resolution")
     counted = [(epoch, size, count(facts["constructor"], size)) for epoch, size in sizes]
     if missing := [size for _, size, macs in counted if macs is None]:
-        raise BadInput(f"macs.csv lacks {facts['constructor']} at {missing[0]} px: python results/imagenet_macs.py")
+        raise BadInput(f"macs.csv lacks {facts['constructor']} at {missing[0]} px: python -m results.imagenet_macs")
     stages = tuple(Stage(*stage) for stage in counted)
     per_epoch = float(source["last_images"]) / float(source["last_epoch"])
 

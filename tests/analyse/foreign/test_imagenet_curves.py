@@ -44,7 +44,7 @@ def test_first_crossings_of_all_89_are_the_indexs_own(metric: str, level: str, c
 def test_the_committed_files_are_what_the_curves_give() -> None:
     for name, text in imagenet_crossings.derived(CURVES).items():
         assert (FOLDER / name).read_text(encoding="utf-8") == text, (
-            f"python results/imagenet_crossings.py renews {name}"
+            f"python -m results.imagenet_crossings renews {name}"
         )
 
 

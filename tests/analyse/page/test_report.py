@@ -163,7 +163,7 @@ def test_a_column_of_dashes_is_not_shown_and_costs_come_before_dates(report: Pat
 
 
 def test_the_page_of_the_committed_ladder_can_be_attached() -> None:
-    folder = ROOT / "results" / "runs" / "fashion_mnist"
+    folder = ROOT / "results" / "runs" / "fashion_mnist_protocol1"
     html = page(build(folder, draws=200), read_sources(folder))
     assert len(html.encode()) <= SIZE_LIMIT_BYTES
     blocks = [block for block in html.split("<details><summary><b>") if block.startswith("EfficientNet-B0")]

@@ -38,7 +38,7 @@ def test_labels_cover_neither_each_other_nor_the_points_and_stay_inside() -> Non
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_no_label_of_the_committed_trend_covers_a_mark_or_another_label(width: float) -> None:
-    document = json.loads((ROOT / "results" / "fashion_mnist" / "trend.json").read_text())
+    document = json.loads((ROOT / "results" / "fashion_mnist_protocol1" / "trend.json").read_text())
     figure = trend(document["groups"][0], document["published"], width).figure
     (axes,) = figure.axes
     figure.draw_without_rendering()

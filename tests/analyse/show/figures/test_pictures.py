@@ -24,7 +24,7 @@ from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_run
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     """The committed ladder as it was analysed."""
-    return json.loads((ROOT / "results" / "fashion_mnist" / "trend.json").read_text())
+    return json.loads((ROOT / "results" / "fashion_mnist_protocol1" / "trend.json").read_text())
 
 
 def words_of(svg: str) -> str:

@@ -112,7 +112,7 @@ def test_anytime_has_no_plan_in_it() -> None:
 
 def test_a_run_without_average_keeps_its_name_and_one_with_another_has_another() -> None:
     """Its identity says of the recipe what a committed record says, which was written before averages had names."""
-    record = min((ROOT / "results/runs/fashion_mnist/resnet34").glob("*/config.yaml"))
+    record = min((ROOT / "results/runs/fashion_mnist_protocol1/resnet34").glob("*/config.yaml"))
     ladder = compose(["+experiment=fashion_ladder", "model=resnet34"])
     assert semantic(ladder)["recipe"] == yaml.safe_load(record.read_text())["recipe"]
     assert "average: none" in recorded(ladder)
