@@ -50,13 +50,15 @@ class StopFlag:
     def install(self) -> "StopFlag":
         """Take the signals over; returns itself. In a thread that is not the main one there are none to take.
 
-        SIGHUP stays ignored where it is: `nohup` means that the run shall outlive its terminal.
+        SIGHUP stays ignored where it is: `nohup` means that the run shall outlive its terminal. What came before, while
+        a starter like `PYTHON` of sweep/slurm.py kept the signals waiting, is noticed now.
         """
         if threading.current_thread() is not threading.main_thread():
             return self
         for number in STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._notice)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         return self
 
     def __enter__(self) -> "StopFlag":

@@ -7,6 +7,7 @@ run's own affair (`harness.measure.machine.signals`): the first thing an element
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -41,6 +42,16 @@ from harness.record.words import several
 
 POLL_SECONDS = 10.0
 DEFAULT_ARRAY_SIZE = 1001
+PYTHON = shlex.join(
+    [
+        sys.executable,
+        "-ISc",
+        "import os, signal, sys; "
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR2}); "
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])",
+    ]
+)
+"""An element's Python: what Slurm tells it while it still starts waits for `StopFlag`, which requeues it."""
 PATIENCE_POLLS = 30
 """So many polls in a row may go unanswered (a restarted controller) before waiting ends; the jobs go on."""
 
@@ -151,7 +162,7 @@ def _submit_array(group: list[Job], root: Path, slurm: SlurmConfig) -> list[Subm
         import submitit
     except ImportError as error:
         raise BadInput("hydra/launcher=slurm needs submitit: pip install -e '.[slurm]'") from error
-    executor = submitit.SlurmExecutor(folder=(root / SUBMISSIONS).absolute())
+    executor = submitit.SlurmExecutor(folder=(root / SUBMISSIONS).absolute(), python=PYTHON)
     executor.update_parameters(**parameters(group[0].config.model.resources, slurm))
     try:
         with _submitting():

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from harness.measure.sweep import slurm as cluster
 from harness.measure.sweep.expand import expand, words_of
 from harness.measure.sweep.job import Job
 from harness.measure.sweep.slurm import SlurmConfig, parameters, pinned, refusal, slurm_config, submit
+from harness.paths import ROOT
 from harness.record.errors import EXIT_INTERRUPTED, BadInput
 from harness.record.folders.folder import read_runs
 from harness.record.folders.sweep import Queued, Submission
@@ -193,6 +196,27 @@ def polls(*live: set[str] | signal.Signals) -> Callable[[], dict[str, Queued]]:
         return dict.fromkeys(first, Queued("RUNNING"))
 
     return answer
+
+
+STARTING = """
+import sys
+print("up", flush=True)
+sys.stdin.readline()
+from harness.measure.machine.signals import StopFlag
+print(StopFlag().install().signal_name)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_what_slurm_tells_an_element_that_still_starts_is_noticed_later(number: signal.Signals) -> None:
+    """With a limit of a minute the warning came before Python's handlers stood, and killed the job."""
+    command = [*shlex.split(cluster.PYTHON), "-u", "-c", STARTING]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(number)
+        assert process.communicate("go on\n")[0] == f"{number.name}\n"
+    assert process.returncode == 0
 
 
 @pytest.mark.usefixtures("own_handlers")
