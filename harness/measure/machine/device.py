@@ -62,7 +62,7 @@ def resolve(config: Config) -> Config:
         )
     precision = config.precision
     if precision == "auto":
-        precision = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        precision = "bf16" if kind == "cuda" and computes_in_bf16(kind) else "fp32"
     if precision in ("fp16", "tf32") and kind == "cpu":
         raise BadInput(f"precision={precision}: only on a GPU; use fp32 or bf16 on the CPU")
     return replace(
@@ -72,6 +72,23 @@ def resolve(config: Config) -> Config:
         memory_format="channels_last" if config.memory_format == "auto" else config.memory_format,
         fused_optimizer=(str(kind == "cuda") if config.fused_optimizer == "auto" else config.fused_optimizer).lower(),
     )
+
+
+def computes_in_bf16(kind: str) -> bool:
+    """Whether the device has bf16 of its own; where it has not, torch still computes in it, several times slower."""
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # torch's own tests ask so; no public name tells
+    except AttributeError:  # a torch without oneDNN, whose kernels are the fast ones
+        return False
+
+
+def remark(config: Config) -> str | None:
+    """What of a resolved config this machine does slowly; None where there is nothing to say."""
+    if config.precision != "bf16" or computes_in_bf16(config.device):
+        return None
+    return "precision=bf16: this processor has no bf16 of its own, so each step takes several times longer than in fp32"
 
 
 def prepare(config: Config, local_rank: int) -> Machine:

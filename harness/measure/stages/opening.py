@@ -12,7 +12,7 @@ from harness.measure.config.compose import as_recorded, run_id
 from harness.measure.config.schema import Config
 from harness.measure.config.tracking import agents_run
 from harness.measure.config.validate import remarks
-from harness.measure.machine import distributed
+from harness.measure.machine import device, distributed
 from harness.measure.mirror.journal import Tracker, start
 from harness.measure.stages.ending import Result
 from harness.record.errors import BadInput, HarnessError
@@ -49,8 +49,8 @@ def already_finished(config: Config, folder: Path, fingerprint: str, world: dist
 
 
 def say_remarks(config: Config) -> None:
-    """Print what may be asked and is unwise, and where a card's numbers are another network's; a line each."""
-    for line in filter(None, [*remarks(config), remark(config.model.name)]):
+    """Print what may be asked and is unwise or slow, and where a card's numbers are another network's; a line each."""
+    for line in filter(None, [*remarks(config), remark(config.model.name), device.remark(config)]):
         print(f"harness: {line}", file=sys.stderr)
 
 
