@@ -84,7 +84,7 @@ def _unanswered(entries: list[Entry], metric: str, value: float, unit: str, *, c
     if not any(s.any() for s in stopped.values()):
         return ""
     number, runs = sum(int(s.sum()) for s in stopped.values()), sum(len(r.runs) for r in entries)
-    words = f"not measured: {number} of {runs} runs stopped when they first reached the level"
+    words = f"not measured: {number} of {runs} runs ended before this was answered"
     reference = reference_of(entries)
     own = missed[reference.model] & ~stopped[reference.model]
     if own.any():

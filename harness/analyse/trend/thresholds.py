@@ -10,7 +10,6 @@ from harness.analyse.evidence.crossings import crossing_indices
 from harness.analyse.evidence.ladder import Entry, reference_of
 from harness.analyse.trend.draws import draw_costs
 from harness.analyse.trend.headline import intervals_of, point
-from harness.analyse.trend.rows import best_accuracy
 from harness.record.target import METRICS, Target
 
 GRID_PERCENT = range(1, 100)
@@ -23,19 +22,17 @@ def thresholds(entries: list[Entry], target: Target, unit: str, draws: int, seed
 
     At each level the estimators are the headline's: expected costs, frontier, least squares, seeds drawn again
     (`headline.py`, `draws.py`). That a fixed level decides much: Erdil & Besiroglu 2022 (arXiv 2212.05153).
-    A run ends at its target: levels above what every such run had by then are not asked, they would look missed.
+    A run ends at its target: levels that not all such runs had confirmed by then are not asked: they would look missed.
     """
     levels_judged = []
     for metric in METRICS:
-        finished = [t for r in entries for t in r.runs if t.outcome == "reached"]
-        ended = [best for t in finished if (best := best_accuracy(t, metric)) is not None]
-        highest = min(ended, default=1.0)
+        ended = [np.array([t.outcome == "reached" and t.judged(metric).any() for t in r.runs]) for r in entries]
         levels = sorted({p / 100 for p in GRID_PERCENT} | ({target.value} if metric == target.metric else set()))
-        levels = [level for level in levels if level <= highest]
         by_entry = [costs_at(r, metric, np.array(levels), unit) for r in entries]
         for number, level in enumerate(levels):
             costs = [column[number] for column in by_entry]
-            if sum(c.successes > 0 for c in costs) >= 2:
+            answered = not any((c.censored & at_target).any() for c, at_target in zip(costs, ended, strict=True))
+            if answered and sum(c.successes > 0 for c in costs) >= 2:
                 levels_judged.append({"metric": metric, "level": level} | _at_level(entries, costs, unit, draws, seed))
     return levels_judged
 

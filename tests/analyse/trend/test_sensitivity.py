@@ -7,7 +7,7 @@ import pytest
 from harness.analyse.page.page import page
 from harness.analyse.page.sources import read_sources
 from harness.analyse.show import aggregate, pages
-from tests.analyse.synthetic import Made, curve_reaching, day, ladder, write_runs
+from tests.analyse.synthetic import TARGET, Made, curve_reaching, day, ladder, write_runs
 
 
 def study(tmp_path: Path, runs: list[Made]) -> dict:
@@ -47,8 +47,29 @@ def test_runs_that_stopped_at_the_target_cannot_answer_and_say_so(tmp_path: Path
     group = study(tmp_path, ladder(steps=3))
     for change in ("level +0.5 points", "two evaluations in a row at the level"):
         assert item(group, change)["reduction_factor"] is None
-        assert item(group, change)["note"] == "not measured: 9 of 9 runs stopped when they first reached the level"
+        assert item(group, change)["note"] == "not measured: 9 of 9 runs ended before this was answered"
     assert max(t["level"] for t in group["thresholds"] if t["metric"] == "top1") <= 0.5
+
+
+def test_no_level_is_asked_that_a_run_did_not_live_to_confirm(tmp_path: Path) -> None:
+    """AlexNet's runs have one look above 51 to 53 % and end before a second one: no misses there, but no answer."""
+    target = {**TARGET, "confirm": 2}
+    ends = {"alexnet": [0.45, 0.505, 0.508, 0.531]}
+    runs = [
+        Made(
+            model,
+            [0.1] * epochs + ends.get(model, [0.45, 0.54, 0.55]),
+            day(step),
+            seed,
+            1_000_000 >> step,
+            target=target,
+        )
+        for step, (model, epochs) in enumerate([("alexnet", 9), ("net1", 7), ("net2", 5)])
+        for seed in range(2)
+    ]
+    levels = {t["level"] for t in study(tmp_path, runs)["thresholds"] if t["metric"] == "top1"}
+    assert max(levels) == 0.5
+    assert {0.2, 0.4, 0.45} <= levels
 
 
 def test_no_two_rows_are_equal_by_construction(tmp_path: Path) -> None:
