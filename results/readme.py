@@ -71,6 +71,7 @@ def headline(root: Path) -> str:
         trend=trend,
         published=published,
         data=named(data["name"]),
+        classes=data["classes"],
         images=data["train_images"],
         guess=GUESS[group["target"]["metric"]],
         level=level_words(group["target"]),
@@ -85,7 +86,15 @@ def headline(root: Path) -> str:
         moore=findings.against_moore(trend),
         cautions=findings.cautions(group),
         absent=not_measured(root, group),
+        few=few_runs(group),
+        enough=ENOUGH,
     )
+
+
+def few_runs(group: dict[str, Any]) -> list[str]:
+    """Architectures of the trend that have fewer runs than a ladder gives each, with how many."""
+    rows = [r for r in rows_by_date(group) if r["in_trend"] and r["n"] < ENOUGH]
+    return [f"{short_title(r['title'])} ({r['n']})" for r in rows]
 
 
 def not_measured(root: Path, group: dict[str, Any]) -> list[str]:
@@ -110,6 +119,9 @@ def limits(root: Path) -> str:
         chance=100 * math.sqrt(level * (1 - level) / data["evaluation_images"]),
         resolutions=sorted({r["resolution"] for r in rows}),
         planned=max(r["planned_epochs"] for r in rows),
+        reference_planned=next(r["planned_epochs"] for r in rows if r["model"] == group["trend"]["reference"]),
+        few=few_runs(group),
+        enough=ENOUGH,
         study_epochs=max(int(r["epochs"]) for r in published_table("hernandez2020_table3.csv")),
         absent=not_measured(root, group),
     )
@@ -131,6 +143,9 @@ def findings_list(root: Path) -> str:
     shown = measured(root)
     return NOTHING if shown is None else "\n".join(f"* {line}" for line in findings.lines(*shown[1:]))
 
+
+ENOUGH = 3
+"""Runs of each architecture that a ladder makes, or more."""
 
 GUESS = {"top1": "the first guess", "top5": "one of five guesses"}
 """What is right in an image that counts."""

@@ -7,16 +7,14 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness.analyse.evidence.titles import named, short_title
 from harness.analyse.show.figures.gallery import pictures
 from harness.analyse.show.templates import environment
 from harness.cli import main as harness
-from harness.paths import CONF, ROOT
+from harness.paths import ROOT
 from harness.record.errors import HarnessError
 from harness.record.files import write_atomic
-from harness.record.folders.folder import CONFIG, CURVE, PROVENANCE
+from harness.record.folders.folder import CURVE, PROVENANCE, RUN
 from results.readme import measured
 from results.rejudged import LADDER as FIRST_LADDER
 
@@ -30,18 +28,22 @@ def main() -> None:
     assert shown is not None  # a ladder is committed
     ladder, group, published = shown
     cheapest = group["trend"]["cheapest"]  # the walk goes along one of its runs
-    run = min(path.parent for path in (RESULTS / "runs" / ladder / cheapest).glob(f"*/{CONFIG}"))
+    own = next(r for r in group["rows"] if r["in_trend"] and r["model"] == cheapest)
+    forward = {r["model"]: r["forward_macs"] for r in group["rows"]}
+    run = min(path.parent for path in (RESULTS / "runs" / ladder / cheapest).glob(f"*/{RUN}"))
     page = (
         environment(Path(__file__).parent / "templates")
         .get_template("README.md.j2")
         .render(
             ladder=ladder,
             cheapest=cheapest,
-            title=next(short_title(r["title"]) for r in group["rows"] if r["model"] == cheapest),
+            title=short_title(own["title"]),
             run=run.relative_to(ROOT).as_posix(),
             first_line=(run / CURVE).read_text(encoding="utf-8").splitlines()[0],
             command=" ".join(json.loads((run / PROVENANCE).read_text(encoding="utf-8"))["overrides"]),
-            ratio=forward_macs("alexnet") / forward_macs(cheapest),
+            resolution=own["resolution"],
+            classes=group["dataset"]["classes"],
+            ratio=forward["alexnet"] / own["forward_macs"],
             pictures=pictures(group, published),
             first_ladder=first_ladder(),
             printed=printed,
@@ -65,11 +67,6 @@ def first_ladder() -> dict[str, Any]:
         "factor": group["trend"]["reduction_factor"],
         "interval": group["trend"]["reduction_interval"],
     }
-
-
-def forward_macs(model: str) -> int:
-    """Return the multiply-accumulates of one image that an architecture's card states."""
-    return int(yaml.safe_load((CONF / "model" / f"{model}.yaml").read_text(encoding="utf-8"))["forward_macs"])
 
 
 def printed(command: str) -> str:

@@ -28,15 +28,20 @@ def main(args: argparse.Namespace) -> int:
 
     document = asked_document(args, level)
     out = args.out or (None if args.json else args.runs)
+
+    def written() -> list[Path]:
+        return [] if out is None else write(document, out, figures=not args.no_figures)
+
     try:
         if args.json:
             json.dump(document, sys.stdout, indent=1, allow_nan=False)
             print()
         else:
             print(f"\n{terminal(document)}\n", flush=True)  # figures take longer than all else
-    finally:  # also where nobody reads on, as in `| head`
-        written = [] if out is None else write(document, out, figures=not args.no_figures)
-    if not args.json:
-        for path in written:
+    except BrokenPipeError:  # nobody reads on, as in `| head`
+        written()
+        raise
+    for path in written():
+        if not args.json:
             print(f"wrote {path}")
     return 0

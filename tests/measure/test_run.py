@@ -364,14 +364,14 @@ def test_training_tells_of_a_card_with_another_networks_numbers(
     assert "correct the card" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("precision", "own", "told"), [("bf16", False, 1), ("bf16", True, 0), ("fp32", False, 0)])
-def test_training_tells_of_a_precision_that_the_processor_only_imitates(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], precision: str, own: bool, told: int
+@pytest.mark.parametrize(("precision", "fast", "told"), [("bf16", False, 1), ("bf16", True, 0), ("fp32", False, 0)])
+def test_training_tells_of_a_precision_that_is_slow_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], precision: str, fast: bool, told: int
 ) -> None:
     """Seven and ten times slower than fp32 (ResNet-50, VGG-11) on a processor with AVX2 alone, without a word."""
-    monkeypatch.setattr(device, "computes_in_bf16", lambda kind: own)
+    monkeypatch.setattr(device, "has_bf16_kernels", lambda kind: fast)
     say_remarks(compose(["model=resnet18", "data=fake", "target=none", "device=cpu", f"precision={precision}"]))
-    assert capsys.readouterr().err.count("has no bf16 of its own") == told
+    assert capsys.readouterr().err.count("no fast bf16 kernels") == told
 
 
 def test_a_checkpoint_that_no_longer_fits_is_one_line(

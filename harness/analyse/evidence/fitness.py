@@ -143,7 +143,6 @@ def _cost(entry: Entry, metric: str, level: float) -> float | None:
     """Expected cost in training MACs; inf where no run reaches; None where a run stopped before it could answer."""
     costs = entry.costs(metric, level, UNIT)
     for run, missed in zip(entry.runs, costs.censored, strict=True):
-        looks = run.clock("epoch")
-        if not len(looks) or (missed and run.outcome == "reached" and looks[-1] < entry.plan.planned_epochs):
+        if not run.counters.shape[1] or (missed and run.ended_early):
             return None
     return costs.expected().at

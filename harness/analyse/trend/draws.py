@@ -13,10 +13,10 @@ Cai & DasGupta 2001, Statistical Science 16). No architecture borrows it from an
 so its share is unlike theirs. Where no run of any architecture missed, p is 1, and the intervals hold for runs that
 reach.
 
-Where the spreads are not alike, each architecture has its own. One run alone has no seeds to draw again: its cost lies
-anywhere between the look that crossed and the one before, or, where the curve was read off a plot, anywhere that the
-plot's error allows; the mean of several such runs is moved as far. The architectures are not drawn again: they are the
-history, not a sample from it.
+Where the spreads are not alike, each architecture has its own. One run alone has no seeds to draw again: its cost when
+it reaches lies anywhere between the look that crossed and the one before, or, where the curve was read off a plot,
+anywhere that the plot's error allows; the mean of several such runs is moved as far. The architectures are not drawn
+again: they are the history, not a sample from it.
 """
 
 import hashlib
@@ -76,7 +76,8 @@ def _draw(
     high = costs.at[~missed]
     if n == 1:
         first, last = _ends(costs)
-        return first + (last - first) * (1 - rng.random(draws))
+        alone: Floats = first + (last - first) * (1 - rng.random(draws))
+        return alone if certain else alone + odds_of_a_miss(s, n, draws, rng) * plan_cost
     sd, scale = spread.sd, shared
     if not spread.holds and s > 1:
         own = pooled([costs])

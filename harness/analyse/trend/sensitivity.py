@@ -80,7 +80,7 @@ def _unanswered(entries: list[Entry], metric: str, value: float, unit: str, *, c
     Empty where every run answers it.
     """
     missed = {r.model: r.costs(metric, value, unit, confirm=confirm).censored for r in entries}
-    stopped = {r.model: missed[r.model] & np.array([t.outcome == "reached" for t in r.runs]) for r in entries}
+    stopped = {r.model: missed[r.model] & np.array([t.ended_early for t in r.runs]) for r in entries}
     if not any(s.any() for s in stopped.values()):
         return ""
     number, runs = sum(int(s.sum()) for s in stopped.values()), sum(len(r.runs) for r in entries)

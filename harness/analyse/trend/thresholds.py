@@ -15,6 +15,8 @@ from harness.record.target import METRICS, Target
 GRID_PERCENT = range(1, 100)
 ABOVE_CHANCE = 0.10
 """Nearer to chance a crossing says nothing of the network."""
+ROUNDING = 1e-9
+"""Of twenty classes chance and ten points make 0.15000000000000002, and the level of 15 % is meant."""
 
 
 def thresholds(entries: list[Entry], target: Target, unit: str, draws: int, seed: int) -> list[dict[str, Any]]:
@@ -22,11 +24,11 @@ def thresholds(entries: list[Entry], target: Target, unit: str, draws: int, seed
 
     At each level the estimators are the headline's: expected costs, frontier, least squares, seeds drawn again
     (`headline.py`, `draws.py`). That a fixed level decides much: Erdil & Besiroglu 2022 (arXiv 2212.05153).
-    A run ends at its target: levels that not all such runs had confirmed by then are not asked: they would look missed.
+    A run may end early, at its target: a level that not all such runs had confirmed is not asked, it would look missed.
     """
     levels_judged = []
     for metric in METRICS:
-        ended = [np.array([t.outcome == "reached" and t.judged(metric).any() for t in r.runs]) for r in entries]
+        ended = [np.array([t.ended_early and t.judged(metric).any() for t in r.runs]) for r in entries]
         levels = sorted({p / 100 for p in GRID_PERCENT} | ({target.value} if metric == target.metric else set()))
         by_entry = [costs_at(r, metric, np.array(levels), unit) for r in entries]
         for number, level in enumerate(levels):
@@ -47,7 +49,7 @@ def levels_of(document: dict[str, Any], metric: str) -> list[dict[str, Any]]:
     return [
         t
         for t in document["thresholds"]
-        if t["metric"] == metric and t["level"] >= lowest and 2 * t["unresolved"] < t["reached"]
+        if t["metric"] == metric and t["level"] > lowest - ROUNDING and 2 * t["unresolved"] < t["reached"]
     ]
 
 

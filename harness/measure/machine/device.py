@@ -62,7 +62,7 @@ def resolve(config: Config) -> Config:
         )
     precision = config.precision
     if precision == "auto":
-        precision = "bf16" if kind == "cuda" and computes_in_bf16(kind) else "fp32"
+        precision = "bf16" if kind == "cuda" and has_bf16_kernels(kind) else "fp32"
     if precision in ("fp16", "tf32") and kind == "cpu":
         raise BadInput(f"precision={precision}: only on a GPU; use fp32 or bf16 on the CPU")
     return replace(
@@ -74,8 +74,8 @@ def resolve(config: Config) -> Config:
     )
 
 
-def computes_in_bf16(kind: str) -> bool:
-    """Whether the device has bf16 of its own; where it has not, torch still computes in it, several times slower."""
+def has_bf16_kernels(kind: str) -> bool:
+    """Whether bf16 is fast: on a GPU that has it, on a processor for which oneDNN has kernels (AVX-512, say)."""
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     try:
@@ -86,9 +86,9 @@ def computes_in_bf16(kind: str) -> bool:
 
 def remark(config: Config) -> str | None:
     """What of a resolved config this machine does slowly; None where there is nothing to say."""
-    if config.precision != "bf16" or computes_in_bf16(config.device):
+    if config.precision != "bf16" or has_bf16_kernels(config.device):
         return None
-    return "precision=bf16: this processor has no bf16 of its own, so each step takes several times longer than in fp32"
+    return "precision=bf16: no fast bf16 kernels for this processor, so a step takes several times longer than in fp32"
 
 
 def prepare(config: Config, local_rank: int) -> Machine:

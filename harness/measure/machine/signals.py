@@ -44,6 +44,7 @@ class StopFlag:
         self.signal_name: str | None = None
         self._noticed_at = 0.0
         self._before: dict[int, Any] = {}
+        self._blocked: set[signal.Signals | int] = set()
         self._pipe: int | None = None
         self._wakeup_before = -1
 
@@ -58,7 +59,7 @@ class StopFlag:
         for number in STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._notice)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        self._blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS) & set(STOP_SIGNALS)
         return self
 
     def __enter__(self) -> "StopFlag":
@@ -118,6 +119,8 @@ class StopFlag:
         """Give the signals back to who had them before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._before:
+            signal.pthread_sigmask(signal.SIG_BLOCK, self._blocked)
         self._before.clear()
         self._leave_pipe()
 

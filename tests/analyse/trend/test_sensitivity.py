@@ -7,6 +7,7 @@ import pytest
 from harness.analyse.page.page import page
 from harness.analyse.page.sources import read_sources
 from harness.analyse.show import aggregate, pages
+from harness.analyse.trend.thresholds import levels_of
 from tests.analyse.synthetic import TARGET, Made, curve_reaching, day, ladder, write_runs
 
 
@@ -70,6 +71,23 @@ def test_no_level_is_asked_that_a_run_did_not_live_to_confirm(tmp_path: Path) ->
     levels = {t["level"] for t in study(tmp_path, runs)["thresholds"] if t["metric"] == "top1"}
     assert max(levels) == 0.5
     assert {0.2, 0.4, 0.45} <= levels
+
+
+def test_a_run_that_reached_and_used_its_whole_plan_misses_a_higher_level(tmp_path: Path) -> None:
+    curve = curve_reaching(20, after=0)
+    runs = [
+        Made(model, curve, day(14.3 * step), seed, 1_000_000 >> step, planned_epochs=len(curve))
+        for step, model in enumerate(["alexnet", "net1", "net2"])
+        for seed in range(2)
+    ]
+    assert "not measured" not in item(study(tmp_path, runs), "level +0.5 points")["note"]
+
+
+def test_levels_are_told_from_ten_points_above_chance_upwards() -> None:
+    """Of twenty classes: 1 / 20 + 0.10 is a little more than 0.15."""
+    asked = [{"metric": "top1", "level": p / 100, "unresolved": 0, "reached": 3} for p in range(13, 18)]
+    told = levels_of({"dataset": {"classes": 20}, "thresholds": asked}, "top1")
+    assert [level["level"] for level in told] == [0.15, 0.16, 0.17]
 
 
 def test_no_two_rows_are_equal_by_construction(tmp_path: Path) -> None:

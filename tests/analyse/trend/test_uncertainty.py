@@ -153,10 +153,21 @@ def test_a_miss_anywhere_makes_the_share_of_every_architecture_uncertain() -> No
     assert percentile(alone).high < 20 < percentile(beside).high
 
 
+def test_beside_runs_that_miss_one_run_alone_might_have_missed_as_well() -> None:
+    """It was taken as sure, and the cheapest of each draw never cost more: the fewer the runs, the surer the factor."""
+    costs, whole = {"a": several((4, 5), (5, math.inf)), "b": several((6, 7))}, {"a": 5.0, "b": 9.0}
+    drawn = draw_costs(costs, whole, 20_000, 0).values[:, 1]
+    odds = (drawn - 6.5) / 9.0
+    expected = beta(1.5, 0.5).ppf([0.9, 0.5, 0.1])
+    assert np.quantile(odds, [0.1, 0.5, 0.9]) == pytest.approx(1 / expected - 1, abs=0.1, rel=0.1)
+
+
 def test_no_run_that_reached_is_infinite_and_one_run_lies_in_its_resolution() -> None:
-    drawn = draw_costs({"a": several(*[(5, math.inf)] * 3), "b": several((6, 7))}, {"a": 5.0, "b": 9.0}, 1000, 0).values
-    assert np.isinf(drawn[:, 0]).all()
-    assert (drawn[:, 1].min(), drawn[:, 1].max()) == pytest.approx((6, 7), abs=0.01)
+    never, one, two = several(*[(5, math.inf)] * 3), several((6, 7)), several((4, 5), (5, 6))
+    whole = {"a": 5.0, "b": 9.0}
+    assert np.isinf(draw_costs({"a": never, "b": one}, whole, 1000, 0).values[:, 0]).all()
+    drawn = draw_costs({"a": two, "b": one}, whole, 1000, 0).values[:, 1]
+    assert (drawn.min(), drawn.max()) == pytest.approx((6, 7), abs=0.01)
 
 
 def test_ten_thousand_draws_over_25_architectures_and_5_seeds() -> None:

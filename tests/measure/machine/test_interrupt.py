@@ -29,6 +29,22 @@ def test_a_signal_is_noted_and_the_process_goes_on(flag: StopFlag, number: signa
     assert flag.signal_name == number.name
 
 
+def test_signals_that_were_kept_waiting_are_so_again_afterwards() -> None:
+    def blocked() -> bool:
+        return signal.SIGUSR2 in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    try:
+        with StopFlag():
+            assert not blocked()
+        assert blocked()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with StopFlag():
+        pass
+    assert not blocked()
+
+
 @pytest.mark.parametrize("moment", [float("inf"), -1.0])
 def test_a_signal_may_come_twice_and_a_later_second_ctrl_c_stops_at_once(
     flag: StopFlag, monkeypatch: pytest.MonkeyPatch, moment: float

@@ -102,6 +102,12 @@ class Run:
         """(evaluations,) True where the metric was counted."""
         return np.asarray(self.count(f"correct_{metric}") != NOT_COUNTED, dtype=np.bool_)
 
+    @property
+    def ended_early(self) -> bool:
+        """Whether it reached its level before its plan ended: what it would have shown later is not known."""
+        epochs = self.clock("epoch")
+        return self.outcome == "reached" and (not len(epochs) or bool(epochs[-1] < self.plan.planned_epochs))
+
 
 NOT_COUNTED = -1
 """In an array of exact counts: this evaluation was not judged by this metric. `Run.judged` asks, nothing else."""

@@ -152,7 +152,7 @@ def _alike(png: Path, drawn: bytes) -> bool:
             if (there.size, there.mode) != (new.size, new.mode):
                 return False
             return int(np.abs(np.asarray(there, np.int16) - np.asarray(new, np.int16)).max()) <= 1
-    except OSError:  # none there, or broken
+    except (OSError, SyntaxError, ValueError):  # none there, or broken: Pillow says either
         return False
 
 
