@@ -1,9 +1,10 @@
-"""The training step on a GPU, fed from memory: harness beside bare loop, share of the matmul ceiling, joules an image.
+"""The training step on a GPU, fed from memory: harness beside bare loop, with CUDA graphs, compiled, joules an image.
 
-    python -m tests.bench.gpu                    # a GPU machine: the sixteen architectures at 64 px, about 8 minutes
+    python -m tests.bench.gpu                    # a GPU machine: the sixteen architectures at 64 px, about 10 minutes
     python -m tests.bench.gpu --resolution 224 --batch 256 --models alexnet,resnet50
+    python -m tests.bench.gpu --models resnet18 --ways bare,harness,graphs,compiled,both   # compiles in every round
 
-First checks on the device that every network gives the CPU's logits, then measures; both loops train one network on
+First checks on the device that every network gives the CPU's logits, then measures; all ways train one network on
 one batch that lies on the device, with the same precision, memory format, loss, optimiser and clock. After every
 network the result file is written anew, so that a time limit loses only what it cut. Without a GPU it runs a toy size
 on the CPU to show that it works: no result is written then, whatever the options.
@@ -69,11 +70,11 @@ class DeviceFeed(Feed):
         return (end - start) / images, (joules_end - joules) / images
 
 
-def configured(args: argparse.Namespace, name: str) -> Config:
+def configured(args: argparse.Namespace, name: str, *words: str) -> Config:
     """The config of a run as a user would start it, on this machine."""
     return resolve(compose([
         "data=fake", f"model={name}", "target=none", "budget.epochs=1", f"data.resolution={args.resolution}",
-        f"recipe.batch_size={args.batch}", f"compile={str(args.compile).lower()}", "checkpoint_at_evaluations=false",
+        f"recipe.batch_size={args.batch}", "checkpoint_at_evaluations=false", *words,
     ]))  # fmt: skip
 
 
@@ -120,7 +121,14 @@ def harness(config: Config, feed: DeviceFeed) -> None:
     assert totals["images"] == feed.train_images, "the ledger counts other images than were fed"
 
 
-LOOPS: dict[str, Callable[[Config, DeviceFeed], None]] = {"bare": bare, "harness": harness}
+WAYS: dict[str, tuple[Callable[[Config, DeviceFeed], None], list[str]]] = {
+    "bare": (bare, []),
+    "harness": (harness, []),
+    "graphs": (harness, ["cuda_graph=true"]),
+    "compiled": (harness, ["compile=true"]),
+    "both": (harness, ["cuda_graph=true", "compile=true"]),
+}
+"""How a step is taken: a loop, and the words that a user adds for it."""
 
 
 def difference(config: Config, side: int) -> float:
@@ -170,21 +178,24 @@ def measure(args: argparse.Namespace, name: str, matmul_flops_per_second: float)
     counted = bill(models.build(name, classes=10, **config.model.kwargs), resolution=args.resolution)
     flops = FLOPS_PER_MAC * (counted.forward_macs + counted.backward_macs)
     steps = steps_for(config, args)
-    rounds: dict[str, list[tuple[float, float]]] = {loop: [] for loop in LOOPS}
+    ways = args.ways.split(",")
+    configs = {way: configured(args, name, *WAYS[way][1]) for way in ways}
+    rounds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for turn in range(args.rounds):
-        for loop in sorted(LOOPS, reverse=bool(turn % 2)):
-            feed = DeviceFeed(steps, args, prepare(config, 0))
-            LOOPS[loop](config, feed)
-            rounds[loop].append(feed.per_image())
-    rate = {loop: 1 / statistics.median(s for s, _ in found) for loop, found in rounds.items()}
-    ratios = [b / h for (b, _), (h, _) in zip(rounds["bare"], rounds["harness"], strict=True)]
-    joules = statistics.median(j for _, j in rounds["harness"])
+        for way in ways[:: -1 if turn % 2 else 1]:
+            feed = DeviceFeed(steps, args, prepare(configs[way], 0))
+            WAYS[way][0](configs[way], feed)
+            rounds[way].append(feed.per_image())
+    rate = {way: 1 / statistics.median(seconds for seconds, _ in found) for way, found in rounds.items()}
+    joules = {way: statistics.median(used for _, used in found) for way, found in rounds.items()}
+    fastest = max((way for way in ways if way != "bare"), key=lambda way: rate[way])
     return {
         "model": name, "precision": config.precision, "steps": steps, "spent_flops_per_image": flops,
-        "images_per_second": rate, "ratio": statistics.median(ratios), "ratio_rounds": ratios,
-        "share_of_matmul_ceiling": rate["harness"] * flops / matmul_flops_per_second,
-        "joules_per_image": None if math.isnan(joules) else joules, "logits_apart_from_cpu": apart,
-        "seconds_per_image_rounds": {loop: [s for s, _ in found] for loop, found in rounds.items()},
+        "images_per_second": rate, "of_bare": {way: rate[way] / rate["bare"] for way in ways},
+        "fastest": fastest, "share_of_matmul_ceiling": rate[fastest] * flops / matmul_flops_per_second,
+        "joules_per_image": {way: None if math.isnan(used) else used for way, used in joules.items()},
+        "logits_apart_from_cpu": apart,
+        "seconds_per_image_rounds": {way: [seconds for seconds, _ in found] for way, found in rounds.items()},
     }  # fmt: skip
 
 
@@ -207,12 +218,10 @@ def line(row: dict[str, Any]) -> str:
     """One row of the table."""
     if "failure" in row:
         return f"{row['model']:20} {row['failure']}"
-    rate, joules = row["images_per_second"], row["joules_per_image"]
+    rates = "".join(f" {rate:11,.0f} {row['of_bare'][way]:5.2f}" for way, rate in row["images_per_second"].items())
+    joules = row["joules_per_image"][row["fastest"]]
     energy = "-" if joules is None else f"{1000 * joules:.2f}"
-    return (
-        f"{row['model']:20} {rate['bare']:12,.0f} {rate['harness']:12,.0f} {row['ratio']:8.3f} "
-        f"{row['share_of_matmul_ceiling']:10.2%} {energy:>12}"
-    )
+    return f"{row['model']:20}{rates} {row['share_of_matmul_ceiling']:10.2%} {energy:>9}"
 
 
 def main() -> None:
@@ -225,9 +234,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0 if gpu else 0.1, help="timed part of a round, a loop")
     parser.add_argument("--warm-up", type=int, default=10 if gpu else 1, help="steps before the clock starts")
     parser.add_argument("--rounds", type=int, default=3 if gpu else 1)
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument(
+        "--ways", default="bare,harness,graphs" if gpu else "bare,harness", help=f"of {', '.join(WAYS)}; bare first"
+    )
     parser.add_argument("--out", type=Path, default=core.RESULTS)
     args = parser.parse_args()
+    first, *others = args.ways.split(",")
+    if first != "bare" or not others or not set(others) <= set(WAYS):
+        parser.error(f"--ways={args.ways}: bare, then at least one more of {', '.join(WAYS)}")
     if not gpu:
         print(NOT_A_GPU)
     facts = core.circumstances() | gpu_facts()
@@ -235,7 +249,7 @@ def main() -> None:
     most = ceiling(8192 if gpu else 256, 1.0 if gpu else 0.05, device)
     settings = {key: str(value) for key, value in vars(args).items() if key != "out"}
     document = {"circumstances": facts, "settings": settings, "matmul_bf16_flops_per_second": most, "networks": []}
-    path = args.out / f"gpu_step_{args.resolution}px{'_compiled' if args.compile else ''}.json"
+    path = args.out / f"gpu_step_{args.resolution}px_batch{args.batch}_{args.ways.replace(',', '_')}.json"
     for name in args.models.split(","):
         try:
             row = measure(args, name, most)
@@ -249,7 +263,8 @@ def main() -> None:
     print(
         f"\nbatch {args.batch}, {args.resolution} px, medians of {args.rounds}; bf16 matmul {most / 1e12:.1f} TFLOP/s"
     )
-    print(f"{'images/s':20} {'bare':>12} {'harness':>12} {'ratio':>8} {'of ceiling':>10} {'mJ/image':>12}")
+    heads = "".join(f" {way:>11} {'':5}" for way in args.ways.split(","))
+    print(f"{'images/s, of bare':20}{heads} {'of ceiling':>10} {'mJ/image':>9}   (the last two: the fastest way)")
     for row in document["networks"]:
         print(line(row))
     print(f"written: {path}" if gpu else NOT_A_GPU)

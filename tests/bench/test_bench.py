@@ -91,7 +91,7 @@ def test_the_step_of_a_gpu_is_measured_like_for_like(
     assert ended.value.code == 1
     measured = next(row for row in out.splitlines() if row.startswith("googlenet"))
     _, *figures, joules = measured.replace("%", "").replace(",", "").split()
-    assert len(figures) == 4
+    assert len(figures) == 5
     assert min(map(float, figures)) > 0
     assert joules == "-", "no counter, no joules"
     assert re.search(r"^absent +BadInput", out, re.MULTILINE)

@@ -1,10 +1,11 @@
-"""Whole runs on a GPU: resumed as if never stopped, in 16 bit, compiled, with fused kernels, through NCCL."""
+"""Whole runs on a GPU: resumed as if never stopped, in 16 bit, compiled, as graphs, fused, through NCCL."""
 
 import copy
 import json
 import shutil
 import sysconfig
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from harness.measure.machine.distributed import BACKENDS, gradients_shared
 from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run
 from harness.measure.training import loop
-from harness.measure.training.recipe.optimiser import build_optimizer
+from harness.measure.training.graph import WARM_UP, GraphedUpdate
+from harness.measure.training.recipe.optimiser import build_optimizer, set_learning_rate
 from harness.record.curve import TIMING_FIELDS
 from harness.record.folders.folder import CHECKPOINT, read_run
 from tests.gpu.devices import each_device, network, only_on_gpu
@@ -73,17 +75,22 @@ class StopAt(StopFlag):
 WITH_DROPOUT = [*network("cpu"), "+model.kwargs.dropout=0.3"]
 """A network that draws masks, small enough for either device."""
 PRECISIONS = {"cpu": ["fp32"], "cuda": ["fp32", "bf16", "fp16"]}
+GRAPH = "cuda_graph=true"
 
 
 @each_device
 def test_interrupted_and_resumed_is_as_never_stopped(device: str, tmp_path: Path, record_property: Say) -> None:
     """Bit for bit under deterministic=true, in every precision of the device, at a step between two evaluations.
 
-    With an average of the weights; and once with dropout, whose masks are of the device's own generator.
+    With an average of the weights; once with dropout, whose masks are of the device's own generator; and on a GPU with
+    graphs, which a resumed run captures anew, some steps later.
     """
-    cases = [(precision, network(device)) for precision in PRECISIONS[device]] + [("fp32", WITH_DROPOUT)]
-    for number, (precision, net) in enumerate(cases):
+    cases = [(precision, network(device), "") for precision in PRECISIONS[device]] + [("fp32", WITH_DROPOUT, "")]
+    if device == "cuda":
+        cases += [("bf16", network(device), GRAPH), ("fp32", WITH_DROPOUT, GRAPH)]
+    for number, (precision, net, graph) in enumerate(cases):
         words = ["deterministic=true", f"precision={precision}", "recipe.average=ema", "recipe.average_decay=0.9"]
+        words += [graph] if graph else []
         whole = run(config(device, tmp_path / f"{number}" / "whole", *words, net=net), stop=StopFlag()).folder
         asked = config(device, tmp_path / f"{number}" / "stopped", *words, net=net)
         stopped = run(asked, stop=StopAt(7))
@@ -112,14 +119,18 @@ def test_each_seed_has_dropout_masks_of_its_own(tmp_path: Path, monkeypatch: pyt
 
 
 @only_on_gpu
-def test_a_step_never_waits_for_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the step, with its average of weights, nor the next batch asks the GPU for anything, from step 2 on."""
+@pytest.mark.parametrize(("graph", "free"), [("cuda_graph=false", 1), (GRAPH, WARM_UP + 1)], ids=["eager", "graph"])
+def test_a_step_never_waits_for_the_gpu(graph: str, free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the step, with its average of weights, nor the next batch asks the GPU for anything.
+
+    From step 2 on, and with graphs once the first is captured.
+    """
     original, steps = loop.optimise_step, 0
 
     def watched(*arguments: Any) -> torch.Tensor:
         nonlocal steps
         steps += 1
-        torch.cuda.set_sync_debug_mode("error" if steps > 1 else "default")
+        torch.cuda.set_sync_debug_mode("error" if steps > free else "default")
         try:
             return original(*arguments)
         finally:
@@ -127,8 +138,8 @@ def test_a_step_never_waits_for_the_gpu(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(loop, "optimise_step", watched)
     words = ["recipe.average=ema", "recipe.average_decay=0.9", "budget.epochs=1", "precision=bf16"]
-    run(config("cuda", tmp_path, *words), stop=StopFlag())
-    assert steps > 2
+    run(config("cuda", tmp_path, *words, graph), stop=StopFlag())
+    assert steps > free + 1
 
 
 @only_on_gpu
@@ -200,20 +211,69 @@ def test_fused_kernels_take_the_same_steps(device: str, kind: str, record_proper
     assert max(differences) < 1e-3
 
 
+def update_of(
+    net: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor, _: int
+) -> torch.Tensor:
+    """The plainest step."""
+    loss = nn.functional.cross_entropy(net(images), labels)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.detach()
+
+
+@only_on_gpu
+@pytest.mark.parametrize("kind", ["sgd", "nesterov", "adamw"])
+def test_graphs_take_the_same_steps_at_rates_that_change(kind: str, record_property: Say) -> None:
+    """Batches of two sizes in turn, so that one graph's memory is used between two replays of the other.
+
+    What differs is the learning rate's rounding, to fp32 in a graph. At a rate of zero nothing moves.
+    """
+    torch.manual_seed(0)
+    recipe = compose(["data=fake", "model=resnet18", "target=none", f"recipe.optimizer={kind}"]).recipe
+    plain = Net(10, norm=True).to("cuda")
+    graphed = copy.deepcopy(plain)
+    optimizers = [build_optimizer(net, recipe, fused=True) for net in (plain, graphed)]
+    take = GraphedUpdate(partial(update_of, graphed, optimizers[1]), optimizers[1], torch.device("cuda"))
+    batches = [
+        (torch.randn(size, 3, 16, 16, device="cuda"), torch.arange(size, device="cuda") % 10) for size in (16, 12)
+    ]
+    losses: list[tuple[float, float]] = []
+    for step in range(24):
+        images, labels = batches[step % 2]
+        rate = 0.01 / (1 + step % 7)
+        set_learning_rate(optimizers[0], rate)
+        eager = update_of(plain, optimizers[0], images, labels, len(labels))
+        losses.append((float(eager), float(take(images, labels, len(labels), rate))))
+        assert {group["lr"] for group in optimizers[1].param_groups} == {rate}
+    assert [found for _, found in losses] == pytest.approx([expected for expected, _ in losses], rel=1e-3)
+    assert losses[-1] < losses[0]
+    before = copy.deepcopy(list(graphed.parameters()))
+    take(*batches[0], 16, 0.0)
+    for parameter, was in zip(graphed.parameters(), before, strict=True):
+        assert torch.equal(parameter, was)
+    record_property("figure", "last loss {:.5f}, {:.5f} with graphs".format(*losses[-1]))
+
+
 @only_on_gpu
 def test_compiled_with_a_resolution_schedule_learns_as_eager(tmp_path: Path, record_property: Say) -> None:
-    """Three resolutions, each with a full and a last batch; on the CPU tests/measure/training/test_compile.py."""
+    """Three resolutions, each with a full and a last batch; on the CPU tests/measure/training/test_compile.py.
+
+    And with its steps as graphs.
+    """
     phases = ",".join(f"{{from_epoch:{epoch},resolution:{side}}}" for epoch, side in enumerate((32, 48, 64)))
     words = ["precision=fp32", "budget.epochs=3", "recipe.batch_size=28", f"recipe.resolution_schedule=[{phases}]"]
     if shutil.which("cc") is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
         pytest.skip("torch.compile needs a C compiler and Python's headers, which are not here")
-    eager, compiled = (
-        read_run(run(config("cuda", tmp_path / name, *words, f"compile={name}"), stop=StopFlag()).folder).curve
-        for name in ("false", "true")
-    )
-    record_property("figure", f"last loss {eager[-1].loss:.4f} eager, {compiled[-1].loss:.4f} compiled")
-    assert [row.train_macs for row in compiled] == [row.train_macs for row in eager]
-    assert compiled[0].loss == pytest.approx(eager[0].loss, rel=0.02)
+    ways = {"eager": [], "compiled": ["compile=true"], "graphs": [GRAPH], "both": ["compile=true", GRAPH]}
+    curves = {
+        name: read_run(run(config("cuda", tmp_path / name, *words, *more), stop=StopFlag()).folder).curve
+        for name, more in ways.items()
+    }
+    record_property("figure", ", ".join(f"{name} {found[-1].loss:.4f}" for name, found in curves.items()))
+    for found in curves.values():
+        assert [row.train_macs for row in found] == [row.train_macs for row in curves["eager"]]
+        assert found[0].loss == pytest.approx(curves["eager"][0].loss, rel=0.02)
 
 
 @each_device

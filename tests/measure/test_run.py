@@ -294,6 +294,14 @@ def test_synchronised_batchnorm_cannot_be_compiled_over_several_gpus() -> None:
         check_fits(asked, data, 2, None)
 
 
+def test_a_graph_is_of_one_process() -> None:
+    asked = replace(compose(["data=fake", "target=none", "cuda_graph=true"]), device="cuda")
+    data = SimpleNamespace(train_images=2560, evaluation_images=90, classes=10)
+    check_fits(asked, data, 1, None)
+    with pytest.raises(BadInput, match="one process"):
+        check_fits(asked, data, 2, None)
+
+
 def test_a_last_batch_of_fewer_images_than_micro_batches_still_trains(tiny_config: MakeConfig) -> None:
     config = tiny_config("data.images_per_class=5", "recipe.batch_size=16", "recipe.accumulation_steps=8")
     result = measure(config)  # 50 images: batches of 16, 16, 16 and 2

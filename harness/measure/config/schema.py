@@ -210,6 +210,7 @@ class Config:
     precision: Annotated[str, one_of("auto", "fp32", "tf32", "bf16", "fp16")]
     memory_format: Annotated[str, one_of("auto", "channels_last", "contiguous")]
     compile: bool
+    cuda_graph: bool
     fused_optimizer: Annotated[str, SWITCH]
     sync_batchnorm: bool
     deterministic: bool

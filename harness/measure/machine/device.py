@@ -65,13 +65,29 @@ def resolve(config: Config) -> Config:
         precision = "bf16" if kind == "cuda" and has_bf16_kernels(kind) else "fp32"
     if precision in ("fp16", "tf32") and kind == "cpu":
         raise BadInput(f"precision={precision}: only on a GPU; use fp32 or bf16 on the CPU")
+    fused = (str(kind == "cuda") if config.fused_optimizer == "auto" else config.fused_optimizer).lower()
+    if config.cuda_graph:
+        _refuse_what_no_graph_holds(config, kind, precision, fused)
     return replace(
         config,
         device=kind,
         precision=precision,
         memory_format="channels_last" if config.memory_format == "auto" else config.memory_format,
-        fused_optimizer=(str(kind == "cuda") if config.fused_optimizer == "auto" else config.fused_optimizer).lower(),
+        fused_optimizer=fused,
     )
+
+
+def _refuse_what_no_graph_holds(config: Config, kind: str, precision: str, fused: str) -> None:
+    """A CUDA graph repeats what the host launched once: what the host decides anew at every step is not in it."""
+    if kind != "cuda":
+        raise BadInput("cuda_graph=true: only on a GPU; leave it off here")
+    if precision == "fp16":
+        raise BadInput("cuda_graph=true: not with precision=fp16, whose scaler asks the host at each step; use bf16")
+    if fused != "true" or config.recipe.optimizer == "rmsprop":
+        raise BadInput(
+            "cuda_graph=true: only with fused kernels of the optimiser (sgd, nesterov, adamw; "
+            "fused_optimizer=true), which read the learning rate from memory; leave it off"
+        )
 
 
 def has_bf16_kernels(kind: str) -> bool:

@@ -61,6 +61,7 @@ def summarise(training: Training, *, outcome: str, diverged_at_step: int | None)
             "precision": training.machine.precision,
             "memory_format": "channels_last" if training.machine.channels_last else "contiguous",
             "compile": config.compile,
+            "cuda_graph": config.cuda_graph,
             "threads": torch.get_num_threads(),
         },
     }

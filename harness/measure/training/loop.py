@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import nn
@@ -13,9 +14,10 @@ from harness.measure.machine import distributed
 from harness.measure.machine.device import energy_counter
 from harness.measure.training import checkpoint
 from harness.measure.training.evaluate import Counts, evaluate
+from harness.measure.training.graph import GraphedUpdate
 from harness.measure.training.recipe.schedule import learning_rate
 from harness.measure.training.state import Training
-from harness.measure.training.step import optimise_step
+from harness.measure.training.step import optimise_step, update
 from harness.record.curve import Evaluation
 from harness.record.target import all_confirmed, complete
 
@@ -55,6 +57,8 @@ class Loop:
         if self._complete():
             return "reached"  # stopped between the last evaluation and the seal
         training.parallel = distributed.parallel(training.network, training.world)
+        if training.config.cuda_graph:
+            training.graphed = GraphedUpdate(partial(update, training), training.optimizer, training.machine.device)
         training.display.started(training.position.images)
         while training.position.epoch < training.config.budget.epochs:
             if self._train_epoch():

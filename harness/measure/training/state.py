@@ -14,6 +14,7 @@ from harness.measure.machine import distributed
 from harness.measure.machine.device import Machine
 from harness.measure.machine.signals import StopFlag
 from harness.measure.mirror.journal import Tracker
+from harness.measure.training.graph import GraphedUpdate
 from harness.measure.training.progress import Display
 from harness.measure.training.recipe.average import build_average
 from harness.measure.training.recipe.loss import TrainingLoss
@@ -43,8 +44,8 @@ class Position:
 class Training:
     """Everything one run trains with. `network` is `model`, compiled if asked; both share their weights.
 
-    `parallel` is `network` with gradients averaged over the ranks. `curve` holds every evaluation so far, the same on
-    every rank. `writer` is None on all ranks but the first.
+    `parallel` is `network` with gradients averaged over the ranks; under cuda_graph `graphed` takes its steps. `curve`
+    holds every evaluation so far, the same on every rank. `writer` is None on all ranks but the first.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Training:
         if config.compile:
             self.network = _compiled(self.model, config)
         self.parallel = self.network
+        self.graphed: GraphedUpdate | None = None
         self.average = build_average(self.model, config.recipe)
         self.optimizer = build_optimizer(self.model, config.recipe, fused=machine.fused_optimizer)
         self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")

@@ -24,7 +24,19 @@ def optimise_step(
     if recipe.mixup_alpha > 0:
         images, targets = _mixup(training, images, labels)
     images = images.contiguous(memory_format=training.machine.memory_format)
-    set_learning_rate(training.optimizer, lr)
+    if training.graphed is None:
+        set_learning_rate(training.optimizer, lr)
+        loss = update(training, images, targets, global_images)
+    else:
+        loss = training.graphed(images, targets, global_images, lr)
+    if training.average is not None:
+        training.average.update_parameters(training.model)
+    return loss
+
+
+def update(training: Training, images: torch.Tensor, targets: torch.Tensor, global_images: int) -> torch.Tensor:
+    """The part of a step in which the host decides nothing, so that a CUDA graph can hold it; see `optimise_step`."""
+    recipe = training.config.recipe
     # Never under 2 images a part, as in a full batch; the same number on every rank, whose shares differ by one image.
     count = min(recipe.accumulation_steps, max(1, global_images // training.world.size // 2))
     total: torch.Tensor | None = None
@@ -46,8 +58,6 @@ def optimise_step(
     training.scaler.step(training.optimizer)
     training.scaler.update()
     training.optimizer.zero_grad(set_to_none=True)
-    if training.average is not None:
-        training.average.update_parameters(training.model)
     assert total is not None
     return total
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -152,6 +153,29 @@ def test_identity_is_what_decides_the_result() -> None:
 def test_a_switch_takes_a_truth_value_as_well_as_a_word(word: str, fused: str) -> None:
     asked = compose(["model=shufflenet_v2_x1_0", "data=fake", "target=none", "device=cpu", f"fused_optimizer={word}"])
     assert resolve(asked).fused_optimizer == fused
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        (["device=cpu"], "only on a GPU"),
+        (["device=cuda", "precision=fp16"], "use bf16"),
+        (["device=cuda", "precision=bf16", "fused_optimizer=false"], "leave it off"),
+        (["device=cuda", "precision=bf16", "recipe.optimizer=rmsprop", "recipe.epsilon=1.0"], "leave it off"),
+        (["device=cuda", "precision=bf16", "recipe.optimizer=adamw"], None),
+    ],
+    ids=["cpu", "fp16", "unfused", "rmsprop", "adamw"],
+)
+def test_a_graph_is_refused_where_the_host_decides_within_a_step(
+    words: list[str], refusal: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = compose(["model=resnet18", "data=fake", "target=none", "cuda_graph=true", *words])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    if refusal is None:
+        assert resolve(asked).cuda_graph
+        return
+    with pytest.raises(BadInput, match=f"cuda_graph=true: .*{refusal}"):
+        resolve(asked)
 
 
 def test_zero_is_a_seed() -> None:

@@ -128,6 +128,7 @@ def hardware_label(hardware: dict[str, Any]) -> str:
         parts += [several(threads, "thread")] if (threads := hardware.get("threads")) else []
     parts.append(str(hardware.get("precision", "unknown precision")))
     parts += ["compiled"] if hardware.get("compile") else []
+    parts += ["one CUDA graph a step"] if hardware.get("cuda_graph") else []
     return ", ".join(parts)
 
 
