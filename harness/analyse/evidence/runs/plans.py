@@ -14,7 +14,8 @@ PLANS = ("declared", "cheapest")
 """Which plan of an architecture stands in the trend: the experiment's (`declared=true`), or the one of least cost."""
 
 _SAYS_NOTHING = re.compile(
-    r"(?m)^  (?:epochs:.*|frozen: \[\]|ema_decay: 0\.0|average: none|average_decay: null|epsilon: null)\n"
+    r"(?m)^  (?:epochs:.*|frozen: \[\]|ema_decay: 0\.0|average: none|average_decay: null|epsilon: null"
+    r"|(?<=  randaugment: false\n  )randaugment_magnitude: .*|(?<=  randaugment: true\n  )randaugment_magnitude: 9)\n"
 )
 
 

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from harness.analyse.evidence.ladder import ladder
 from harness.analyse.evidence.runs.groups import group_runs
-from harness.analyse.evidence.runs.plans import told_apart
+from harness.analyse.evidence.runs.plans import recipe_settings, told_apart
 from harness.analyse.evidence.runs.run import Run, run_of
 from tests.analyse.synthetic import Made, curve_reaching, evaluations, summary_of, trial
 
@@ -28,6 +30,23 @@ def test_the_words_say_what_differs() -> None:
     assert told_apart(plans) == ["1 process, 32 images per BatchNorm", "2 processes, 16 images per BatchNorm"]
     assert told_apart([spread(1, None).plan, plans[0]]) == ["unknown images per BatchNorm", "32 images per BatchNorm"]
     assert told_apart(plans[:1]) == [""]
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "same"),
+    [
+        ("  randaugment: false\n", "  randaugment: false\n  randaugment_magnitude: 9\n", True),
+        ("  randaugment: false\n  randaugment_magnitude: 5\n", "  randaugment: false\n", True),
+        ("  randaugment: true\n", "  randaugment: true\n  randaugment_magnitude: 9\n", True),
+        ("  randaugment: true\n", "  randaugment: true\n  randaugment_magnitude: 15\n", False),
+        ("  frozen: []\n", "", True),
+        ("  lr: 0.1\n", "  lr: 0.05\n", False),
+    ],
+)
+def test_a_key_that_says_nothing_makes_no_other_plan(older: str, newer: str, same: bool) -> None:
+    """As the run's own name has it (`config/compose.py`): records from before a key repeat those with it."""
+    blocks = [f"recipe:\n  name: small\n{lines}  mixup_alpha: 0.0\ndata:\n  name: digits\n" for lines in (older, newer)]
+    assert (recipe_settings(blocks[0]) == recipe_settings(blocks[1])) is same
 
 
 def test_the_plan_in_the_trend_is_that_of_the_rule_and_never_the_cheaper_one() -> None:
