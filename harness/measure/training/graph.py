@@ -55,6 +55,7 @@ class GraphedUpdate:
                     return self._take_aside(images, targets, global_images)
             with self._reading_lr(lr, capturable=True):
                 self._captured[shape] = self._capture(images, targets, global_images)
+        set_learning_rate(self._optimizer, lr)  # told beside: the graph reads its own
         captured = self._captured[shape]
         captured.images.copy_(images)
         captured.targets.copy_(targets)
