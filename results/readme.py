@@ -34,6 +34,7 @@ PAGES = (
     "harness/verbs/README.md",
     "models/README.md",
     "results/FINDINGS.md",
+    "results/throughput/README.md",
 )
 """The pages that have generated blocks."""
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -266,12 +267,41 @@ def imagenet(root: Path) -> str:
     )
 
 
+def gpu_steps(root: Path) -> str:
+    """What `python -m tests.bench.gpu` found on a GPU, a table a file."""
+    parts = []
+    for path in sorted((root / "results" / "throughput").glob("gpu_step_*.json")):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        facts, settings, ceiling = (document[k] for k in ("circumstances", "settings", "matmul_bf16_flops_per_second"))
+        ways = settings["ways"].split(",")
+        header = ["images/s", "precision", *ways, f"{ways[-1]} / bare", "fastest, of the matmul"]
+        lines = [
+            [
+                row["model"],
+                row["precision"],
+                *(f"{row['images_per_second'][way]:,.0f}" for way in ways),
+                f"{row['of_bare'][ways[-1]]:.2f}",
+                f"{row['share_of_matmul_ceiling']:.2%}",
+            ]
+            for row in document["networks"]
+        ]
+        parts.append(
+            f"**[{path.name}]({path.name})**: {facts['gpu']}, torch {facts['packages']['torch']}, driver "
+            f"{facts['driver']}, commit {facts['commit'][:7]}; batch {settings['batch']} at {settings['resolution']} "
+            f"pixels, medians of {settings['rounds']} rounds of about {settings['seconds']} s in the bare loop; a bf16 "
+            f"matrix product reaches {ceiling / 1e12:.0f} TFLOP/s there.\n\n"
+            + Table.of(header, lines, words=(0, 1)).markdown()
+        )
+    return "\n\n".join(parts) or "Not measured yet."
+
+
 def _lines_known(published: dict[str, Any], trend: dict[str, Any], ladder: dict[str, Any]) -> list[list[float | None]]:
     """How well each of the three lines is known; only of the ladder there are seeds."""
     return [published["halving_interval_ols"], trend["halving_interval_ols"], ladder["halving_interval_line"]]
 
 
 BLOCKS: dict[str, Callable[[Path], str]] = {
+    "gpu_steps": gpu_steps,
     "headline": headline,
     "imagenet": imagenet,
     "table": results_table,

@@ -2,7 +2,7 @@
 
     python -m tests.bench.gpu                    # a GPU machine: the sixteen architectures at 64 px, about 10 minutes
     python -m tests.bench.gpu --resolution 224 --batch 256 --models alexnet,resnet50
-    python -m tests.bench.gpu --models resnet18 --ways bare,harness,graphs,compiled,both   # compiles in every round
+    python -m tests.bench.gpu --models resnet18 --ways bare,harness,graphs,compiled   # compiles in every round
 
 First checks on the device that every network gives the CPU's logits, then measures; all ways train one network on
 one batch that lies on the device, with the same precision, memory format, loss, optimiser and clock. After every
@@ -48,6 +48,9 @@ PUBLISHED = (
 TOLERANCE = 1e-2
 """Largest difference of a logit between devices in fp32, as a share of the largest: sums differ in their order."""
 
+ENERGY_SECONDS = 1.0
+"""NVML's counter moves in steps of up to a tenth of a second: a shorter stretch would hold few of them."""
+
 
 class DeviceFeed(Feed):
     """A batch on the device; a stamp waits for the device, then reads the clock and the joules used (NaN: unknown)."""
@@ -64,10 +67,11 @@ class DeviceFeed(Feed):
         return time.perf_counter(), joules
 
     def per_image(self) -> tuple[float, float]:
-        """Seconds and joules an image of the timed part."""
+        """Seconds and joules an image of the timed part; NaN joules where it was too short for their counter."""
         (start, joules), (end, joules_end) = self.stamps
         images = self.steps * len(self.batch[0])
-        return (end - start) / images, (joules_end - joules) / images
+        used = joules_end - joules if end - start >= ENERGY_SECONDS else float("nan")
+        return (end - start) / images, used / images
 
 
 def configured(args: argparse.Namespace, name: str, *words: str) -> Config:
@@ -126,7 +130,6 @@ WAYS: dict[str, tuple[Callable[[Config, DeviceFeed], None], list[str]]] = {
     "harness": (harness, []),
     "graphs": (harness, ["cuda_graph=true"]),
     "compiled": (harness, ["compile=true"]),
-    "both": (harness, ["cuda_graph=true", "compile=true"]),
 }
 """How a step is taken: a loop, and the words that a user adds for it."""
 
@@ -162,28 +165,28 @@ def ceiling(side: int, seconds: float, device: torch.device) -> float:
     return statistics.median(rate(products) for _ in range(3))
 
 
-def steps_for(config: Config, args: argparse.Namespace) -> int:
-    """As many steps as take the asked time in the bare loop."""
+def steps_for(config: Config, args: argparse.Namespace, way: str) -> int:
+    """As many steps as take the asked time when they are taken that way."""
     trial = DeviceFeed(10, args, prepare(config, 0))
-    bare(config, trial)
+    WAYS[way][0](config, trial)
     seconds, _ = trial.per_image()
-    return min(5000, max(10, round(args.seconds / (seconds * args.batch))))
+    return min(20_000, max(10, round(args.seconds / (seconds * args.batch))))
 
 
 def measure(args: argparse.Namespace, name: str, matmul_flops_per_second: float) -> dict[str, Any]:
-    """One network: medians over rounds, the two loops taking turns at being first."""
+    """One network: medians over rounds, the ways taking turns at being first."""
     config = configured(args, name)
     apart = difference(config, args.resolution)
     assert apart < TOLERANCE, f"{name}: logits differ from the CPU's by {apart:.1%} of the largest"
     counted = bill(models.build(name, classes=10, **config.model.kwargs), resolution=args.resolution)
     flops = FLOPS_PER_MAC * (counted.forward_macs + counted.backward_macs)
-    steps = steps_for(config, args)
     ways = args.ways.split(",")
     configs = {way: configured(args, name, *WAYS[way][1]) for way in ways}
+    steps = {way: steps_for(configs[way], args, way) for way in ways}
     rounds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for turn in range(args.rounds):
         for way in ways[:: -1 if turn % 2 else 1]:
-            feed = DeviceFeed(steps, args, prepare(configs[way], 0))
+            feed = DeviceFeed(steps[way], args, prepare(configs[way], 0))
             WAYS[way][0](configs[way], feed)
             rounds[way].append(feed.per_image())
     rate = {way: 1 / statistics.median(seconds for seconds, _ in found) for way, found in rounds.items()}

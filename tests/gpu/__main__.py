@@ -1,7 +1,8 @@
-"""Every test of this folder, and what it found, as a table: `python -m tests.gpu`. Under five minutes on one GPU.
+"""Every test of this folder, and what it found, as a table: `python -m tests.gpu`.
 
-Words for pytest may follow, as in `python -m tests.gpu -k pixels`. Without a GPU the CPU's halves run and the others
-say why they do not. The exit code is pytest's.
+Words for pytest may follow, as in `python -m tests.gpu -k pixels` or `-n 8` (side by side). A line is printed as each
+test ends, so that a time limit loses only what it cut. Without a GPU the CPU's halves run and the others say why they
+do not. The exit code is pytest's.
 """
 
 import sys
@@ -30,6 +31,7 @@ class Found:
             figure = str(report.longrepr).strip().splitlines()[-1]
         words = report.nodeid.rpartition("::")[2].removeprefix("test_").replace("_", " ")
         self.rows.append((words, report.outcome, report.duration, figure))
+        print(f"\n{report.outcome} after {report.duration:.1f} s: {words}  {figure}", file=sys.stderr, flush=True)
 
 
 def table(rows: list[tuple[str, str, float, str]], title: str) -> Table:

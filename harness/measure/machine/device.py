@@ -81,6 +81,8 @@ def _refuse_what_no_graph_holds(config: Config, kind: str, precision: str, fused
     """A CUDA graph repeats what the host launched once: what the host decides anew at every step is not in it."""
     if kind != "cuda":
         raise BadInput("cuda_graph=true: only on a GPU; leave it off here")
+    if config.compile:
+        raise BadInput("cuda_graph=true: not with compile=true, nobody has tried both together; leave one of them off")
     if precision == "fp16":
         raise BadInput("cuda_graph=true: not with precision=fp16, whose scaler asks the host at each step; use bf16")
     if fused != "true" or config.recipe.optimizer == "rmsprop":

@@ -159,12 +159,13 @@ def test_a_switch_takes_a_truth_value_as_well_as_a_word(word: str, fused: str) -
     ("words", "refusal"),
     [
         (["device=cpu"], "only on a GPU"),
+        (["device=cuda", "precision=bf16", "compile=true"], "leave one of them off"),
         (["device=cuda", "precision=fp16"], "use bf16"),
         (["device=cuda", "precision=bf16", "fused_optimizer=false"], "leave it off"),
         (["device=cuda", "precision=bf16", "recipe.optimizer=rmsprop", "recipe.epsilon=1.0"], "leave it off"),
         (["device=cuda", "precision=bf16", "recipe.optimizer=adamw"], None),
     ],
-    ids=["cpu", "fp16", "unfused", "rmsprop", "adamw"],
+    ids=["cpu", "compiled", "fp16", "unfused", "rmsprop", "adamw"],
 )
 def test_a_graph_is_refused_where_the_host_decides_within_a_step(
     words: list[str], refusal: str | None, monkeypatch: pytest.MonkeyPatch
