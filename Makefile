@@ -59,6 +59,7 @@ results: install
 	$(BIN)/python -m results.compare_counters
 	for name in $(LADDERS); do $(BIN)/harness aggregate results/runs/$$name --out results/$$name || exit; done
 	$(BIN)/python -m results.rejudged
+	$(BIN)/python -m results.devices
 	$(BIN)/python -m results.imagenet_macs
 	$(BIN)/python -m results.imagenet_trend
 	$(BIN)/harness replay --json > results/published/replay.json

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from harness.measure.config.compose import compose
 from harness.paths import ROOT
 from harness.record.errors import HarnessError
 from harness.record.folders.folder import CONFIG, CURVE, PROVENANCE, RUN
-from results import pilot, readme, rejudged
+from results import devices, pilot, readme, rejudged
 from results.walkthrough import printed
 
 WALK = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
@@ -93,10 +94,27 @@ def test_the_ladder_was_frozen_before_its_runs() -> None:
         pytest.skip("no git history here")
     changed = git("log", "--format=%H", "--", "conf/experiment/tiny_imagenet_ladder.yaml").stdout.split()
     assert len(changed) == 1
-    records = sorted((ROOT / "results" / "runs" / "tiny_imagenet").glob(f"*/*/{PROVENANCE}"))
+    records = sorted((ROOT / "results" / "runs").glob(f"tiny_imagenet*/*/*/{PROVENANCE}"))
     commits = {segment["commit"] for path in records for segment in json.loads(path.read_bytes())["segments"]}
     assert commits
     assert [c for c in commits if git("merge-base", "--is-ancestor", *changed, c).returncode] == []
+
+
+def test_what_was_run_again_on_a_gpu_is_beside_its_twin(tmp_path: Path) -> None:
+    runs = ROOT / "results" / "runs"
+    pairs = devices.paired(read_runs(runs / devices.LADDER), read_runs(runs / devices.AGAIN))
+    assert len(pairs) == len(list((runs / devices.AGAIN).glob("*/*/run.json")))
+    for first, second in pairs:
+        assert (first.plan, first.seed, first.dataset) == (second.plan, second.seed, second.dataset)
+        assert ("H200" in first.hardware, "H200" in second.hardware) == (False, True)
+    ratio, (low, high), n = devices.difference([(second, first) for first, second in pairs])
+    assert low < ratio < high
+    assert n == sum(first.outcome == second.outcome == "reached" for first, second in pairs)
+    again, _, _ = devices.difference(pairs)
+    assert ratio * again == pytest.approx(1)
+    devices.main(out=tmp_path)
+    page = (ROOT / "results" / devices.LADDER / "DEVICES.md").read_text(encoding="utf-8")
+    assert (tmp_path / "DEVICES.md").read_text(encoding="utf-8") == page
 
 
 def test_beside_the_records_lies_nothing_else() -> None:
