@@ -3,7 +3,9 @@
 The records on the GPU lie apart (`AGAIN`) and stand in no trend: a seed counts once.
 """
 
+import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,11 @@ from harness.analyse.evidence.runs.run import Run
 from harness.analyse.evidence.titles import short_title
 from harness.analyse.show.table import Table
 from harness.analyse.show.templates import environment
+from harness.analyse.show.words import MISSING
 from harness.paths import ROOT
+from harness.record.errors import BadInput
 from harness.record.files import write_atomic
+from harness.record.folders.folder import PROVENANCE
 
 LADDER, AGAIN = "tiny_imagenet", "tiny_imagenet_h200"
 TEMPLATES = environment(Path(__file__).parent / "templates")
@@ -27,15 +32,13 @@ Pairs = list[tuple[Run, Run]]
 def main(runs: Path = ROOT / "results" / "runs", out: Path = ROOT / "results" / LADDER) -> None:
     """Write DEVICES.md; raises RecordError where a record is damaged."""
     pairs = paired(read_runs(runs / LADDER), read_runs(runs / AGAIN))
-    ratio, (low, high), n = difference(pairs)
     page = TEMPLATES.get_template("devices.md.j2").render(
-        here=sorted({first.hardware for first, _ in pairs}),
-        there=sorted({second.hardware for _, second in pairs}),
-        level=f"{100 * pairs[0][0].target.value:.1f} %",  # type: ignore[union-attr]  # protocol 2: all have one
+        here=settings(first for first, _ in pairs),
+        there=settings(second for _, second in pairs),
+        levels=sorted({f"{100 * first.target.value:.1f} %" for first, _ in pairs if first.target is not None}),
+        looks=sorted({first.evaluations_per_epoch for first, _ in pairs}),
         table=table(pairs).markdown(),
-        ratio=f"{ratio:.3f}",
-        interval=f"{low:.3f} to {high:.3f}",
-        n=n,
+        ratios=ratios(pairs).markdown(),
         again=AGAIN,
     )
     write_atomic(out / "DEVICES.md", page)
@@ -43,9 +46,23 @@ def main(runs: Path = ROOT / "results" / "runs", out: Path = ROOT / "results" / 
 
 
 def paired(first: list[Run], second: list[Run]) -> Pairs:
-    """The runs of `second`, each beside that of `first` with its run id: equal configs and seeds have equal ids."""
+    """The runs of `second`, each beside that of `first` with its run id: equal configs and seeds have equal ids.
+
+    Raises BadInput for a run that has none beside it.
+    """
     by_id = {run.run_id: run for run in first}
+    if alone := [run.path for run in second if run.run_id not in by_id]:
+        raise BadInput(f"{alone[0]}: no run of {LADDER} has its id; move it to results/runs/{LADDER}, or away")
     return sorted(((by_id[run.run_id], run) for run in second), key=lambda pair: (pair[0].published, pair[0].seed))
+
+
+def settings(runs: Iterable[Run]) -> list[str]:
+    """Hardware and version of torch, in words, each once."""
+    found = set()
+    for run in runs:
+        segments = json.loads((Path(run.path) / PROVENANCE).read_bytes())["segments"]
+        found |= {f"{run.hardware}, torch {segment['packages']['torch']}" for segment in segments}
+    return sorted(found)
 
 
 def epochs(run: Run) -> float:
@@ -56,12 +73,31 @@ def epochs(run: Run) -> float:
 
 
 def difference(pairs: Pairs) -> tuple[float, tuple[float, float], int]:
-    """Mean ratio of the epochs, second over first, of the pairs that both reach; its 95 % interval (t); the pairs."""
+    """Geometric mean of the epochs' ratio, second over first, where both reach; its 95 % interval (t); such pairs.
+
+    NaN where fewer than two pairs reach.
+    """
     both = [(epochs(a), epochs(b)) for a, b in pairs if math.isfinite(epochs(a) + epochs(b))]
+    if len(both) < 2:
+        return math.nan, (math.nan, math.nan), len(both)
     logs = np.array([math.log(b / a) for a, b in both])
     half = float(stdtrit(len(logs) - 1, 0.975) * logs.std(ddof=1) / math.sqrt(len(logs)))
     mean = float(logs.mean())
     return math.exp(mean), (math.exp(mean - half), math.exp(mean + half)), len(logs)
+
+
+def ratios(pairs: Pairs) -> Table:
+    """A line an architecture, and one for all."""
+    by_name: dict[str, Pairs] = {}
+    for pair in pairs:
+        by_name.setdefault(short_title(pair[0].title), []).append(pair)
+    lines = []
+    for name, some in {**by_name, "all": pairs}.items():
+        ratio, (low, high), n = difference(some)
+        known = math.isfinite(ratio)
+        told_ratio, told_interval = (f"{ratio:.3f}", f"{low:.3f} to {high:.3f}") if known else (MISSING, MISSING)
+        lines.append([name, str(len(some)), str(n), told_ratio, told_interval])
+    return Table.of(["architecture", "pairs", "both reach", "epochs, GPU / processor", "95 %"], lines)
 
 
 def table(pairs: Pairs) -> Table:

@@ -272,27 +272,43 @@ def gpu_steps(root: Path) -> str:
     parts = []
     for path in sorted((root / "results" / "throughput").glob("gpu_step_*.json")):
         document = json.loads(path.read_text(encoding="utf-8"))
-        facts, settings, ceiling = (document[k] for k in ("circumstances", "settings", "matmul_bf16_flops_per_second"))
-        ways = settings["ways"].split(",")
-        header = ["images/s", "precision", *ways, f"{ways[-1]} / bare", "fastest, of the matmul"]
+        facts, asked = document["circumstances"], document["settings"]
+        first, *others = asked["ways"].split(",")
+        rows = [row for row in document["networks"] if "failure" not in row]
+        failed = [f"{row['model']} failed: {row['failure']}." for row in document["networks"] if "failure" in row]
         lines = [
             [
                 row["model"],
                 row["precision"],
-                *(f"{row['images_per_second'][way]:,.0f}" for way in ways),
-                f"{row['of_bare'][ways[-1]]:.2f}",
+                f"{row['images_per_second'][first]:,.0f}",
+                *(f"{row['images_per_second'][way]:,.0f} ({row['of_bare'][way]:.2f})" for way in others),
                 f"{row['share_of_matmul_ceiling']:.2%}",
             ]
-            for row in document["networks"]
+            for row in rows
         ]
-        parts.append(
+        header = ["images/s", "precision", first, *(f"{way} (/ {first})" for way in others), "fastest, of the matmul"]
+        stretches = [seconds * steps_of(row, way) * int(asked["batch"]) for row in rows for way, seconds in timed(row)]
+        parts += [
             f"**[{path.name}]({path.name})**: {facts['gpu']}, torch {facts['packages']['torch']}, driver "
-            f"{facts['driver']}, commit {facts['commit'][:7]}; batch {settings['batch']} at {settings['resolution']} "
-            f"pixels, medians of {settings['rounds']} rounds of about {settings['seconds']} s in the bare loop; a bf16 "
-            f"matrix product reaches {ceiling / 1e12:.0f} TFLOP/s there.\n\n"
-            + Table.of(header, lines, words=(0, 1)).markdown()
-        )
+            f"{facts.get('driver', 'unknown')}, commit {facts['commit'][:7]}; batch {asked['batch']} at "
+            f"{asked['resolution']} pixels, medians of {asked['rounds']} rounds, each over {min(stretches):.2f} to "
+            f"{max(stretches):.2f} s; a bf16 matrix product reaches "
+            f"{document['matmul_bf16_flops_per_second'] / 1e12:.0f} TFLOP/s there.",
+            Table.of(header, lines, words=(0, 1)).markdown(),
+            *failed,
+        ]
     return "\n\n".join(parts) or "Not measured yet."
+
+
+def timed(row: dict[str, Any]) -> list[tuple[str, float]]:
+    """Each timed round of a network: the way, and its seconds an image."""
+    return [(way, seconds) for way, found in row["seconds_per_image_rounds"].items() for seconds in found]
+
+
+def steps_of(row: dict[str, Any], way: str) -> int:
+    """Steps of a timed round; the first file has one number for all ways."""
+    steps = row["steps"]
+    return int(steps[way] if isinstance(steps, dict) else steps)
 
 
 def _lines_known(published: dict[str, Any], trend: dict[str, Any], ladder: dict[str, Any]) -> list[list[float | None]]:

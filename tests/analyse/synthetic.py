@@ -105,7 +105,7 @@ def summary_of(made: Made, rows: list[Evaluation]) -> dict[str, Any]:
         "hardware": {"device": "cpu", "device_name": made.device_name, "world_size": made.world_size,
                      "precision": "fp32",
                      **({} if made.batchnorm_images is None else {"batchnorm_images": made.batchnorm_images}),
-                     "memory_format": "channels_last", "compile": False, "threads": 1},
+                     "memory_format": "channels_last", "compile": False, "threads": 1, "gpu_alone": True},
     }  # fmt: skip
 
 

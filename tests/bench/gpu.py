@@ -34,6 +34,7 @@ from harness.measure.config.schema import Config
 from harness.measure.machine.device import Machine, energy_counter, prepare, resolve
 from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run as harness_run
+from harness.measure.training import graph
 from harness.measure.training.recipe.loss import TrainingLoss
 from harness.record.folders.folder import read_run
 from harness.record.units import FLOPS_PER_MAC
@@ -190,16 +191,21 @@ def measure(args: argparse.Namespace, name: str, matmul_flops_per_second: float)
             WAYS[way][0](configs[way], feed)
             rounds[way].append(feed.per_image())
     rate = {way: 1 / statistics.median(seconds for seconds, _ in found) for way, found in rounds.items()}
-    joules = {way: statistics.median(used for _, used in found) for way, found in rounds.items()}
+    joules = {way: median_joules([used for _, used in found]) for way, found in rounds.items()}
     fastest = max((way for way in ways if way != "bare"), key=lambda way: rate[way])
     return {
         "model": name, "precision": config.precision, "steps": steps, "spent_flops_per_image": flops,
         "images_per_second": rate, "of_bare": {way: rate[way] / rate["bare"] for way in ways},
         "fastest": fastest, "share_of_matmul_ceiling": rate[fastest] * flops / matmul_flops_per_second,
-        "joules_per_image": {way: None if math.isnan(used) else used for way, used in joules.items()},
+        "joules_per_image": joules,
         "logits_apart_from_cpu": apart,
         "seconds_per_image_rounds": {way: [seconds for seconds, _ in found] for way, found in rounds.items()},
     }  # fmt: skip
+
+
+def median_joules(rounds: list[float]) -> float | None:
+    """None unless every round was long enough for the counter: NaN has no place in an order."""
+    return None if any(map(math.isnan, rounds)) else statistics.median(rounds)
 
 
 def gpu_facts() -> dict[str, Any]:
@@ -243,8 +249,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=core.RESULTS)
     args = parser.parse_args()
     first, *others = args.ways.split(",")
-    if first != "bare" or not others or not set(others) <= set(WAYS):
-        parser.error(f"--ways={args.ways}: bare, then at least one more of {', '.join(WAYS)}")
+    if first != "bare" or not others or not set(others) <= set(WAYS) - {"bare"} or len(set(others)) < len(others):
+        parser.error(f"--ways={args.ways}: bare, then at least one more, each once, of {', '.join(WAYS)}")
+    if "graphs" in others and args.warm_up <= graph.WARM_UP:
+        parser.error(f"--warm-up={args.warm_up}: the step after the first {graph.WARM_UP} is captured; give more")
     if not gpu:
         print(NOT_A_GPU)
     facts = core.circumstances() | gpu_facts()

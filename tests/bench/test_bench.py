@@ -99,6 +99,31 @@ def test_the_step_of_a_gpu_is_measured_like_for_like(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--ways", "bare"], "at least one more"),
+        (["--ways", "bare,bare"], "at least one more"),
+        (["--ways", "harness,graphs"], "bare, then"),
+        (["--ways", "bare,graphs,graphs"], "each once"),
+        (["--ways", "bare,graphs", "--warm-up", "3"], "give more"),
+    ],
+)
+def test_ways_that_compare_nothing_are_refused(
+    words: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu", *words])
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_joules_have_a_median_only_where_every_round_counted_them() -> None:
+    assert gpu.median_joules([3.0, 1.0, 2.0]) == 2.0
+    assert gpu.median_joules([5.0, 3.0, float("nan")]) is None
+
+
 def test_a_matrix_product_is_counted_as_two_flops_a_multiply_add(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(1000))
     monkeypatch.setattr(gpu.time, "perf_counter", lambda: float(next(ticks)))  # every look is a second later

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -120,6 +121,27 @@ def test_an_interrupted_run_resumes_to_the_same_curve(tiny_config: MakeConfig, t
     assert resumed.outcome == "budget_exhausted"
     assert untimed(resumed.folder) == untimed(whole)
     assert len(json.loads((resumed.folder / "provenance.json").read_text())["segments"]) == 2
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_a_run_that_goes_on_elsewhere_takes_the_kernels_of_its_machine(
+    kind: str, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint's state of the optimiser names the kernels that it was made with."""
+    words = ["evaluations_per_epoch=1", f"recipe.optimizer={kind}"]
+    stop = StopFlag()
+    stop.signal_name = "SIGINT"
+    measure(tiny_config(*words, "fused_optimizer=false"), stop)
+    groups: list[dict[str, Any]] = []
+    original = train.optimise_step
+
+    def watched(training: Any, *rest: Any) -> torch.Tensor:
+        groups.extend(training.optimizer.param_groups)
+        return original(training, *rest)
+
+    monkeypatch.setattr(train, "optimise_step", watched)
+    assert measure(tiny_config(*words, "fused_optimizer=true")).outcome == "budget_exhausted"
+    assert {group["fused"] for group in groups} == {True}
 
 
 def test_what_a_crash_lost_stands_on_its_own_line(

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,17 +166,39 @@ def seed_everything(seed: int) -> None:
 
 
 def energy_counter(device: torch.device) -> Callable[[], float] | None:
-    """A function that reads the joules the GPU has used since some origin, or None where nothing tells."""
+    """A function that reads the joules the GPU has used since some origin, or None where nothing tells.
+
+    They are those of the whole GPU, whoever used it: ask `alone_on` beside it.
+    """
+    if (nvml := _nvml(device)) is None:
+        return None
+    library, handle = nvml
+    try:
+        library.nvmlDeviceGetTotalEnergyConsumption(handle)
+    except library.NVMLError:
+        return None
+    return lambda: library.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000  # NVML counts millijoules
+
+
+def alone_on(device: torch.device) -> bool:
+    """Whether at most one process, this one, computes on the GPU now; False where nothing tells."""
+    if (nvml := _nvml(device)) is None:
+        return False
+    library, handle = nvml
+    try:
+        return len(library.nvmlDeviceGetComputeRunningProcesses(handle)) <= 1
+    except library.NVMLError:
+        return False
+
+
+def _nvml(device: torch.device) -> tuple[Any, Any] | None:
+    """NVML and its handle of a GPU; None on a CPU and where NVML is not there."""
     if device.type != "cuda":
         return None
     with suppress(ImportError):
         import pynvml
 
-        try:
+        with suppress(pynvml.NVMLError):
             pynvml.nvmlInit()
-            handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-            pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-        except pynvml.NVMLError:
-            return None
-        return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000  # NVML counts millijoules
+            return pynvml, pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
     return None

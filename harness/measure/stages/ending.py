@@ -35,7 +35,7 @@ _EXIT_CODES = {
 
 OUT_OF_MEMORY = (
     "out of memory; start it again and it resumes, where another program had taken the memory; else lower "
-    "recipe.batch_size, raise recipe.accumulation_steps or take more GPUs"
+    "recipe.batch_size, raise recipe.accumulation_steps, leave cuda_graph off or take more GPUs"
 )
 """It says nothing of the plan, so it is no outcome: nothing is sealed, and no later start skips the run."""
 

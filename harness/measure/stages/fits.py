@@ -39,7 +39,7 @@ def check_fits(config: Config, data: ImageData, world_size: int, level: Target |
             "batch of an epoch would end the run; leave one of them off"
         )
     if config.cuda_graph and world_size > 1:
-        raise BadInput(f"cuda_graph=true: a run of one process can, this one has {world_size}; leave it off")
+        raise BadInput(f"cuda_graph=true: for runs of one process, this one has {world_size}; leave it off")
     if config.evaluations_per_epoch > steps:
         raise BadInput(
             f"evaluations_per_epoch={config.evaluations_per_epoch}, but an epoch has {steps} steps; lower it"

@@ -62,6 +62,7 @@ def summarise(training: Training, *, outcome: str, diverged_at_step: int | None)
             "memory_format": "channels_last" if training.machine.channels_last else "contiguous",
             "compile": config.compile,
             "cuda_graph": config.cuda_graph,
+            "gpu_alone": None if position.energy_joules is None else not position.gpu_shared,
             "threads": torch.get_num_threads(),
         },
     }

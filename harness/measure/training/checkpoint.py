@@ -125,6 +125,16 @@ def restore_random_states(states: dict[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state(states["cuda"], device)
 
 
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """As load_state_dict, but the kernels stay those that this machine was asked for: such a state names its own."""
+    names = ("fused", "foreach", "capturable")
+    groups = [
+        {**saved, **{name: group[name] for name in names if name in group}}
+        for saved, group in zip(state["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    optimizer.load_state_dict({**state, "param_groups": groups})
+
+
 def _apply(state: dict[str, Any], training: Training) -> None:
     if state["fingerprint"] != training.data.fingerprint:
         raise BadInput(
@@ -132,7 +142,7 @@ def _apply(state: dict[str, Any], training: Training) -> None:
         )
     try:
         training.model.load_state_dict(state["model"])
-        training.optimizer.load_state_dict(state["optimizer"])
+        _load_optimizer(training.optimizer, state["optimizer"])
         training.scaler.load_state_dict(state["scaler"])
         if training.average is not None:
             training.average.load_state_dict(state["average"])

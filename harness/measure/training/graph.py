@@ -97,7 +97,7 @@ class GraphedUpdate:
         # One pool for all graphs: none needs what another left there.
         pool = next((captured.graph.pool() for captured in self._captured.values()), None)
         graph = torch.cuda.CUDAGraph()
-        # An error of this thread alone: others copy batches meanwhile.
+        # What another thread may ask of CUDA meanwhile is no error of this capture.
         with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             loss = self._update(own_images, own_targets, global_images)
         return _Captured(graph, own_images, own_targets, loss)

@@ -11,7 +11,7 @@ from torch import nn
 from harness.measure.data.loader.waiting import Waiting, recorder
 from harness.measure.data.protocol import Batch
 from harness.measure.machine import distributed
-from harness.measure.machine.device import energy_counter
+from harness.measure.machine.device import alone_on, energy_counter
 from harness.measure.training import checkpoint
 from harness.measure.training.evaluate import Counts, evaluate
 from harness.measure.training.graph import GraphedUpdate
@@ -60,11 +60,14 @@ class Loop:
         if training.config.cuda_graph:
             training.graphed = GraphedUpdate(partial(update, training), training.optimizer, training.machine.device)
         training.display.started(training.position.images)
-        while training.position.epoch < training.config.budget.epochs:
-            if self._train_epoch():
-                return "reached"
-            training.position.epoch += 1
-            training.position.batch = 0
+        try:
+            while training.position.epoch < training.config.budget.epochs:
+                if self._train_epoch():
+                    return "reached"
+                training.position.epoch += 1
+                training.position.batch = 0
+        finally:
+            training.graphed = None  # it holds the training: weights would stay on the GPU until Python looks for rings
         confirmed = training.target is not None and all_confirmed(training.curve, training.target)
         return "reached" if confirmed else "budget_exhausted"  # the plan may end before the looks past the crossing
 
@@ -159,6 +162,7 @@ class Loop:
     def _evaluate(self, lr: float) -> Evaluation:
         """One evaluation: counted, billed, appended to the curve."""
         training, position = self._training, self._training.position
+        self._note_company()
         started, joules = self._clock()
         counts = self._look(training.network if training.average is None else training.average)
         live = None if training.average is None else self._look(training.network)
@@ -247,6 +251,13 @@ class Loop:
             position = self._training.position
             used = sum(distributed.gather_objects(self._energy() - joules, self._training.world))
             position.energy_joules = (position.energy_joules or 0.0) + used
+
+    def _note_company(self) -> None:
+        """Whether others compute on a GPU of this run, whose joules it counts; looked for at each evaluation."""
+        if self._energy is not None:
+            training, position = self._training, self._training.position
+            others = not alone_on(training.machine.device)
+            position.gpu_shared |= distributed.sum_integers([others], training.world)[0] > 0
 
     def _note_macs(self) -> None:
         if self._training.writer is not None:

@@ -38,6 +38,7 @@ class Position:
     eval_seconds: float = 0.0
     data_wait_seconds: float = 0.0
     energy_joules: float | None = None
+    gpu_shared: bool = False
     ledger: Ledger = field(default_factory=Ledger)
 
 

@@ -140,6 +140,7 @@ def test_the_default_level_on_imagenet_is_alexnets_top1() -> None:
 def test_identity_is_what_decides_the_result() -> None:
     base = compose(["target=none"])
     same = ["out=elsewhere", "device=cpu", "data.root=/data", "threads=1", "checkpoint_minutes=1", "compile=true"]
+    same += ["cuda_graph=true"]
     assert run_id(compose(["target=none", *same])) == run_id(base)
     different = ["seed=1", "recipe.lr=0.2", "budget.epochs=3", "data.resolution=96", "precision=bf16", "model=resnet34"]
     ids = {run_id(compose(["target=none", one])) for one in [*different, "evaluations_per_epoch=2"]}

@@ -50,8 +50,8 @@ class Dataset:
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
     """One finished run. `counters` is (8, evaluations) exact integers in the order of `COUNTERS`, `clocks` is
-    (4, evaluations) float64 in the order of `CLOCKS`, NaN where the hardware gives no energy; `sought`: the level that
-    a search for the shortest plan looks for, whose runs go to their plan's end and so have no target."""
+    (4, evaluations) float64 in the order of `CLOCKS`, NaN where no energy of this run alone was counted; `sought`: the
+    level that a search for the shortest plan looks for, whose runs go to their plan's end and so have no target."""
 
     path: str
     run_id: str
@@ -153,6 +153,9 @@ def run_of(path: Path, summary: dict[str, Any], curve: Sequence[Evaluation], set
     s = summary
     try:
         data = s["dataset"]
+        clocks = np.array(_columns(curve, CLOCKS, np.nan), dtype=np.float64)
+        if not s["hardware"].get("gpu_alone"):
+            clocks[_CLOCK_ROW["energy_joules"]] = np.nan  # a GPU's counter has the joules of all who share it
         if not isinstance(s["title"], str):
             raise TypeError("its title is no text")
         return Run(
@@ -174,7 +177,7 @@ def run_of(path: Path, summary: dict[str, Any], curve: Sequence[Evaluation], set
             declared=bool(s.get("declared", False)),
             counters=exact(_columns(curve, COUNTERS, NOT_COUNTED)),
             errors=_errors(curve),
-            clocks=np.array(_columns(curve, CLOCKS, np.nan), dtype=np.float64),
+            clocks=clocks,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"{path}: run.json cannot be analysed ({error!r}); run it again") from error
