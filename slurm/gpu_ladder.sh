@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# The whole Fashion-MNIST ladder on one GPU: AlexNet's full schedules, its level, the others, an archive of the records.
-#   slurm/fashion_ladder_gpu.sh [OVERRIDE...]      as in: slurm/fashion_ladder_gpu.sh data.root=/data/fashion-mnist
-# From the environment: OUT (run folders), MINUTES (after which everything stops and is packed), SEEDS, MODELS.
+# A whole ladder on the GPUs of one machine: AlexNet's calibration runs, its level, the costs, an archive of the records.
+#   slurm/gpu_ladder.sh [OVERRIDE...]      as in: slurm/gpu_ladder.sh data.root=/data/tiny-imagenet-200
+# From the environment: OUT (run folders), MINUTES (after which everything stops and is packed), CALIBRATION and SEEDS
+# (of the runs that set the level, and of those that give costs), MODELS, PARALLEL (runs at once; small images leave room
+# for a dozen on one GPU), EXPERIMENT.
 # Start it again to go on: finished runs are skipped, what the time limit stopped goes on from its last checkpoint.
 set -euo pipefail
 
 OUT=${OUT:-results/runs_gpu}
 MINUTES=${MINUTES:-120}
-SEEDS=${SEEDS:-0,1,2}
+CALIBRATION=${CALIBRATION:-0,1,2,3,4,5,6,7,8}
+SEEDS=${SEEDS:-10,11,12,13,14}
+PARALLEL=${PARALLEL:-auto}
+EXPERIMENT=${EXPERIMENT:-tiny_imagenet_gpu}
 # the cheapest first, so that a time limit costs the fewest runs
 MODELS=${MODELS:-squeezenet1_1,mobilenet_v1,resnet18,shufflenet_v2_x1_0,mobilenet_v2,vgg11,shufflenet_v1_x1_0,shufflenet_v2_x1_5,resnet34,googlenet,resnet50,resnext50_32x4d,efficientnet_b0,wide_resnet50_2,densenet121}
 HARNESS=${HARNESS:-python -m harness}
@@ -26,11 +31,14 @@ sweep() {
     left=$((MINUTES * 60 - SECONDS))
     [ "$left" -gt 0 ] || { echo "no time left; start again to go on" >&2; exit 75; }
     # SIGTERM lets a run write its checkpoint; $HARNESS is a command with its words
-    timeout --signal=TERM --kill-after=60 "$left" $HARNESS train -m +experiment=fashion_ladder_gpu "out=$OUT" "$@"
+    timeout --signal=TERM --kill-after=60 "$left" $HARNESS train -m "+experiment=$EXPERIMENT" "out=$OUT" \
+        "hydra.launcher.parallel=$PARALLEL" "$@"
 }
 
-sweep model=alexnet target=none "seed=$SEEDS" "$@"
+sweep model=alexnet recipe.epochs=16 calibration=true target=none "seed=$CALIBRATION" "$@"
 # a level that was frozen stays frozen when the ladder is started again
 [ -e "$OUT/target.yaml" ] || $HARNESS target "$OUT"/*/alexnet --out "$OUT/target.yaml"
-sweep "model=$MODELS" "target=$OUT/target.yaml" "seed=$SEEDS" "$@"
+level=("target=$OUT/target.yaml" target.past_evaluations=4 "seed=$SEEDS")
+sweep model=alexnet recipe.epochs=16 "${level[@]}" "$@"
+sweep "model=$MODELS" "${level[@]}" "$@"
 $HARNESS aggregate "$OUT" --out "$OUT/tables"
