@@ -31,7 +31,7 @@ from harness import models
 from harness.measure.bill.count import bill
 from harness.measure.config.compose import compose
 from harness.measure.config.schema import Config
-from harness.measure.machine.device import Machine, energy_counter, prepare, resolve
+from harness.measure.machine.device import Machine, energy_counter, nvml_handle, prepare, resolve
 from harness.measure.machine.signals import StopFlag
 from harness.measure.run import run as harness_run
 from harness.measure.training import graph
@@ -213,13 +213,11 @@ def gpu_facts() -> dict[str, Any]:
     if not torch.cuda.is_available():
         return {}
     facts: dict[str, Any] = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
-    with contextlib.suppress(Exception):
-        import pynvml
-
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
-        facts["driver"] = pynvml.nvmlSystemGetDriverVersion()
-        facts["power_limit_watts"] = pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+    if (found := nvml_handle(torch.device("cuda", 0))) is not None:
+        nvml, handle = found
+        with contextlib.suppress(nvml.NVMLError):
+            facts["driver"] = nvml.nvmlSystemGetDriverVersion()
+            facts["power_limit_watts"] = nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
     return facts
 
 

@@ -170,7 +170,7 @@ def energy_counter(device: torch.device) -> Callable[[], float] | None:
 
     They are those of the whole GPU, whoever used it: ask `alone_on` beside it.
     """
-    if (nvml := _nvml(device)) is None:
+    if (nvml := nvml_handle(device)) is None:
         return None
     library, handle = nvml
     try:
@@ -182,7 +182,7 @@ def energy_counter(device: torch.device) -> Callable[[], float] | None:
 
 def alone_on(device: torch.device) -> bool:
     """Whether at most one process, this one, computes on the GPU now; False where nothing tells."""
-    if (nvml := _nvml(device)) is None:
+    if (nvml := nvml_handle(device)) is None:
         return False
     library, handle = nvml
     try:
@@ -191,7 +191,7 @@ def alone_on(device: torch.device) -> bool:
         return False
 
 
-def _nvml(device: torch.device) -> tuple[Any, Any] | None:
+def nvml_handle(device: torch.device) -> tuple[Any, Any] | None:
     """NVML and its handle of a GPU; None on a CPU and where NVML is not there."""
     if device.type != "cuda":
         return None

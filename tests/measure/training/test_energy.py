@@ -48,7 +48,7 @@ class Library:
 def test_a_run_is_alone_where_nvml_sees_no_second_process(
     processes: int | None, alone: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "_nvml", lambda _: (Library(processes), None))
+    monkeypatch.setattr(device, "nvml_handle", lambda _: (Library(processes), None))
     assert device.alone_on(device.torch.device("cuda")) == alone
 
 
