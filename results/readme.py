@@ -288,11 +288,11 @@ def gpu_steps(root: Path) -> str:
         ]
         header = ["images/s", "precision", first, *(f"{way} (/ {first})" for way in others), "fastest, of the matmul"]
         stretches = [seconds * steps_of(row, way) * int(asked["batch"]) for row in rows for way, seconds in timed(row)]
+        over = f", each over {min(stretches):.2f} to {max(stretches):.2f} s" if stretches else ""
         parts += [
             f"**[{path.name}]({path.name})**: {facts['gpu']}, torch {facts['packages']['torch']}, driver "
             f"{facts.get('driver', 'unknown')}, commit {facts['commit'][:7]}; batch {asked['batch']} at "
-            f"{asked['resolution']} pixels, medians of {asked['rounds']} rounds, each over {min(stretches):.2f} to "
-            f"{max(stretches):.2f} s; a bf16 matrix product reaches "
+            f"{asked['resolution']} pixels, medians of {asked['rounds']} rounds{over}; a bf16 matrix product reaches "
             f"{document['matmul_bf16_flops_per_second'] / 1e12:.0f} TFLOP/s there.",
             Table.of(header, lines, words=(0, 1)).markdown(),
             *failed,

@@ -200,3 +200,29 @@ def test_the_readme_of_a_tree_is_filled_in_place(tree: Path) -> None:
         (tree / page).write_text("<!-- generated: verbs -->\n<!-- end -->\n")
     readme.main(tree)
     assert all("`harness replay`" in (tree / page).read_text() for page in readme.PAGES)
+
+
+def test_a_bench_on_a_gpu_is_shown_whatever_failed_in_it(tmp_path: Path) -> None:
+    """Two networks, one without figures; steps of each way; and a machine on which nothing names the driver."""
+    folder = tmp_path / "results" / "throughput"
+    folder.mkdir(parents=True)
+    good = {
+        "model": "net", "precision": "bf16", "steps": {"bare": 10, "graphs": 40}, "share_of_matmul_ceiling": 0.5,
+        "images_per_second": {"bare": 100.0, "graphs": 400.0}, "of_bare": {"bare": 1.0, "graphs": 4.0},
+        "seconds_per_image_rounds": {"bare": [0.01], "graphs": [0.005]},
+    }  # fmt: skip
+    document = {
+        "circumstances": {"gpu": "a GPU", "packages": {"torch": "2"}, "commit": "0123456789"},
+        "settings": {"ways": "bare,graphs", "batch": "2", "resolution": "64", "rounds": "1"},
+        "matmul_bf16_flops_per_second": 1e12,
+        "networks": [good, {"model": "other", "failure": "RuntimeError: no"}],
+    }
+    path = folder / "gpu_step_64px.json"
+    path.write_text(json.dumps(document))
+    shown = readme.gpu_steps(tmp_path)
+    assert "400 (4.00)" in shown
+    assert "each over 0.20 to 0.40 s" in shown
+    assert "driver unknown" in shown
+    assert "other failed: RuntimeError: no." in shown
+    path.write_text(json.dumps({**document, "networks": document["networks"][1:]}))
+    assert "other failed" in readme.gpu_steps(tmp_path)

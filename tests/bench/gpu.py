@@ -1,6 +1,6 @@
 """The training step on a GPU, fed from memory: harness beside bare loop, with CUDA graphs, compiled, joules an image.
 
-    python -m tests.bench.gpu                    # a GPU machine: the sixteen architectures at 64 px, about 10 minutes
+    python -m tests.bench.gpu                    # a GPU machine: the sixteen architectures at 64 px
     python -m tests.bench.gpu --resolution 224 --batch 256 --models alexnet,resnet50
     python -m tests.bench.gpu --models resnet18 --ways bare,harness,graphs,compiled   # compiles in every round
 
