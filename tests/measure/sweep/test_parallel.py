@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from harness.measure.sweep import local as local_module
 from harness.measure.sweep.forecast import longest_first
 from harness.measure.sweep.job import Job
 from harness.measure.sweep.local import LocalConfig, processes_at_once, shares
+from harness.paths import ROOT
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
 from harness.record.folders.folder import CHECKPOINT, CURVE, LOCK, STATE, is_finished, read_run
@@ -35,7 +38,7 @@ def nothing_runs_on() -> Iterator[None]:
 
 
 def start(out: Path, *words: str) -> Forked:
-    """`harness train -m` in a process of its own; those that it starts are fresh ones."""
+    """`harness train -m` in a process of its own; those that it starts are forked from a fresh one."""
     command = ["-m", "harness", "train", "-m", *RUN, f"out={out}", *words]
     _begun.append(Forked(command, stdout=PIPE, stderr=PIPE))
     return _begun[-1]
@@ -58,6 +61,12 @@ def wait_until(condition: Callable[[], bool], process: Forked) -> None:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)  # between two looks at another program; no result depends on it
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below this one, parents first."""
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [one for child in children for one in (child, *descendants(child))]
 
 
 def curve(path: Path) -> list[dict[str, object]]:
@@ -132,6 +141,35 @@ def test_the_runs_of_a_killed_sweep_save(tmp_path: Path) -> None:
     while any(json.loads((path / STATE).read_bytes())["state"] != "interrupted" for path in folders):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_signal_to_every_process_of_a_sweep_is_as_one_to_the_first(tmp_path: Path) -> None:
+    """So Slurm ends a job: what the runs are forked from gets it too, and still tells how each of them ends."""
+    sweep = start(tmp_path, "seed=0,1,2", "budget.epochs=100000", "hydra.launcher.parallel=2")
+    folders = [folder(tmp_path, f"seed={seed}", "budget.epochs=100000") for seed in range(3)]
+    wait_until(lambda: sum((path / CHECKPOINT).exists() for path in folders) == 2, sweep)
+    below = descendants(sweep.pid)
+    assert {holder.pid for path in folders if (holder := read_holder(path / LOCK))} < set(below)
+    for pid in [*below, sweep.pid]:
+        os.kill(pid, signal.SIGTERM)
+    code, said = end(sweep)
+    assert code == EXIT_INTERRUPTED, said
+    assert "failed" not in said
+    states = [json.loads((path / STATE).read_bytes())["state"] for path in folders if path.exists()]
+    assert states == ["interrupted"] * 2
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while any(Path(f"/proc/{pid}").exists() for pid in below):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # between two looks at other processes; no result depends on it
+
+
+def test_what_runs_are_forked_from_asks_for_no_gpu() -> None:
+    """A process that has asked CUDA for its devices cannot fork one that uses them."""
+    code = "import sys, torch\n"
+    code += "torch._C._cuda_getDeviceCount = torch._C._cuda_init = lambda *_: sys.exit('asked for a GPU')\n"
+    code += "import harness.measure.sweep.served"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_two_trains_at_once_on_one_folder_leave_one_record(tmp_path: Path) -> None:
