@@ -15,8 +15,10 @@ PLANS = ("declared", "cheapest")
 
 _SAYS_NOTHING = re.compile(
     r"(?m)^  (?:epochs:.*|frozen: \[\]|ema_decay: 0\.0|average: none|average_decay: null|epsilon: null"
+    r"|(?<=  average: none\n  )average_decay: .*"
     r"|(?<=  randaugment: false\n  )randaugment_magnitude: .*|(?<=  randaugment: true\n  )randaugment_magnitude: 9)\n"
 )
+_OF_RMSPROP = re.compile(r"(?m)^  epsilon: .*\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,10 @@ def recipe_settings(config_text: str) -> str:
     Keys came and went with versions; where they say that something is off, records with and without are one plan.
     """
     block = re.search(r"^recipe:.*\n(?:[ \t#-].*\n|\n)*", config_text + "\n", re.MULTILINE)
-    return "" if block is None else _SAYS_NOTHING.sub("", block[0])
+    if block is None:
+        return ""
+    settings = _SAYS_NOTHING.sub("", block[0])
+    return settings if "\n  optimizer: rmsprop\n" in settings else _OF_RMSPROP.sub("", settings)
 
 
 def told_apart(plans: Sequence[Plan]) -> list[str]:
