@@ -13,18 +13,6 @@ if TYPE_CHECKING:
     from harness.measure.sweep.parallel import Watched
 
 
-def expect_several(words: Sequence[str]) -> None:
-    """Let what they are forked from import torch beside this process, where the command line asks for several at once.
-
-    An experiment may ask for them as well: then it begins with the first run, which waits for it.
-    """
-    asked = [value for key, _, value in (word.partition("=") for word in words) if key == "hydra.launcher.parallel"]
-    if asked and asked[-1] not in ("1", "auto"):
-        from harness.measure.sweep import server
-
-        server.begin()
-
-
 def in_parallel(jobs: "list[Job]", at_once: int, order: str, stop: StopFlag) -> "list[Ended]":
     """What became of them, in the order asked for. order: `longest` begins with the longest forecast."""
     from harness.measure.sweep.forecast import longest_first

@@ -12,7 +12,7 @@ from harness.measure.machine.signals import StopFlag
 from harness.record.errors import EXIT_DONE, EXIT_INTERRUPTED, BadInput
 from harness.record.units import paper_pflop
 from harness.record.words import several
-from harness.verbs.at_once import expect_several, in_parallel
+from harness.verbs.at_once import in_parallel
 
 if TYPE_CHECKING:
     from harness.measure.config.schema import Config
@@ -41,7 +41,6 @@ def main(args: argparse.Namespace) -> int:
     """
     make_lasting()
     stop = StopFlag().install()  # before torch is imported, which takes seconds: so no import of it above
-    expect_several(args.overrides)
     with uncollected():
         from harness.measure.config.compose import compose
         from harness.measure.config.tracking import refuse_several_under_an_agent

@@ -12,7 +12,7 @@ from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
 from harness.record.folders.folder import is_finished, read_summary
-from harness.verbs.at_once import expect_several, in_parallel
+from harness.verbs.at_once import in_parallel
 from harness.verbs.words import add_overrides
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ def main(args: argparse.Namespace) -> int:
     """
     make_lasting()
     stop = StopFlag().install()  # before torch is imported, which takes seconds: so no import of it above
-    expect_several(args.overrides)
     with uncollected():
         from harness.measure.config.compose import recorded
         from harness.measure.config.tracking import refuse_several_under_an_agent

@@ -1,23 +1,21 @@
-"""One run in a process of its own: an element of a Slurm array, or one of several runs at once on this machine."""
+"""One run in a process of its own: an element of a Slurm array, or one of several runs at once on this machine.
 
-import multiprocessing
+`python -m harness.measure.sweep.alone --parent PID --cores 0,1 --threads 2 KEY=VALUE...` is the second.
+"""
+
+import argparse
+import json
 import os
 import signal
 import sys
-import threading
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.measure.machine.importing import uncollected
 from harness.measure.machine.leaving import leave
 from harness.measure.machine.output import make_lasting
-from harness.measure.machine.signals import StopFlag
-from harness.record.errors import HarnessError
-
-if TYPE_CHECKING:
-    from harness.measure.sweep.local import Share
+from harness.measure.machine.signals import StopFlag, end_with
+from harness.record.errors import EXIT_INTERRUPTED, HarnessError
 
 
 def run_alone(
@@ -47,27 +45,20 @@ def run_alone(
         return error.exit_code
 
 
-def run_beside(
-    overrides: list[str], share: "Share", log: Path, environment: Mapping[str, str], search: dict[str, Any] | None
-) -> None:
-    """Run it in this process, which the server forked, on its share of the machine; all that is said goes to `log`.
-
-    Ends the process with the exit code. Ctrl-C at a terminal comes to the parent alone, which passes it on once. When
-    the parent ends, the run saves and ends too: it is not left without a watcher.
-    """
-    os.setsid()
-    with open(log, "ab") as file:
-        for descriptor in (1, 2):
-            os.dup2(file.fileno(), descriptor)
-    os.environ.clear()
-    os.environ.update(environment)
-    os.sched_setaffinity(0, share.cores)
-    threading.Thread(target=_follow_parent, name="parent", daemon=True).start()
-    leave(run_alone(overrides, share.threads, requeues=False, search=search))
+def main() -> int:
+    """Take the share of the machine that the parent gave, and run."""
+    parser = argparse.ArgumentParser(description="one run of a parallel sweep; use `harness train`")
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--cores", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--search", type=json.loads)
+    parser.add_argument("overrides", nargs="*")
+    args = parser.parse_args()
+    os.sched_setaffinity(0, {int(core) for core in args.cores.split(",")})
+    if not end_with(args.parent, signal.SIGTERM):  # a run is saved, not left without a watcher
+        return EXIT_INTERRUPTED
+    return run_alone(args.overrides, args.threads, requeues=False, search=args.search)
 
 
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "forked for another process"
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
+if __name__ == "__main__":
+    leave(main())

@@ -1,24 +1,23 @@
 """Several runs at once on this machine, each a process of its own with its GPU or its share of the cores.
 
-Python's own `multiprocessing` forks them from a server that has imported torch (`server.py`), and watches them:
-submitit's local executor starts all at once, and a pool of workers (loky, concurrent.futures) is lost as a whole with
-the first worker that the kernel kills.
+Python's own `subprocess` starts and watches them: submitit's local executor starts all at once, and a pool of workers
+(loky, concurrent.futures) is lost as a whole with the first worker that the kernel kills.
 """
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Protocol
 
 from harness.measure.config.compose import run_folder, run_id
 from harness.measure.machine.device import resolve
 from harness.measure.machine.signals import StopFlag
-from harness.measure.sweep import server
-from harness.measure.sweep.alone import run_beside
 from harness.measure.sweep.here import run_one
 from harness.measure.sweep.job import Ended, Job
 from harness.measure.sweep.local import Share, shares
@@ -42,7 +41,7 @@ class Watched:
 @dataclass
 class _Running:
     job: Job
-    process: ForkServerProcess
+    process: subprocess.Popen[bytes]
     share: Share
     log: Path
 
@@ -91,8 +90,7 @@ class _Sweep:
             self._waiting.clear()
             self._tell()
         for index, running in list(self._running.items()):
-            if (code := running.process.exitcode) is not None:
-                running.process.close()
+            if (code := running.process.poll()) is not None:
                 self.ended[index] = self._result(index, running, code)
                 self._free.append(self._running.pop(index).share)
         while self._waiting and self._free:
@@ -117,7 +115,7 @@ class _Sweep:
             try:
                 self._tell()
                 for index in list(self._running):
-                    self._running[index].process.join()
+                    self._running[index].process.wait()
                     del self._running[index]
             except KeyboardInterrupt:
                 continue
@@ -130,17 +128,24 @@ class _Sweep:
         share = self._free.pop(0)
         log = Path(job.config.out) / LOGS / f"{run_id(resolve(job.config))}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.touch()
+        command = [sys.executable, "-m", "harness.measure.sweep.alone", "--parent", str(os.getpid())]
+        command += ["--cores", ",".join(map(str, share.cores)), "--threads", str(share.threads)]
+        command += [] if job.search is None else ["--search", json.dumps(job.search)]
+        command += ["--", *job.overrides]
         environment = {**os.environ, "OMP_NUM_THREADS": str(job.config.threads or share.threads)}
         if share.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = share.gpu
-        server.begin()
-        process = server.CONTEXT.Process(target=run_beside, args=(job.overrides, share, log, environment, job.search))
-        process.start()
+        with open(log, "ab") as file:
+            # A session of its own: Ctrl-C comes to this process alone, which passes it on once.
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            )
         self._running[index] = _Running(job, process, share, log)
 
     def _result(self, index: int, running: _Running, code: int) -> Ended:
         folder = self._folders[index]
+        if self._told and code == -signal.SIGTERM:
+            code = EXIT_INTERRUPTED  # it came before the handlers were there: nothing had begun
         if is_finished(folder) or code == EXIT_DONE:
             return Ended(running.job, code, folder)
         if code == EXIT_INTERRUPTED:

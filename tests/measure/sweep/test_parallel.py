@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +14,6 @@ from harness.measure.sweep import local as local_module
 from harness.measure.sweep.forecast import longest_first
 from harness.measure.sweep.job import Job
 from harness.measure.sweep.local import LocalConfig, processes_at_once, shares
-from harness.paths import ROOT
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
 from harness.record.folders.folder import CHECKPOINT, CURVE, LOCK, STATE, is_finished, read_run
@@ -38,7 +35,7 @@ def nothing_runs_on() -> Iterator[None]:
 
 
 def start(out: Path, *words: str) -> Forked:
-    """`harness train -m` in a process of its own; those that it starts are forked from a fresh one."""
+    """`harness train -m` in a process of its own; those that it starts are fresh ones."""
     command = ["-m", "harness", "train", "-m", *RUN, f"out={out}", *words]
     _begun.append(Forked(command, stdout=PIPE, stderr=PIPE))
     return _begun[-1]
@@ -144,13 +141,13 @@ def test_the_runs_of_a_killed_sweep_save(tmp_path: Path) -> None:
 
 
 def test_a_signal_to_every_process_of_a_sweep_is_as_one_to_the_first(tmp_path: Path) -> None:
-    """So Slurm ends a job: what the runs are forked from gets it too, and still tells how each of them ends."""
+    """So Slurm ends a job: each run gets it twice, from Slurm and from its parent."""
     sweep = start(tmp_path, "seed=0,1,2", "budget.epochs=100000", "hydra.launcher.parallel=2")
     folders = [folder(tmp_path, f"seed={seed}", "budget.epochs=100000") for seed in range(3)]
     wait_until(lambda: sum((path / CHECKPOINT).exists() for path in folders) == 2, sweep)
     below = descendants(sweep.pid)
-    assert {holder.pid for path in folders if (holder := read_holder(path / LOCK))} < set(below)
-    for pid in [*below, sweep.pid]:
+    assert {holder.pid for path in folders if (holder := read_holder(path / LOCK))} <= set(below)
+    for pid in [sweep.pid, *below]:
         os.kill(pid, signal.SIGTERM)
     code, said = end(sweep)
     assert code == EXIT_INTERRUPTED, said
@@ -161,15 +158,6 @@ def test_a_signal_to_every_process_of_a_sweep_is_as_one_to_the_first(tmp_path: P
     while any(Path(f"/proc/{pid}").exists() for pid in below):
         assert time.monotonic() < deadline
         time.sleep(0.05)  # between two looks at other processes; no result depends on it
-
-
-def test_what_runs_are_forked_from_asks_for_no_gpu() -> None:
-    """A process that has asked CUDA for its devices cannot fork one that uses them."""
-    code = "import sys, torch\n"
-    code += "torch._C._cuda_getDeviceCount = torch._C._cuda_init = lambda *_: sys.exit('asked for a GPU')\n"
-    code += "import harness.measure.sweep.served"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
 
 
 def test_two_trains_at_once_on_one_folder_leave_one_record(tmp_path: Path) -> None:
