@@ -20,12 +20,15 @@ def in_parallel(jobs: "list[Job]", at_once: int, order: str, stop: StopFlag) -> 
     from harness.verbs.view import View
 
     places = {id(job): place for place, job in enumerate(jobs)}
+    final: dict[int, Status] = {}  # of those that have ended: hundreds of records are not read every second
     with View() as view:
 
         def watch(seen: "Sequence[Watched]", *, last: bool) -> None:
             if last or view.is_due():
                 note = "" if stop.signal_name is None else f"{stop.signal_name}: every run saves, then all is left"
-                view.show([_status(one) for one in seen], at_once, note)
+                shown = [final.get(id(one.job)) or _status(one) for one in seen]
+                final.update({id(one.job): status for one, status in zip(seen, shown, strict=True) if one.ended})
+                view.show(shown, at_once, note)
 
         ended = run_parallel(longest_first(jobs) if order == "longest" else jobs, at_once, stop, watch)
     return sorted(ended, key=lambda one: places[id(one.job)])

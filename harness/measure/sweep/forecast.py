@@ -11,7 +11,7 @@ import torch
 
 from harness.measure.bill.cache import bill_of
 from harness.measure.bill.memory import FLOAT_BYTES, states_per_weight
-from harness.measure.config.compose import run_folder, run_id
+from harness.measure.config.compose import run_folder, run_id, semantic
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
 from harness.measure.data.protocol import ImageData
@@ -21,6 +21,7 @@ from harness.measure.sweep.job import Job
 from harness.record.errors import BadInput, RecordError
 from harness.record.folders.folder import Run, find_run_folders, is_finished, read_run
 from harness.record.folders.sweep import queue
+from harness.record.protocol import digest
 from harness.record.target import crossing_of
 from harness.record.units import macs_to_flops
 
@@ -109,7 +110,12 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
 
 
 def longest_first(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs by their forecast, longest first: so the sweep ends soonest. As given where none can be made."""
+    """The jobs by their forecast, longest first: so the sweep ends soonest. As given where none can be made.
+
+    Nor is one made where only the seeds differ: it would load the data.
+    """
+    if len({digest(semantic(job.config)) for job in jobs}) == 1:
+        return list(jobs)
     try:
         rows = forecast([job.config for job in jobs])
     except BadInput:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.measure.config.compose import compose, run_folder
+from harness.measure.sweep import forecast
 from harness.measure.sweep import local as local_module
-from harness.measure.sweep.forecast import longest_first
 from harness.measure.sweep.job import Job
 from harness.measure.sweep.local import LocalConfig, processes_at_once, shares
 from harness.record.curve import TIMING_FIELDS
@@ -200,6 +200,14 @@ def test_the_longest_forecast_comes_first(tmp_path: Path) -> None:
         return Job(overrides, compose(overrides))
 
     jobs = [job("budget.epochs=1"), job("budget.epochs=3"), job("model=resnet18", "budget.epochs=3")]
-    assert longest_first(jobs) == [jobs[2], jobs[1], jobs[0]]
+    assert forecast.longest_first(jobs) == [jobs[2], jobs[1], jobs[0]]
     lost = job("data=imagenet", "data.root=/none", "data.classes=5", "data.resolution=64")
-    assert longest_first([jobs[0], lost]) == [jobs[0], lost]
+    assert forecast.longest_first([jobs[0], lost]) == [jobs[0], lost]
+
+
+def test_seeds_alone_need_no_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would load the data first."""
+    words = [[*RUN, f"seed={seed}"] for seed in (3, 1, 2)]
+    jobs = [Job(overrides, compose(overrides)) for overrides in words]
+    monkeypatch.setattr(forecast, "forecast", lambda _: pytest.fail("made a forecast"))
+    assert forecast.longest_first(jobs) == jobs
