@@ -89,6 +89,8 @@ def headline(root: Path) -> str:
         absent=not_measured(root, group),
         few=few_runs(group),
         enough=ENOUGH,
+        made_of=findings.made_of(group),
+        later=findings.later_words([r for r in group["rows"] if r["in_trend"]]),
     )
 
 
@@ -99,10 +101,11 @@ def few_runs(group: dict[str, Any]) -> list[str]:
 
 
 def not_measured(root: Path, group: dict[str, Any]) -> list[str]:
-    """Names of the study's architectures of which the ladder has no run, by date of publication."""
-    cards = [_card(root, row["model"]) for row in published_table("hernandez2020_table3.csv")]
-    measured_here = {row["model"] for row in group["rows"]}
-    absent = [card for card in cards if card["name"] not in measured_here]
+    """Architectures of the study and of the ladder's plan of which it has no run, by date of publication."""
+    plan = root / "conf" / "experiment" / f"{group['dataset']['name']}_ladder.yaml"
+    commands = re.findall(r"\bmodel=([\w,]+)", plan.read_text(encoding="utf-8")) if plan.is_file() else []
+    asked = {row["model"] for row in published_table("hernandez2020_table3.csv")} | set(",".join(commands).split(","))
+    absent = [_card(root, name) for name in sorted(asked - {row["model"] for row in group["rows"]}) if name]
     return [short_title(card["title"]) for card in sorted(absent, key=lambda card: (card["published"], card["name"]))]
 
 

@@ -57,7 +57,11 @@ def _facts(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
         "cheapest": titles[trend["cheapest"]],
         "reference": titles[trend["reference"]],
         "level": level_words(group["target"]),
-        "made_of": next(r for r in rows if r["model"] == trend["cheapest"]),
+        "made_of": made_of(group),
+        "later": later_words(rows),
+        "theirs": published_split(trend["cheapest"]),
+        "above_moore": (trend["reduction_interval"] or [None])[0] is not None
+        and trend["reduction_interval"][0] > trend["moore_factor"],
         "same": published_factor(trend["cheapest"]) if trend["cheapest"] != "efficientnet_b0" else None,
         "moore": against_moore(trend),
         "reached_level": level_reached(group),
@@ -66,8 +70,26 @@ def _facts(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
         "always": sum(r["reached"] == r["n"] for r in rows),
         "missed": [f"{short_title(r['title'])} {best(r)}" for r in rows if r["cost"] is None],
         "order": order_against_published(rows),
-        "hardware": sorted({h for r in rows for h in r["hardware"]}),
+        "hardware": [f"{several(sum(n), 'run')} on {name}" for name, n in _by_hardware(group).items()],
     }
+
+
+def made_of(group: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of the cheapest architecture."""
+    return next(r for r in group["rows"] if r["in_trend"] and r["model"] == group["trend"]["cheapest"])
+
+
+def later_words(rows: list[dict[str, Any]]) -> str:
+    """Return what was published after the newest of the frontier, of what reached; empty where nothing was."""
+    last = max(r["published"] for r in rows if r["on_frontier"])
+    later = [r for r in rows if r["published"] > last and r["cost"] is not None]
+    if not later:
+        return ""
+    newest = max(r["published"] for r in later)
+    return (
+        f" The newest of these is of {last}. Of the {len(later)} published later, up to {newest}, that reached the "
+        "level none was cheaper."
+    )
 
 
 def reference_note(document: dict[str, Any]) -> str:
@@ -98,11 +120,21 @@ def fitness_words(group: dict[str, Any]) -> str:
     runs = several(found["level_runs"], "calibration run" if found["calibrated"] else "run")
     verdict = {True: "the reference is fit", False: "reference unfit", None: "not known whether the reference is fit"}
     down, up = (_moved(found[way], count) for way, count in zip(("down", "up"), found["answered"], strict=True))
+    name = next(short_title(r["title"]) for r in group["rows"] if r["model"] == REFERENCE)
+    own = [words for s in group["sensitivity"] if (words := _own_words(s, name))]
     return (
-        f"The level itself is uncertain by {100 * found['level_sd']:.1f} points, one standard deviation of {runs} of "
-        f"the whole plan. At a level that much lower the cost of the median network {down}; at one that much higher it "
-        f"{up}. At most {100 * LIMIT:.0f} % are allowed: {verdict[found['fit']]}."
+        f"Runs of the whole plan of {name} differ by {100 * found['level_sd']:.1f} points, one standard deviation of "
+        f"{runs}. At a level that much lower the cost of the median other network {down}; at one that much higher it "
+        f"{up}. At most {100 * LIMIT:.0f} % are allowed: {verdict[found['fit']]}.{' '.join(['', *own])}"
     )
+
+
+def _own_words(change: dict[str, Any], name: str) -> str:
+    """What a moved level does to the factor where that is not known; else it stands in the table of such changes."""
+    if not change["change"].startswith("level ") or change["reduction_factor"] is not None:
+        return ""
+    way = "higher" if change["change"].startswith("level +") else "lower"
+    return f"At the {way} level the factor is not known ({change['note']})." if change["note"] else ""
 
 
 def _moved(change: float | None, answered: int) -> str:
@@ -181,8 +213,9 @@ def against_moore(trend: dict[str, Any]) -> str:
     low, high = ends
     inside = (low is None or low <= MOORE_DOUBLING_MONTHS) and (high is None or high >= MOORE_DOUBLING_MONTHS)
     law = f"Moore's law, a doubling in {MOORE_DOUBLING_MONTHS:.0f} months, lies"
+    open_end = " No upper end: it is not excluded that the cost did not fall at all." if high is None and low else ""
     if inside:
-        return f"{law} inside that interval: these runs cannot tell the two apart."
+        return f"{law} inside that interval: this line alone does not tell the two apart.{open_end}"
     return f"{law} outside that interval: the two differ."
 
 
@@ -245,8 +278,9 @@ def order_against_published(rows: list[dict[str, Any]]) -> list[str]:
     return [
         f"The order of costs against the study's: rank correlation {_correlation(cost, printed):.2f} (1: the same) of "
         f"the {len(both)} that reach" + (f". The largest moves: {'; '.join(moves)}." if moves else ".") + absent,
-        f"{len(moved)} of {len(both)} stand at another place than there; for {len(beyond)} of them that is more than "
-        f"seeds vary (no cost in their interval has the place there){': ' + ', '.join(beyond) if beyond else ''}.",
+        f"{len(moved)} of {len(both)} stand at another place than there; for {len(beyond)} of them no cost in "
+        f"their own interval has the place there, the others left where they are"
+        f"{': ' + ', '.join(beyond) if beyond else ''}.",
         f"Most of that order is known without training: MACs an image alone have {by_macs:.2f} with the study's cost. "
         f"In epochs, the part that training measures, the rank correlation is {by_epochs:.2f}.",
     ]
@@ -258,6 +292,20 @@ def _allowed(place: float, row: dict[str, Any], costs: list[float]) -> bool:
     first = 1 + sum(c < (0 if low is None else low) for c in costs)
     last = sum(c <= (math.inf if high is None else high) for c in costs)
     return first <= place <= last
+
+
+def _by_hardware(group: dict[str, Any]) -> dict[str, list[int]]:
+    """Numbers of runs in the trend, by what they ran on."""
+    names = sorted({row["hardware"] for row in group["hardware"]})
+    return {name: [row["n"] for row in group["hardware"] if row["hardware"] == name] for name in names}
+
+
+def published_split(model: str) -> tuple[float, float] | None:
+    """Return the study's own factors of MACs an image and of epochs for one architecture; None where it has none."""
+    macs, epochs = _printed("gmacs_per_image_used"), _printed("epochs")
+    if model not in macs:
+        return None
+    return macs[REFERENCE] / macs[model], epochs[REFERENCE] / epochs[model]
 
 
 def _printed(column: str) -> dict[str, float]:
