@@ -179,7 +179,10 @@ def test_order_against_the_published_table(tmp_path: Path) -> None:
     rows[1] |= {"cost": 1.0, "cost_interval": [0.5, 31.0]}  # wide enough for its old place, the last
     cost, places, _ = findings.order_against_published(rows)
     assert "vgg11 is 1 of 4 here and 4 there" in cost
-    assert places.endswith("the others left where they are: densenet121, mobilenet_v2, resnet18.")
+    assert places.endswith(
+        "for 3 of them no cost in their own interval has the place there, the others left where they are: "
+        "densenet121, mobilenet_v2, resnet18."
+    )
     rows[1]["cost_interval"] = [0.5, None]  # no upper end: any later place is allowed
     assert "vgg11" not in findings.order_against_published(rows)[1]
     rows[1]["cost_interval"] = [0.5, 5.0]

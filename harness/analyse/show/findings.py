@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,7 +71,7 @@ def _facts(group: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
         "always": sum(r["reached"] == r["n"] for r in rows),
         "missed": [f"{short_title(r['title'])} {best(r)}" for r in rows if r["cost"] is None],
         "order": order_against_published(rows),
-        "hardware": [f"{several(sum(n), 'run')} on {name}" for name, n in _by_hardware(group).items()],
+        "hardware": [f"{several(n, 'run')} on {name}" for name, n in sorted(_by_hardware(group).items())],
     }
 
 
@@ -120,8 +121,8 @@ def fitness_words(group: dict[str, Any]) -> str:
     runs = several(found["level_runs"], "calibration run" if found["calibrated"] else "run")
     verdict = {True: "the reference is fit", False: "reference unfit", None: "not known whether the reference is fit"}
     down, up = (_moved(found[way], count) for way, count in zip(("down", "up"), found["answered"], strict=True))
-    name = next(short_title(r["title"]) for r in group["rows"] if r["model"] == REFERENCE)
-    own = [words for s in group["sensitivity"] if (words := _own_words(s, name))]
+    name = next((short_title(r["title"]) for r in group["rows"] if r["model"] == REFERENCE), REFERENCE)
+    own = [words for change in group["sensitivity"] if (words := _own_words(change))]
     return (
         f"Runs of the whole plan of {name} differ by {100 * found['level_sd']:.1f} points, one standard deviation of "
         f"{runs}. At a level that much lower the cost of the median other network {down}; at one that much higher it "
@@ -129,7 +130,7 @@ def fitness_words(group: dict[str, Any]) -> str:
     )
 
 
-def _own_words(change: dict[str, Any], name: str) -> str:
+def _own_words(change: dict[str, Any]) -> str:
     """What a moved level does to the factor where that is not known; else it stands in the table of such changes."""
     if not change["change"].startswith("level ") or change["reduction_factor"] is not None:
         return ""
@@ -294,10 +295,12 @@ def _allowed(place: float, row: dict[str, Any], costs: list[float]) -> bool:
     return first <= place <= last
 
 
-def _by_hardware(group: dict[str, Any]) -> dict[str, list[int]]:
-    """Numbers of runs in the trend, by what they ran on."""
-    names = sorted({row["hardware"] for row in group["hardware"]})
-    return {name: [row["n"] for row in group["hardware"] if row["hardware"] == name] for name in names}
+def _by_hardware(group: dict[str, Any]) -> Counter[str]:
+    """How many runs of the trend ran on what."""
+    runs: Counter[str] = Counter()
+    for row in group["hardware"]:
+        runs[row["hardware"]] += row["n"]
+    return runs
 
 
 def published_split(model: str) -> tuple[float, float] | None:
