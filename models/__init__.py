@@ -1,7 +1,8 @@
 """The zoo: name -> constructor. torchvision's architectures under its own names, and those it lacks, one file each.
 
 Plain nn.Modules for (N, 3, H, W) images, untrained. A network with auxiliary heads returns a tuple in train mode,
-logits first; in eval mode every network returns logits (N, classes). Nothing here imports the harness.
+logits first; in eval mode every network returns logits (N, classes). Nothing here imports the harness, and torchvision
+only where a network is made: it takes nearly as long to import as torch, and the names of the zoo need none of it.
 """
 
 from collections.abc import Callable
@@ -10,10 +11,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchvision import models as torchvision_models
 
 from .alexnet_2012 import AlexNet2012
-from .googlenet_2014 import GoogLeNet2014
 from .mobilenet_v1 import MobileNetV1
 from .shufflenet_v1 import ShuffleNetV1
 
@@ -43,6 +42,8 @@ TORCHVISION = (
 
 
 def _torchvision(name: str, *, num_classes: int, **kwargs: Any) -> nn.Module:
+    from torchvision import models as torchvision_models
+
     if name == "googlenet":
         kwargs = {"init_weights": True} | kwargs  # torchvision warns unless it is said
     network: nn.Module = getattr(torchvision_models, name)(weights=None, num_classes=num_classes, **kwargs)
@@ -61,10 +62,16 @@ def _mnasnet(*, num_classes: int, batchnorm_momentum: float = 0.01, **kwargs: An
     return network
 
 
+def _googlenet_2014(*, num_classes: int, **kwargs: Any) -> nn.Module:
+    from .googlenet_2014 import GoogLeNet2014  # its outputs are torchvision's
+
+    return GoogLeNet2014(num_classes=num_classes, **kwargs)
+
+
 ZOO: dict[str, Callable[..., nn.Module]] = {name: partial(_torchvision, name) for name in TORCHVISION} | {
     "mnasnet1_0": _mnasnet,
     "alexnet_2012": AlexNet2012,
-    "googlenet_2014": GoogLeNet2014,
+    "googlenet_2014": _googlenet_2014,
     "mobilenet_v1": MobileNetV1,
     "shufflenet_v1_x1_0": ShuffleNetV1,
 }

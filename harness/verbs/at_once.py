@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 def in_parallel(jobs: "list[Job]", at_once: int, order: str, stop: StopFlag) -> "list[Ended]":
     """What became of them, in the order asked for. order: `longest` begins with the longest forecast."""
-    from harness.measure.sweep.forecast import longest_first
-    from harness.measure.sweep.parallel import run_parallel
+    from harness.measure.sweep.parallel import longest_first, run_parallel
     from harness.verbs.view import View
 
     places = {id(job): place for place, job in enumerate(jobs)}

@@ -18,7 +18,7 @@ from harness.verbs.words import add_overrides
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from harness.measure.sweep.job import Job
+    from harness.measure.sweep.job import Ended, Job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,15 +71,12 @@ def without_hydras_word(words: list[str]) -> list[str]:
 
 def _on_this_machine(jobs: "list[Job]", launcher: "DictConfig", stop: StopFlag, *, as_json: bool) -> int:
     with uncollected():
-        from harness.measure.sweep.here import run_here
+        from harness.measure.sweep.local import local_config, processes_at_once
     from harness.measure.sweep.job import exit_code
-    from harness.measure.sweep.local import local_config, processes_at_once
 
     local = local_config(launcher)
     at_once = min(len(jobs), processes_at_once(local, [job.config for job in jobs]))
-    ended = (
-        run_here(jobs, stop, raises=len(jobs) == 1) if at_once == 1 else in_parallel(jobs, at_once, local.order, stop)
-    )
+    ended = _one_by_one(jobs, stop) if at_once == 1 else in_parallel(jobs, at_once, local.order, stop)
     failures = [one for one in ended if one.error is not None]
     if failures:
         print(f"harness: {len(failures)} of {len(jobs)} runs failed:", file=sys.stderr)
@@ -87,6 +84,13 @@ def _on_this_machine(jobs: "list[Job]", launcher: "DictConfig", stop: StopFlag, 
     if as_json:
         _print_summaries([one.folder for one in ended if one.folder is not None], single=len(jobs) == 1)
     return exit_code(ended) or (EXIT_INTERRUPTED if len(ended) < len(jobs) else EXIT_DONE)
+
+
+def _one_by_one(jobs: "list[Job]", stop: StopFlag) -> "list[Ended]":
+    with uncollected():
+        from harness.measure.sweep.here import run_here
+
+    return run_here(jobs, stop, raises=len(jobs) == 1)
 
 
 def _on_slurm(jobs: "list[Job]", launcher: "DictConfig", stop: StopFlag, *, detach: bool, as_json: bool) -> int:

@@ -11,17 +11,15 @@ import torch
 
 from harness.measure.bill.cache import bill_of
 from harness.measure.bill.memory import FLOAT_BYTES, states_per_weight
-from harness.measure.config.compose import run_folder, run_id, semantic
+from harness.measure.config.compose import run_folder, run_id
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
 from harness.measure.data.protocol import ImageData
 from harness.measure.data.sources import build
 from harness.measure.machine.device import resolve
-from harness.measure.sweep.job import Job
 from harness.record.errors import BadInput, RecordError
 from harness.record.folders.folder import Run, find_run_folders, is_finished, read_run
 from harness.record.folders.sweep import queue
-from harness.record.protocol import digest
 from harness.record.target import crossing_of
 from harness.record.units import macs_to_flops
 
@@ -107,21 +105,6 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
             )
         )
     return rows
-
-
-def longest_first(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs by their forecast, longest first: so the sweep ends soonest. As given where none can be made.
-
-    Nor is one made where only the seeds differ: it would load the data.
-    """
-    if len({digest(semantic(job.config)) for job in jobs}) == 1:
-        return list(jobs)
-    try:
-        rows = forecast([job.config for job in jobs])
-    except BadInput:
-        return list(jobs)  # of data that is not here, say: the runs will say what is wrong with them
-    order = sorted(range(len(jobs)), key=lambda index: -rows[index].macs)
-    return [jobs[index] for index in order]
 
 
 def respect_cap(configs: Sequence[Config], rows: Sequence[Forecast]) -> None:

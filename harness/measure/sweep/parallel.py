@@ -1,7 +1,8 @@
 """Several runs at once on this machine, each a process of its own with its GPU or its share of the cores.
 
 Python's own `subprocess` starts and watches them: submitit's local executor starts all at once, and a pool of workers
-(loky, concurrent.futures) is lost as a whole with the first worker that the kernel kills.
+(loky, concurrent.futures) is lost as a whole with the first worker that the kernel kills. The process that watches
+trains nothing: what it need not load (torchvision) would delay the first runs and keep memory until the sweep ends.
 """
 
 import json
@@ -15,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.measure.config.compose import run_folder, run_id
+from harness.measure.config.compose import run_folder, run_id, semantic
 from harness.measure.machine.device import resolve
 from harness.measure.machine.signals import StopFlag
-from harness.measure.sweep.here import run_one
 from harness.measure.sweep.job import Ended, Job
 from harness.measure.sweep.local import Share, shares
-from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED
+from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
 from harness.record.folders.folder import is_finished
 from harness.record.folders.sweep import LOGS, telling_line
+from harness.record.protocol import digest
 
 POLL_SECONDS = 0.2
 
@@ -50,6 +51,23 @@ class Watch(Protocol):
     """Is called several times a second with all jobs, and once at the end."""
 
     def __call__(self, seen: Sequence[Watched], *, last: bool) -> None: ...
+
+
+def longest_first(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs by their forecast, longest first: so the sweep ends soonest. As given where none can be made.
+
+    Nor is one made where only the seeds differ: it would load the data.
+    """
+    if len({digest(semantic(job.config)) for job in jobs}) == 1:
+        return list(jobs)
+    from harness.measure.sweep.forecast import forecast
+
+    try:
+        rows = forecast([job.config for job in jobs])
+    except BadInput:
+        return list(jobs)  # of data that is not here, say: the runs will say what is wrong with them
+    order = sorted(range(len(jobs)), key=lambda index: -rows[index].macs)
+    return [jobs[index] for index in order]
 
 
 def run_parallel(jobs: Sequence[Job], count: int, stop: StopFlag, watch: Watch) -> list[Ended]:
@@ -123,6 +141,8 @@ class _Sweep:
     def _begin(self, index: int) -> None:
         job = self._jobs[index]
         if is_finished(self._folders[index]):
+            from harness.measure.sweep.here import run_one
+
             self.ended[index] = run_one(job, self._stop)  # says so, and that it is of the same data
             return
         share = self._free.pop(0)

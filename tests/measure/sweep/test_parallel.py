@@ -14,6 +14,7 @@ from harness.measure.sweep import forecast
 from harness.measure.sweep import local as local_module
 from harness.measure.sweep.job import Job
 from harness.measure.sweep.local import LocalConfig, processes_at_once, shares
+from harness.measure.sweep.parallel import longest_first
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
 from harness.record.folders.folder import CHECKPOINT, CURVE, LOCK, STATE, is_finished, read_run
@@ -200,9 +201,9 @@ def test_the_longest_forecast_comes_first(tmp_path: Path) -> None:
         return Job(overrides, compose(overrides))
 
     jobs = [job("budget.epochs=1"), job("budget.epochs=3"), job("model=resnet18", "budget.epochs=3")]
-    assert forecast.longest_first(jobs) == [jobs[2], jobs[1], jobs[0]]
+    assert longest_first(jobs) == [jobs[2], jobs[1], jobs[0]]
     lost = job("data=imagenet", "data.root=/none", "data.classes=5", "data.resolution=64")
-    assert forecast.longest_first([jobs[0], lost]) == [jobs[0], lost]
+    assert longest_first([jobs[0], lost]) == [jobs[0], lost]
 
 
 def test_seeds_alone_need_no_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,4 +211,4 @@ def test_seeds_alone_need_no_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
     words = [[*RUN, f"seed={seed}"] for seed in (3, 1, 2)]
     jobs = [Job(overrides, compose(overrides)) for overrides in words]
     monkeypatch.setattr(forecast, "forecast", lambda _: pytest.fail("made a forecast"))
-    assert forecast.longest_first(jobs) == jobs
+    assert longest_first(jobs) == jobs
