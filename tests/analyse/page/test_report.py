@@ -62,6 +62,7 @@ def test_page_holds_the_document_and_stays_small(runs: Path, report: Path) -> No
     assert "3 budget exhausted" in html
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_a_search_stands_on_the_page_as_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With a trend beside it, and alone."""
     write_search(tmp_path / "alone")
@@ -104,6 +105,7 @@ def test_page_names_no_other_host_and_is_the_same_again(runs: Path, report: Path
     assert page(document, read_sources(runs)) == html
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_every_row_has_the_command_that_repeats_it(tmp_path: Path) -> None:
     for seed in (0, 1):
         folder = write_run(tmp_path / "runs", Made("alexnet", curve_reaching(5), seed=seed))
@@ -223,6 +225,7 @@ def test_no_barrier_that_wcag_aa_names(report: Path, tmp_path: Path, scheme: str
     shutil.rmtree(tmp_path / "profile")
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_two_plans_of_one_architecture_keep_their_runs_apart(tmp_path: Path) -> None:
     """Same recipe, length and seed, two learning rates: each block lists its own run folder."""
     write_runs(tmp_path, [Made("alexnet", curve_reaching(e), learning_rate=e / 100) for e in (5, 9)])

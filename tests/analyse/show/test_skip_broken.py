@@ -76,6 +76,7 @@ def test_the_document_on_stdout_lists_them(runs: Path, capsys: pytest.CaptureFix
     assert [each["record"] for each in json.loads(capsys.readouterr().out)["left_out"]] == names_of(runs)
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_the_page_lists_them(runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "report.html"
     assert cli.main(["report", str(runs), "--skip-broken", "--draws", "50", "--out", str(out)]) == 0

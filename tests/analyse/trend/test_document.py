@@ -19,6 +19,7 @@ def other(*, months: float, epochs: int) -> Made:
     return Made("other", curve_reaching(epochs), published=day(months))
 
 
+@pytest.mark.usefixtures("empty_figures")
 @pytest.mark.parametrize(
     ("runs", "notes"),
     [

@@ -23,6 +23,7 @@ def trend(document: dict) -> dict:
     return group["trend"]
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_the_studys_rule_is_the_whole_plan_over_the_median_first_crossing(tmp_path: Path) -> None:
     """AlexNet crosses at 20 of 30 planned epochs; net1's first looks at the level do not hold."""
     runs = [

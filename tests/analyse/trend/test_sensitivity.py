@@ -166,6 +166,7 @@ def test_the_level_moves_by_the_spread_of_its_own_calibration(tmp_path: Path) ->
     assert (fitness["down"], fitness["up"]) == (0, pytest.approx(1 / 20))  # 19 looks lie far below the level
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_a_reference_that_is_unfit_says_so_beside_the_factor_in_every_table(tmp_path: Path) -> None:
     document = aggregate.build(write_runs(tmp_path, [*full_ladder(), *calibrated(0.50, 0.54, 0.58)]), draws=200)
     (group,) = document["groups"]

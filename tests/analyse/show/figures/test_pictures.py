@@ -27,35 +27,43 @@ def document() -> dict[str, Any]:
     return json.loads((ROOT / "results" / "fashion_mnist_protocol1" / "trend.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def drawn(document: dict[str, Any]) -> dict[str, Picture]:
+    """All its figures."""
+    return pictures(document["groups"][0], document["published"])
+
+
+@pytest.fixture(scope="module")
+def svgs(drawn: dict[str, Picture]) -> dict[str, str]:
+    """The same, as files."""
+    return {name: picture.svg() for name, picture in drawn.items()}
+
+
 def words_of(svg: str) -> str:
     """All text of a figure that a reader can select."""
     return " ".join("".join(e.itertext()) for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("}text"))
 
 
-def test_text_is_text_and_keeps_its_digits(document: dict[str, Any]) -> None:
+def test_text_is_text_and_keeps_its_digits(drawn: dict[str, Picture], svgs: dict[str, str]) -> None:
     """Bars name 0.0941 GMAC: shortening the places of marks must not shorten what is written."""
-    drawn = pictures(document["groups"][0], document["published"])
-    assert "ShuffleNet v2 1x" in words_of(drawn["trend"].svg())
-    for text in (drawn["split"].svg(), drawn["split"].inline("p")):
+    assert "ShuffleNet v2 1x" in words_of(svgs["trend"])
+    for text in (svgs["split"], drawn["split"].inline("p")):
         assert "0.0941" in words_of(text)
 
 
-def test_every_mark_of_the_trend_tells_its_row(document: dict[str, Any]) -> None:
-    group = document["groups"][0]
-    svg = pictures(group, document["published"])["trend"].svg()
-    titles = [e.text or "" for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("}title")]
-    rows = [r for r in group["rows"] if r["in_trend"]]
+def test_every_mark_of_the_trend_tells_its_row(document: dict[str, Any], svgs: dict[str, str]) -> None:
+    titles = [e.text or "" for e in ElementTree.fromstring(svgs["trend"]).iter() if e.tag.endswith("}title")]
+    rows = [r for r in document["groups"][0]["rows"] if r["in_trend"]]
     assert sorted(t.splitlines()[0] for t in titles) == sorted(
         f"{r['title']}, published {r['published']}" for r in rows
     )
 
 
-def test_a_figure_carries_its_caption_with_n_unit_and_rule(document: dict[str, Any]) -> None:
-    for picture in pictures(document["groups"][0], document["published"]).values():
-        root = ElementTree.fromstring(picture.svg())
-        (caption,) = [e.text for e in root if e.tag.endswith("}desc")]
+def test_a_figure_carries_its_caption_with_n_unit_and_rule(drawn: dict[str, Picture], svgs: dict[str, str]) -> None:
+    for name, picture in drawn.items():
+        (caption,) = [e.text for e in ElementTree.fromstring(svgs[name]) if e.tag.endswith("}desc")]
         assert caption == picture.caption
-    trend = pictures(document["groups"][0], document["published"])["trend"].caption
+    trend = drawn["trend"].caption
     assert "n = 3 to 8" in trend
     assert "PFLOP (3 x forward MACs x images / 10^15" in trend
 
@@ -66,11 +74,13 @@ def test_ids_on_one_page_are_unique(document: dict[str, Any]) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_drawn_again_the_bytes_are_the_same(document: dict[str, Any]) -> None:
-    one, two = (pictures(document["groups"][0], document["published"]) for _ in range(2))
-    assert sorted(one) == ["clock", "compared", "curves", "split", "thresholds", "trend"]
-    assert all(one[name].svg() == two[name].svg() for name in one)
-    assert one["trend"].png() == two["trend"].png()
+def test_drawn_again_the_bytes_are_the_same(
+    document: dict[str, Any], drawn: dict[str, Picture], svgs: dict[str, str]
+) -> None:
+    again = pictures(document["groups"][0], document["published"])
+    assert sorted(svgs) == ["clock", "compared", "curves", "split", "thresholds", "trend"]
+    assert {name: picture.svg() for name, picture in again.items()} == svgs
+    assert again["trend"].png() == drawn["trend"].png()
 
 
 def test_a_png_is_written_again_only_where_it_looks_different(tmp_path: Path) -> None:
