@@ -147,23 +147,27 @@ def _bounds(only: Tried) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Data:
-    """Log epochs (lengths,), two lengths or more, and how many runs succeeded and failed there."""
+    """Log epochs (lengths,), two lengths or more, and how many runs succeeded and failed there.
+
+    squares: (lengths, lengths), of the distances between lengths.
+    """
 
     x: NDArray[np.float64]
     good: NDArray[np.float64]
     bad: NDArray[np.float64]
+    squares: NDArray[np.float64]
 
     @classmethod
     def of(cls, tried: Iterable[Tried]) -> "_Data":
         rows = [(math.log(t.epochs), t.succeeded, t.runs - t.succeeded) for t in tried]
         x, good, bad = np.array(rows, dtype=np.float64).T
-        return cls(x, good, bad)
+        return cls(x, good, bad, np.subtract.outer(x, x) ** 2)
 
     def log_likelihood(self, z: NDArray[np.float64]) -> float:
         """Penalised, of normal scores of success z (lengths,)."""
         up, down = log_ndtr(z), log_ndtr(-z)
         weight = (self.good + self.bad) * np.exp(-(z**2) - math.log(2 * math.pi) - up - down)
-        information = (np.outer(weight, weight) * np.subtract.outer(self.x, self.x) ** 2).sum() / 2  # the determinant
+        information = weight @ self.squares @ weight / 2  # the determinant
         return float((self.good * up + self.bad * down).sum() + math.log(max(information, _LEAST)) / 2)
 
     def profile(self, log_e90: float) -> float:

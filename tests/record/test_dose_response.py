@@ -77,15 +77,12 @@ def test_the_peak_is_that_of_the_likelihood_times_jeffreys_prior() -> None:
     x = np.log([n for n, _, _ in tried])
     runs, good = (np.array([row[i] for row in tried]) for i in (1, 2))
 
-    def penalised(e90: float, slope: float) -> float:
-        z = 1.2815515655446004 + slope * (x - math.log(e90))
-        p = norm.cdf(z)
-        design = np.column_stack([np.ones(3), x])
-        information = design.T @ np.diag(runs * norm.pdf(z) ** 2 / (p * (1 - p))) @ design
-        return float(binom.logpmf(good, runs, p).sum() + np.linalg.slogdet(information)[1] / 2)
-
     lengths, slopes = np.geomspace(5, 40, 400), np.geomspace(0.2, 10, 200)
-    table = np.array([[penalised(e, s) for s in slopes] for e in lengths]).max(axis=1)
+    z = 1.2815515655446004 + slopes[:, None] * (x - np.log(lengths)[:, None, None])  # (lengths, slopes, plans)
+    p = norm.cdf(z)
+    design = np.column_stack([np.ones(3), x])
+    information = design.T @ ((runs * norm.pdf(z) ** 2 / (p * (1 - p)))[..., None] * design)
+    table = (binom.logpmf(good, runs, p).sum(axis=-1) + np.linalg.slogdet(information)[1] / 2).max(axis=1)
     found = fit(Tried(*row) for row in tried)
     assert found.e90 == pytest.approx(lengths[table.argmax()], rel=0.01)
     within = lengths[table > table.max() - chi2.ppf(0.95, 1) / 2]
