@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -59,9 +60,8 @@ def place(
             text = _write(axes, label, distance, math.radians(angle))
             text.update_positions(renderer)
             box = Text.get_window_extent(text, renderer).padded(2)  # the words alone, without their line
-            outside = box.width * box.height - _shared(box, frame)
-            hidden = WORSE * (outside + sum(_shared(box, other) for other in taken))
-            hidden += sum(_shared(box, other) for other in crossed)
+            outside = box.width * box.height - _shared(box, [frame])
+            hidden = WORSE * (outside + _shared(box, taken)) + _shared(box, crossed)
             tried.append((round(hidden), rank, text, box))
             if hidden < 1:
                 break
@@ -103,7 +103,8 @@ def _square(centre: Any, half: float) -> Bbox:
     return Bbox.from_extents(x - half, y - half, x + half, y + half)
 
 
-def _shared(a: Any, b: Any) -> float:
-    """Area of the overlap of two boxes, square pixels."""
-    width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-    return float(width * height) if width > 0 and height > 0 else 0.0
+def _shared(box: Bbox, others: Sequence[Bbox]) -> float:
+    """Area of the overlap of a box with each of the others, added up; square pixels."""
+    corners = np.array([other.extents for other in others]).reshape(-1, 2, 2)  # (boxes, low and high, x and y)
+    low, high = np.maximum(corners[:, 0], box.min), np.minimum(corners[:, 1], box.max)
+    return float(np.maximum(high - low, 0).prod(axis=1).sum())
