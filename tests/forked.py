@@ -4,16 +4,20 @@ Half of what a fresh `harness train` on a toy costs is its imports, three second
 from here is a real one in what a test looks at: its number and signals, descriptors, folder, environment, exit code,
 and an end as that of the harness (`leave`). It is no fresh interpreter. What happens before or while torch is
 imported, and what an environment does to an import (OMP_NUM_THREADS), is tested with `subprocess`.
+
+`python -m tests.forked ARGUMENTS`, as `command` gives it, begins one for a shell and waits for it.
 """
 
 import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import json
 import os
 import runpy
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -37,6 +41,9 @@ IMPORTED = (
     *("harness.measure.data.small", "torch._dynamo", "tests.measure.faults"),
 )
 """What the server has imported: all that a run on generated images needs, and nothing that starts a thread."""
+
+SERVER = "TESTS_FORKED_SERVER"
+"""Environment of a program that a test starts: the name of the test's server, in Linux's own space for such names."""
 
 Stream = int | IO[Any] | None
 
@@ -163,16 +170,38 @@ def run(arguments: Sequence[str | Path], *, timeout: float, check: bool = False,
     return done
 
 
+def command(*arguments: str) -> tuple[str, dict[str, str]]:
+    """For a shell's script: the words that begin such a process with `arguments` and wait for it, and what they need
+    of the environment."""
+    _server()
+    python = {"PYTHONPATH": str(ROOT), SERVER: _name()}
+    return shlex.join([sys.executable, "-m", "tests.forked", *arguments]), python
+
+
+def _name() -> str:
+    return f"tests.forked.{os.getpid()}"
+
+
 @functools.cache
 def _server() -> socket.socket:
     """The socket at which the server takes orders. It ends with this process, at the latest when the socket closes."""
+    if SERVER in os.environ:
+        known = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        known.connect(f"\0{os.environ[SERVER]}")
+        return known
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-m", "tests.forked", str(theirs.fileno())]
+    named = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    named.bind(f"\0{_name()}")
+    named.listen()
+    passed = (theirs.fileno(), named.fileno())
+    serving = f"from tests import forked; forked.become(forked.serve{passed})"
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # numpy's threads begin when it is imported
     server = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True
-    )
+        [sys.executable, "-c", serving], cwd=ROOT, env=environment, stdin=DEVNULL, pass_fds=passed,
+        start_new_session=True,
+    )  # fmt: skip
     theirs.close()
+    named.close()
     atexit.register(_end, server)
     return ours
 
@@ -182,24 +211,37 @@ def _end(server: subprocess.Popen[bytes]) -> None:
     server.wait()
 
 
-def serve(orders: socket.socket) -> dict[str, Any]:
-    """Fork a process for every order, until nobody is left to give any. Returns in a forked process: its order."""
+def serve(orders: int, named: int) -> dict[str, Any]:
+    """Fork a process for every order, until the test's process has ended. Returns in a forked process: its order.
+
+    orders: the descriptor of the socket that the test's process writes to; named: of the one that others connect to.
+    """
     with uncollected():
         for name in IMPORTED:
             importlib.import_module(name)
+    gc.freeze()  # or every process would copy what it looks through for garbage
     assert len(os.listdir("/proc/self/task")) == 1, "a thread would be missing in every process forked from here"
+    listening = socket.socket(fileno=named)
+    givers = {orders: socket.socket(fileno=orders)}  # by descriptor, as those that run
     running: dict[int, tuple[int, socket.socket]] = {}  # by the descriptor that tells when a process has ended
     while True:
-        for descriptor in select.select([orders.fileno(), *running], [], [])[0]:
-            if descriptor != orders.fileno():
+        for descriptor in select.select([named, *givers, *running], [], [])[0]:
+            if descriptor == named:
+                connected = listening.accept()[0]
+                givers[connected.fileno()] = connected
+                continue
+            if descriptor in running:
                 pid, line = running.pop(descriptor)
                 os.close(descriptor)
                 _tell(line, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
                 line.close()
                 continue
-            text, given, _, _ = socket.recv_fds(orders, 1 << 20, 4)
-            if not text:
+            text, given, _, _ = socket.recv_fds(givers[descriptor], 1 << 20, 4)
+            if not text and descriptor == orders:
                 sys.exit()
+            if not text:
+                givers.pop(descriptor).close()
+                continue
             order, line = json.loads(text), socket.socket(fileno=given[0])
             if pid := os.fork():
                 _tell(line, pid)
@@ -209,7 +251,7 @@ def serve(orders: socket.socket) -> dict[str, Any]:
                 continue
             for number, theirs in zip(order["descriptors"], given[1:], strict=True):
                 os.dup2(theirs, number)
-            os.closerange(3, max(given[-1], orders.fileno(), *running, 0) + 1)
+            os.closerange(3, max(given[-1], named, *givers, *running) + 1)
             return dict(order)
 
 
@@ -259,4 +301,5 @@ def _stream(number: int) -> IO[str] | None:
 
 
 if __name__ == "__main__":
-    become(serve(socket.socket(fileno=int(sys.argv[1]))))
+    ended = Forked(sys.argv[1:], cwd=Path.cwd(), stdin=0).wait()
+    sys.exit(ended if ended >= 0 else 128 - ended)

@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 from harness import cli
 from harness.paths import ROOT
+from tests import forked
 
 TOY = [
     *("device=cpu", "precision=fp32", "cuda_graph=false", "threads=1", "data=fake", "data.resolution=64"),
@@ -17,9 +17,10 @@ TOY = [
 
 
 def ladder(out: Path, *overrides: str, minutes: int) -> subprocess.CompletedProcess[str]:
-    environment = {
+    harness, environment = forked.command("-m", "harness")
+    environment |= {
         "OUT": str(out), "MINUTES": str(minutes), "CALIBRATION": "0", "SEEDS": "1", "MODELS": "shufflenet_v2_x1_0",
-        "HARNESS": f"{sys.executable} -m harness",
+        "HARNESS": harness,
     }  # fmt: skip
     return subprocess.run(
         ["slurm/gpu_ladder.sh", *overrides], cwd=ROOT, env=os.environ | environment,

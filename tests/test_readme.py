@@ -17,6 +17,7 @@ from harness.analyse.show import aggregate, findings
 from harness.paths import ROOT
 from harness.record.errors import BadInput
 from results import readme
+from tests import forked
 from tests.analyse.synthetic import Made, day, ladder, write_run, write_runs
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,14 +61,7 @@ def test_every_command_is_run_here_or_says_what_it_needs(tmp_path: Path) -> None
     env |= {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc")}
     harness = [shlex.split(command)[1:] for command in here if command not in completion]
     assert all(command.startswith("harness ") for command in here if command not in completion)
-    done = subprocess.run(
-        [sys.executable, "-c", RUN_ALL, json.dumps(harness)],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
+    done = forked.run(["-c", RUN_ALL, json.dumps(harness)], cwd=tmp_path, env=env, timeout=500)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert (tmp_path / "demo" / "tour-table" / "TABLE.md").exists()
     assert (tmp_path / "demo" / "tour.html").stat().st_size > 50_000

@@ -1,17 +1,14 @@
 """`python -m tests.gpu` prints what became of each test, and why one did not run."""
 
 import os
-import subprocess
-import sys
 
-from harness.paths import ROOT
+from tests import forked
 from tests.gpu.devices import NO_GPU
 
 
 def test_the_command_prints_a_row_for_each_test() -> None:
-    command = [sys.executable, "-m", "tests.gpu", "-k", "every_level"]
     alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    done = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, timeout=300)
+    done = forked.run(["-m", "tests.gpu", "-k", "every_level"], env=alone, timeout=300)
     assert done.returncode == 0, done.stdout
     rows = {row.split("│")[1].strip(): row for row in done.stdout.splitlines() if row.startswith("│")}
     assert list(rows) == ["every level is normalised alike[cpu]", "every level is normalised alike[cuda]"]

@@ -1,5 +1,6 @@
 """The words of the command line as Hydra's grammar takes them: a path, and an option of sbatch, count as typed."""
 
+import functools
 import os
 import re
 from collections.abc import Sequence
@@ -30,8 +31,12 @@ def as_typed(words: list[str]) -> list[str]:
     return [_typed(word) for word in words]
 
 
+@functools.lru_cache(maxsize=4096)
 def parsed(word: str) -> Any:
-    """Hydra's own reading of a word. Raises BadInput in one line where it is none of Hydra's."""
+    """Hydra's own reading of a word, for reading alone: it is kept, for a run's words are asked for again and again.
+
+    Raises BadInput in one line where it is none of Hydra's.
+    """
     try:
         return OverridesParser.create().parse_override(word)
     except HydraException as error:
