@@ -16,6 +16,7 @@ import importlib
 import json
 import os
 import runpy
+import secrets
 import select
 import shlex
 import signal
@@ -174,12 +175,13 @@ def command(*arguments: str) -> tuple[str, dict[str, str]]:
     """For a shell's script: the words that begin such a process with `arguments` and wait for it, and what they need
     of the environment."""
     _server()
-    python = {"PYTHONPATH": str(ROOT), SERVER: _name()}
-    return shlex.join([sys.executable, "-m", "tests.forked", *arguments]), python
+    environment = {"PYTHONPATH": str(ROOT), SERVER: _name()}
+    return shlex.join([sys.executable, "-m", "tests.forked", *arguments]), environment
 
 
+@functools.cache
 def _name() -> str:
-    return f"tests.forked.{os.getpid()}"
+    return f"tests.forked.{secrets.token_hex(8)}"
 
 
 @functools.cache
