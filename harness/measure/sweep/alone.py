@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from harness.measure.machine.importing import uncollected
 from harness.measure.machine.leaving import leave
 from harness.measure.machine.output import make_lasting
 from harness.measure.machine.signals import StopFlag, end_with
-from harness.record.errors import EXIT_INTERRUPTED, HarnessError
+from harness.record.errors import EXIT_ERROR, EXIT_INTERRUPTED, HarnessError
 
 
 def run_alone(
@@ -43,6 +44,20 @@ def run_alone(
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def element(job: list[str]) -> None:
+    """One run of a Slurm array, inside its job, and the end of its process: its exit code is what Slurm knows of it.
+
+    submitit would pickle a result that nobody reads, and Python take torch apart for a second; and after an error on a
+    GPU the end of NCCL's group would wait for the other processes, who wait for this one.
+    """
+    try:
+        code = run_alone(job)
+    except Exception:  # noqa: BLE001  # whatever a run ends with
+        traceback.print_exc()
+        code = EXIT_ERROR
+    leave(code)
 
 
 def main() -> int:

@@ -1,7 +1,8 @@
 """Sweeps on Slurm: one job array through submitit, one run an element.
 
-submitit writes the script, submits it and starts `element` in each task. Stopping, saving and requeueing are the
-run's own affair (`harness.measure.machine.signals`): the first thing an element does is to replace submitit's handlers.
+submitit writes the script, submits it and starts `element` (alone.py) in each task. Stopping, saving and requeueing are
+the run's own affair (`harness.measure.machine.signals`): the first thing an element does is to replace submitit's
+handlers.
 """
 
 import math
@@ -11,7 +12,6 @@ import shlex
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,10 +22,9 @@ from omegaconf import DictConfig
 
 from harness.measure.config.compose import run_folder
 from harness.measure.config.schema import Config, ResourcesConfig
-from harness.measure.machine.leaving import leave
-from harness.measure.sweep.alone import run_alone
+from harness.measure.sweep.alone import element
 from harness.measure.sweep.job import Job, launcher_config
-from harness.record.errors import EXIT_ERROR, BadInput
+from harness.record.errors import BadInput
 from harness.record.folders.folder import is_finished
 from harness.record.folders.sweep import (
     CLIENT_SECONDS,
@@ -232,20 +231,6 @@ def time_limit(text: object) -> int:
     if whole == 0:
         raise BadInput(f"hydra.launcher.minutes={text}: it must be above 0, or null for the card's own")
     return whole
-
-
-def element(job: list[str]) -> None:
-    """One run, inside its job, and the end of its process: its exit code is what Slurm knows of it.
-
-    submitit would pickle a result that nobody reads, and Python take torch apart for a second; and after an error on a
-    GPU the end of NCCL's group would wait for the other processes, who wait for this one.
-    """
-    try:
-        code = run_alone(job)
-    except Exception:  # noqa: BLE001  # whatever a run ends with
-        traceback.print_exc()
-        code = EXIT_ERROR
-    leave(code)
 
 
 def wait(submissions: list[Submission]) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure.machine import signals
+from harness.measure.machine import output, signals
 from harness.measure.machine.signals import STOP_SIGNALS, StopFlag
+from harness.measure.sweep.slurm import element
 from harness.record.errors import EXIT_INTERRUPTED
 from harness.record.folders.sweep import job_id
 
@@ -67,9 +68,10 @@ def test_handlers_are_given_back() -> None:
     assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
 
 
-@pytest.mark.parametrize("module", ["signals", "output"])
+@pytest.mark.parametrize("module", [signals.__name__, output.__name__, element.__module__])
 def test_the_module_loads_without_torch(module: str) -> None:
-    code = f"import harness.measure.machine.{module}, sys; sys.exit('torch' in sys.modules)"
+    """Its import takes seconds, in which a signal would find no handler; submitit imports the module of `element`."""
+    code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
