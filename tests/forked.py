@@ -18,9 +18,9 @@ import os
 import runpy
 import secrets
 import select
-import shlex
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -173,10 +173,9 @@ def run(arguments: Sequence[str | Path], *, timeout: float, check: bool = False,
 
 def command(*arguments: str) -> tuple[str, dict[str, str]]:
     """For a shell's script: the words that begin such a process with `arguments` and wait for it, and what they need
-    of the environment."""
+    of the environment beside the tests' folder. A signal ends the one that waits alone."""
     _server()
-    environment = {"PYTHONPATH": str(ROOT), SERVER: _name()}
-    return shlex.join([sys.executable, "-m", "tests.forked", *arguments]), environment
+    return " ".join([sys.executable, "-m", "tests.forked", *arguments]), {SERVER: _name()}
 
 
 @functools.cache
@@ -198,10 +197,8 @@ def _server() -> socket.socket:
     passed = (theirs.fileno(), named.fileno())
     serving = f"from tests import forked; forked.become(forked.serve{passed})"
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # numpy's threads begin when it is imported
-    server = subprocess.Popen(
-        [sys.executable, "-c", serving], cwd=ROOT, env=environment, stdin=DEVNULL, pass_fds=passed,
-        start_new_session=True,
-    )  # fmt: skip
+    begin = [sys.executable, "-c", serving]
+    server = subprocess.Popen(begin, cwd=ROOT, env=environment, stdin=DEVNULL, pass_fds=passed, start_new_session=True)
     theirs.close()
     named.close()
     atexit.register(_end, server)
@@ -230,7 +227,8 @@ def serve(orders: int, named: int) -> dict[str, Any]:
         for descriptor in select.select([named, *givers, *running], [], [])[0]:
             if descriptor == named:
                 connected = listening.accept()[0]
-                givers[connected.fileno()] = connected
+                if _user(connected) == os.getuid():  # others of this machine can find the name, too
+                    givers[connected.fileno()] = connected
                 continue
             if descriptor in running:
                 pid, line = running.pop(descriptor)
@@ -255,6 +253,12 @@ def serve(orders: int, named: int) -> dict[str, Any]:
                 os.dup2(theirs, number)
             os.closerange(3, max(given[-1], named, *givers, *running) + 1)
             return dict(order)
+
+
+def _user(connected: socket.socket) -> int:
+    """The number of the user at the other end."""
+    told = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", told)[1])
 
 
 def _tell(line: socket.socket, number: int) -> None:

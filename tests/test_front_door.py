@@ -16,7 +16,6 @@ import harness.measure
 from harness.measure.bill.report import row
 from harness.paths import ROOT
 from harness.record.errors import BadInput, RecordError
-from tests import forked
 from tests.analyse.synthetic import Made, curve_reaching, ladder, write_run, write_runs
 
 DOORS = {"measure": harness.measure, "analyse": harness.analyse}
@@ -67,8 +66,7 @@ def test_the_readme_names_every_function_of_the_door(room: str) -> None:
 
 
 def test_the_measuring_snippet_runs_and_leaves_a_record(tmp_path: Path) -> None:
-    done = forked.run(["-c", snippet("measure")], cwd=tmp_path, env=environment(tmp_path), timeout=300, check=True)
-    bill, lr, outcome = done.stdout.splitlines()
+    bill, lr, outcome = run(snippet("measure"), tmp_path).splitlines()
     alexnet = row("alexnet")
     assert bill.startswith(f"{alexnet['params']} parameters; {alexnet['forward_macs']} MACs forward, ")
     assert float(lr) > 0

@@ -249,19 +249,6 @@ def test_the_light_rooms_need_no_heavy_package() -> None:
     assert heavy == []
 
 
-def test_a_process_that_only_watches_a_sweep_loads_no_torchvision() -> None:
-    """It would load for seconds before it begins the first run, and keep the memory as long as the sweep lasts."""
-    sweep = "harness.measure.sweep"
-    begun = [f"{sweep}.expand", f"{sweep}.local", f"{sweep}.parallel", "harness.verbs.train", "harness.verbs.view"]
-    loaded = set(begun)
-    while begun:
-        found = set(imports_of(MODULES[begun.pop()], at_import_time=True)) - loaded
-        loaded |= found
-        begun += found & MODULES.keys()
-    assert {name for name in loaded if name.partition(".")[0] == "torchvision"} == set()
-    assert "torch" in loaded  # or this walk sees nothing
-
-
 def test_only_the_mirror_imports_wandb() -> None:
     importing = [
         module

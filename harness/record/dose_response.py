@@ -167,7 +167,7 @@ class _Data:
         """Penalised, of normal scores of success z (lengths,)."""
         up, down = log_ndtr(z), log_ndtr(-z)
         weight = (self.good + self.bad) * np.exp(-(z**2) - math.log(2 * math.pi) - up - down)
-        information = weight @ self.squares @ weight / 2  # the determinant
+        information = (np.outer(weight, weight) * self.squares).sum() / 2  # the determinant
         return float((self.good * up + self.bad * down).sum() + math.log(max(information, _LEAST)) / 2)
 
     def profile(self, log_e90: float) -> float:

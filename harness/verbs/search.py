@@ -69,9 +69,6 @@ def main(args: argparse.Namespace) -> int:
 def _runner(overrides: list[str], config: "Config", rule: Any, stop: StopFlag) -> "RunBlock":
     """How the runs of a block are made: one after the other in this process, or several at once."""
     from harness.measure.config.compose import compose_node, take_target_file
-
-    with uncollected():
-        from harness.measure.sweep.here import run_here
     from harness.measure.sweep.local import local_config, processes_at_once
 
     launcher = compose_node(take_target_file(overrides)[0], with_hydra=True).hydra.launcher
@@ -84,6 +81,8 @@ def _runner(overrides: list[str], config: "Config", rule: Any, stop: StopFlag) -
     at_once = min(rule.seeds, processes_at_once(local, [config]))
     if at_once > 1:
         return lambda jobs: in_parallel(jobs, at_once, local.order, stop)
+    with uncollected():
+        from harness.measure.sweep.here import run_here
     return lambda jobs: run_here(jobs, stop, raises=True)
 
 

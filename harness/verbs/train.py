@@ -48,7 +48,8 @@ def main(args: argparse.Namespace) -> int:
         return EXIT_DONE
     refuse_several_under_an_agent([job.config.tracking.name for job in jobs])
     if any(job.config.budget.max_gpu_hours is not None for job in jobs):
-        from harness.measure.sweep.forecast import forecast, respect_cap
+        with uncollected():
+            from harness.measure.sweep.forecast import forecast, respect_cap
 
         configs = [job.config for job in jobs]
         respect_cap(configs, forecast(configs))
@@ -70,9 +71,8 @@ def without_hydras_word(words: list[str]) -> list[str]:
 
 
 def _on_this_machine(jobs: "list[Job]", launcher: "DictConfig", stop: StopFlag, *, as_json: bool) -> int:
-    with uncollected():
-        from harness.measure.sweep.local import local_config, processes_at_once
     from harness.measure.sweep.job import exit_code
+    from harness.measure.sweep.local import local_config, processes_at_once
 
     local = local_config(launcher)
     at_once = min(len(jobs), processes_at_once(local, [job.config for job in jobs]))

@@ -1,8 +1,10 @@
 """Several runs at once on this machine, each a process of its own with its GPU or its share of the cores.
 
 Python's own `subprocess` starts and watches them: submitit's local executor starts all at once, and a pool of workers
-(loky, concurrent.futures) is lost as a whole with the first worker that the kernel kills. The process that watches
-trains nothing: what it need not load (torchvision) would delay the first runs and keep memory until the sweep ends.
+(loky, concurrent.futures) is lost as a whole with the first worker that the kernel kills.
+
+The process that watches trains nothing, and loads torchvision only where it makes a forecast or meets a finished run:
+that takes seconds before the first run begins, and memory until the last one ends.
 """
 
 import json
@@ -18,6 +20,7 @@ from typing import Protocol
 
 from harness.measure.config.compose import run_folder, run_id, semantic
 from harness.measure.machine.device import resolve
+from harness.measure.machine.importing import uncollected
 from harness.measure.machine.signals import StopFlag
 from harness.measure.sweep.job import Ended, Job
 from harness.measure.sweep.local import Share, shares
@@ -60,7 +63,8 @@ def longest_first(jobs: Sequence[Job]) -> list[Job]:
     """
     if len({digest(semantic(job.config)) for job in jobs}) == 1:
         return list(jobs)
-    from harness.measure.sweep.forecast import forecast
+    with uncollected():
+        from harness.measure.sweep.forecast import forecast
 
     try:
         rows = forecast([job.config for job in jobs])
@@ -141,7 +145,8 @@ class _Sweep:
     def _begin(self, index: int) -> None:
         job = self._jobs[index]
         if is_finished(self._folders[index]):
-            from harness.measure.sweep.here import run_one
+            with uncollected():
+                from harness.measure.sweep.here import run_one
 
             self.ended[index] = run_one(job, self._stop)  # says so, and that it is of the same data
             return

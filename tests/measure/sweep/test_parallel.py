@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from harness.measure.sweep import local as local_module
 from harness.measure.sweep.job import Job
 from harness.measure.sweep.local import LocalConfig, processes_at_once, shares
 from harness.measure.sweep.parallel import longest_first
+from harness.paths import ROOT
 from harness.record.curve import TIMING_FIELDS
 from harness.record.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
 from harness.record.folders.folder import CHECKPOINT, CURVE, LOCK, STATE, is_finished, read_run
@@ -204,6 +207,20 @@ def test_the_longest_forecast_comes_first(tmp_path: Path) -> None:
     assert longest_first(jobs) == [jobs[2], jobs[1], jobs[0]]
     lost = job("data=imagenet", "data.root=/none", "data.classes=5", "data.resolution=64")
     assert longest_first([jobs[0], lost]) == [jobs[0], lost]
+
+
+def test_what_only_watches_loads_no_torchvision() -> None:
+    """It would load for seconds before the first run begins, and keep the memory until the last one ends."""
+    words = ["train", "-m", *RUN, "seed=0,1", "hydra.launcher.parallel=2"]
+    code = (
+        "import sys\n"
+        "from harness.cli import main\n"
+        "from harness.measure.sweep import parallel\n"
+        "parallel.run_parallel = lambda *_: print(sorted({'torch', 'torchvision'} & sys.modules.keys())) or []\n"
+        f"main({words})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "['torch']\n", done.stderr
 
 
 def test_seeds_alone_need_no_forecast(monkeypatch: pytest.MonkeyPatch) -> None:

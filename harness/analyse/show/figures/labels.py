@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 FONT_POINTS, MARKER_POINTS = 7.5, 4.5
 NEAR, FAR = (7, 11), (18, 27, 38, 50, 64)
@@ -53,15 +54,15 @@ def place(
     taken += [_square(axes.transData.transform(mark), 2 * pixel) for mark in marks]
     for label in labels:
         taken += _drawn(axes, label, pixel)
-    crossed = [_square(axes.transData.transform(point), pixel) for point in lines]
+    inside, crossed = _corners([frame]), _corners([_square(axes.transData.transform(point), pixel) for point in lines])
     for label in (label for label in labels if label.words):
-        tried = []
+        tried, covered = [], _corners(taken)
         for rank, (distance, angle) in enumerate((d, a) for d in (*NEAR, *FAR) for a in ANGLES):
             text = _write(axes, label, distance, math.radians(angle))
             text.update_positions(renderer)
             box = Text.get_window_extent(text, renderer).padded(2)  # the words alone, without their line
-            outside = box.width * box.height - _shared(box, [frame])
-            hidden = WORSE * (outside + _shared(box, taken)) + _shared(box, crossed)
+            outside = box.width * box.height - _shared(box, inside)
+            hidden = WORSE * (outside + _shared(box, covered)) + _shared(box, crossed)
             tried.append((round(hidden), rank, text, box))
             if hidden < 1:
                 break
@@ -103,8 +104,12 @@ def _square(centre: Any, half: float) -> Bbox:
     return Bbox.from_extents(x - half, y - half, x + half, y + half)
 
 
-def _shared(box: Bbox, others: Sequence[Bbox]) -> float:
-    """Area of the overlap of a box with each of the others, added up; square pixels."""
-    corners = np.array([other.extents for other in others]).reshape(-1, 2, 2)  # (boxes, low and high, x and y)
+def _corners(boxes: Sequence[Bbox]) -> NDArray[np.float64]:
+    """(boxes, low and high, x and y), pixels."""
+    return np.array([box.extents for box in boxes], dtype=np.float64).reshape(-1, 2, 2)
+
+
+def _shared(box: Bbox, corners: NDArray[np.float64]) -> float:
+    """Area of the overlap of a box with each of those of `corners`, added up; square pixels."""
     low, high = np.maximum(corners[:, 0], box.min), np.minimum(corners[:, 1], box.max)
     return float(np.maximum(high - low, 0).prod(axis=1).sum())
