@@ -87,10 +87,11 @@ def later_words(rows: list[dict[str, Any]]) -> str:
     if not later:
         return ""
     newest = max(r["published"] for r in later)
-    return (
-        f" The newest of these is of {last}. Of the {len(later)} published later, up to {newest}, that reached the "
-        "level none was cheaper."
-    )
+    if len(later) == 1:
+        after = f"The one published later that reached the level, of {newest}, was not cheaper."
+    else:
+        after = f"Of the {len(later)} published later, up to {newest}, that reached the level none was cheaper."
+    return f" The newest of these is of {last}. {after}"
 
 
 def reference_note(document: dict[str, Any]) -> str:
@@ -98,7 +99,7 @@ def reference_note(document: dict[str, Any]) -> str:
     trend = document["trend"]
     row = next(r for r in document["rows"] if r["in_trend"] and r["model"] == trend["reference"])
     name = short_title(row["title"])
-    reached = f"{name} itself reached the level in {row['reached']} of {row['n']} runs"
+    reached = f"{name} itself reached the level in {row['reached']} of {several(row['n'], 'run')}"
     if trend["reference_censored"]:
         return (
             f"{reached}. So its cost is known from below only: factors are lower bounds (≥), the halving time is an "

@@ -26,9 +26,13 @@ def test_what_came_after_the_frontier_is_told() -> None:
         {"published": "2017-07-04", "on_frontier": True, "cost": 1.0},
         {"published": "2018-01-13", "on_frontier": False, "cost": 2.0},
         {"published": "2019-05-28", "on_frontier": False, "cost": None},
+        {"published": "2018-07-30", "on_frontier": False, "cost": 3.0},
     ]
-    words = later_words(rows)
-    assert "The newest of these is of 2017-07-04. Of the 1 published later, up to 2018-01-13," in words
+    start = " The newest of these is of 2017-07-04."
+    alone = "The one published later that reached the level, of 2018-01-13, was not cheaper."
+    two = "Of the 2 published later, up to 2018-07-30, that reached the level none was cheaper."
+    assert later_words(rows[:4]) == f"{start} {alone}"
+    assert later_words(rows) == f"{start} {two}"
     assert later_words(rows[:2]) == ""
 
 
