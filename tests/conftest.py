@@ -1,13 +1,17 @@
 """What holds for every test, and how tests share a machine (`make test` starts a process more than it has cores)."""
 
 import atexit
+import copy
 import functools
 import gc
+import io
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from harness.measure.machine.importing import uncollected
 
@@ -16,6 +20,21 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CLUSTER = "tests/slurm/"
+
+_load = OmegaConf.load
+
+
+@functools.cache
+def _parsed(text: str) -> Any:
+    return _load(io.StringIO(text))
+
+
+def _parsed_once(file: Any) -> Any:
+    """A config as Hydra reads it, fifteen files for each of a thousand runs: a text is parsed the first time alone."""
+    return copy.deepcopy(_parsed(file.read())) if hasattr(file, "read") else _load(file)
+
+
+OmegaConf.load = _parsed_once  # type: ignore[method-assign,assignment]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,7 +5,8 @@ from here is a real one in what a test looks at: its number and signals, descrip
 and an end as that of the harness (`leave`). It is no fresh interpreter. What happens before or while torch is
 imported, and what an environment does to an import (OMP_NUM_THREADS), is tested with `subprocess`.
 
-`python -m tests.forked ARGUMENTS`, as `command` gives it, begins one for a shell and waits for it.
+`python -m tests.forked ARGUMENTS`, as `command` gives it, begins one for a shell or a Slurm job and stands for it: it
+passes signals on, ends as the other does, and takes the other with it when it is killed.
 """
 
 import atexit
@@ -46,13 +47,16 @@ IMPORTED = (
 SERVER = "TESTS_FORKED_SERVER"
 """Environment of a program that a test starts: the name of the test's server, in Linux's own space for such names."""
 
+PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
+"""Signals that the one who stands for a process passes on to it."""
+
 Stream = int | IO[Any] | None
 
 
 class Forked:
     """A process begun as `python ARGUMENTS` would begin it ("-m", MODULE, ... or "-c", CODE, ...); used like a Popen.
 
-    Text is UTF-8. stdin: by default nothing to read.
+    Text is UTF-8. stdin: by default nothing to read; bound: it is killed when whoever began it has ended.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Forked:
         stdin: Stream = DEVNULL,
         stdout: Stream = None,
         stderr: Stream = None,
+        bound: bool = False,
     ) -> None:
         self.args = list(map(str, arguments))
         self.returncode: int | None = None
@@ -87,6 +92,7 @@ class Forked:
         self._line, other = socket.socketpair()
         environment = dict(os.environ if env is None else env)
         order = {"arguments": self.args, "cwd": str(cwd), "environment": environment, "descriptors": given}
+        order |= {"bound": bound, "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, []))}
         socket.send_fds(_server(), [json.dumps(order).encode()], [other.fileno(), *ours])
         for descriptor in ours:
             os.close(descriptor)
@@ -173,7 +179,7 @@ def run(arguments: Sequence[str | Path], *, timeout: float, check: bool = False,
 
 def command(*arguments: str) -> tuple[str, dict[str, str]]:
     """For a shell's script: the words that begin such a process with `arguments` and wait for it, and what they need
-    of the environment beside the tests' folder. A signal ends the one that waits alone."""
+    of the environment beside the tests' folder."""
     _server()
     return " ".join([sys.executable, "-m", "tests.forked", *arguments]), {SERVER: _name()}
 
@@ -218,20 +224,28 @@ def serve(orders: int, named: int) -> dict[str, Any]:
     with uncollected():
         for name in IMPORTED:
             importlib.import_module(name)
+        composing = importlib.import_module("harness.measure.config.compose")
+        composing.compose(["data=fake", "model=resnet18"])  # the first one makes the tables of Hydra's grammar
     gc.freeze()  # or every process would copy what it looks through for garbage
     assert len(os.listdir("/proc/self/task")) == 1, "a thread would be missing in every process forked from here"
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until a forked process has the mask it was ordered with
     listening = socket.socket(fileno=named)
     givers = {orders: socket.socket(fileno=orders)}  # by descriptor, as those that run
     running: dict[int, tuple[int, socket.socket]] = {}  # by the descriptor that tells when a process has ended
+    bound: dict[int, int] = {}  # processes by the descriptor that tells when who began them has ended
     while True:
-        for descriptor in select.select([named, *givers, *running], [], [])[0]:
+        for descriptor in select.select([*bound, named, *givers, *running], [], [])[0]:
             if descriptor == named:
                 connected = listening.accept()[0]
                 if _user(connected) == os.getuid():  # others of this machine can find the name, too
                     givers[connected.fileno()] = connected
                 continue
+            if descriptor in bound:
+                os.kill(bound.pop(descriptor), signal.SIGKILL)
+                continue
             if descriptor in running:
                 pid, line = running.pop(descriptor)
+                bound.pop(line.fileno(), None)
                 os.close(descriptor)
                 _tell(line, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
                 line.close()
@@ -246,12 +260,15 @@ def serve(orders: int, named: int) -> dict[str, Any]:
             if pid := os.fork():
                 _tell(line, pid)
                 running[os.pidfd_open(pid)] = (pid, line)
+                if order["bound"]:
+                    bound[line.fileno()] = pid
                 for one in given[1:]:
                     os.close(one)
                 continue
             for number, theirs in zip(order["descriptors"], given[1:], strict=True):
                 os.dup2(theirs, number)
-            os.closerange(3, max(given[-1], named, *givers, *running) + 1)
+            lines = [other.fileno() for _, other in running.values()]
+            os.closerange(3, max(given[-1], named, *givers, *running, *lines) + 1)
             return dict(order)
 
 
@@ -267,14 +284,15 @@ def _tell(line: socket.socket, number: int) -> None:
 
 
 def become(order: Mapping[str, Any]) -> None:
-    """Take the order's folder, environment, streams and words, and run them as the interpreter's own."""
+    """Take the order's folder, environment, streams, signals and words, and run them as the interpreter's own."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, order["blocked"])
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["environment"])
     for number in {0, 1, 2} - set(order["descriptors"]):
         os.close(number)
     sys.stdin, sys.stdout, sys.stderr = (_stream(number) for number in (0, 1, 2))  # type: ignore[assignment]
-    option, what, *words = order["arguments"]
+    option, what, *words = order["arguments"][order["arguments"][0] == "-u" :]
     sys.path[0] = order["cwd"]
     try:
         if option == "-m":
@@ -306,6 +324,23 @@ def _stream(number: int) -> IO[str] | None:
     )
 
 
+def stand_for(arguments: Sequence[str]) -> None:
+    """Begin a process, pass on what is told to this one, and end as it ends."""
+    begun = Forked(arguments, cwd=Path.cwd(), stdin=0, bound=True)
+
+    def pass_on(told: int, _frame: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(begun.pid, told)
+
+    for each in PASSED_ON:
+        signal.signal(each, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    if (code := begun.wait()) >= 0:
+        sys.exit(code)
+    if (number := -code) != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
 if __name__ == "__main__":
-    ended = Forked(sys.argv[1:], cwd=Path.cwd(), stdin=0).wait()
-    sys.exit(ended if ended >= 0 else 128 - ended)
+    stand_for(sys.argv[1:])

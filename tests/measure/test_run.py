@@ -383,13 +383,14 @@ def test_a_batch_larger_than_the_set_is_one_line(tiny_config: MakeConfig) -> Non
 def test_training_tells_of_a_card_with_another_networks_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The card of ResNet-18, kept for a network that became another."""
-    original = models.ZOO["resnet18"]
-    monkeypatch.setitem(models.ZOO, "resnet18", models.ZOO["shufflenet_v2_x1_0"])
-    words = ["model=resnet18", "data=fake", "target=none", "budget.epochs=1", f"out={tmp_path}", "threads=1"]
+    """The card of SqueezeNet, kept for a network that became another."""
+    original = models.ZOO["squeezenet1_1"]
+    monkeypatch.setitem(models.ZOO, "squeezenet1_1", models.ZOO["shufflenet_v2_x1_0"])
+    words = ["model=squeezenet1_1", "data=fake", "target=none", "budget.epochs=1", f"out={tmp_path}", "threads=1"]
+    words += ["data.images_per_class=10"]
     measure(compose(words))
-    assert "conf/model/resnet18.yaml says 11,689,512 params" in capsys.readouterr().err
-    monkeypatch.setitem(models.ZOO, "resnet18", original)
+    assert "conf/model/squeezenet1_1.yaml says 1,235,496 params" in capsys.readouterr().err
+    monkeypatch.setitem(models.ZOO, "squeezenet1_1", original)
     measure(compose([*words, "seed=1"]))
     assert "correct the card" not in capsys.readouterr().err
 

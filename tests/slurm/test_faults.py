@@ -7,6 +7,7 @@ its fault, so that the fault always meets a running loop.
 import json
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,16 @@ from cluster import Cluster
 from harness import models
 from harness.measure.bill.count import bill
 from harness.measure.config.compose import compose, compose_node
+from harness.measure.sweep import slurm
 from harness.measure.sweep.job import Job
 from harness.measure.sweep.slurm import pinned, slurm_config, submit
+from harness.paths import ROOT
 from harness.record.curve import TIMING_FIELDS
 from harness.record.folders.folder import CURVE, JOURNAL, LOCK, Run, read_run
 from harness.record.folders.lock import read_holder
 from harness.record.folders.survey import Status, survey
 from harness.record.folders.sweep import Submission
+from tests import forked
 
 pytestmark = pytest.mark.slurm
 
@@ -117,6 +121,18 @@ def _process_status(pid: int) -> dict[str, str]:
 
 # node_down first, while both nodes it may use are free. time_limit is no part of it: its minute must not pass frozen.
 CASES = ("node_down", "reference", "requeue", "grace", "no_grace", "cancelled", "killed", "array")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def elements_start_at_once() -> Iterator[None]:
+    """Each stands for a process forked from a server: half of its time would be imports. test_sweeps.py forks none."""
+    words, needed = forked.command()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slurm, "PYTHON", f"{slurm.PYTHON} {words.partition(' ')[2]}")
+        patch.setenv("PYTHONPATH", str(ROOT))
+        for name, value in needed.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture(scope="module")

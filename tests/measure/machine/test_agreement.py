@@ -1,10 +1,9 @@
 """A world of processes is one run, or nothing is written; and whoever waits for the others can be talked to."""
 
+import os
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -22,6 +21,7 @@ from harness.record import files
 from harness.record.errors import EXIT_BAD_INPUT, EXIT_ERROR, EXIT_INTERRUPTED, BadInput
 from harness.record.folders.folder import read_runs
 from harness.record.folders.survey import survey
+from tests import forked
 from tests.measure import faults
 from tests.measure.faults import SMALL, STATEFUL, Fault, Order
 from tests.ports import free_ports, meeting
@@ -196,9 +196,10 @@ def test_a_file_that_one_rank_alone_finds_broken_is_told_in_the_record(
 
 def test_a_sweep_under_torchrun_trains_all_its_runs(tmp_path: Path, free_port: int) -> None:
     words = ["data=fake", "target=none", "model=squeezenet1_1", "budget.epochs=1", "device=cpu", "threads=1"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port}"]
-    command += ["-m", "harness", "train", "-m", *words, "seed=0,1", f"out={tmp_path}"]
-    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=240)
+    harness, environment = forked.command("-m", "harness")
+    command = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port}", "--no-python"]
+    command += [*harness.split(), "train", "-m", *words, "seed=0,1", f"out={tmp_path}"]
+    done = forked.run(command, env=os.environ | environment, timeout=240)
     assert done.returncode == 0, done.stderr
     runs = read_runs(tmp_path)
     assert sorted(run.seed for run in runs) == [0, 1]

@@ -113,11 +113,12 @@ def test_runs_that_fail_take_no_other_with_them_and_are_named_with_the_reason(tm
     folders = {epochs: folder(tmp_path, f"budget.epochs={epochs}") for epochs in (1, 2, 3, 100_000)}
     (folders[2] / CURVE).mkdir(parents=True)
     sweep = start(tmp_path, "budget.epochs=1,2,3,100000", "hydra.launcher.parallel=2", "--json")
-    wait_until(lambda: is_finished(folders[1]) and is_finished(folders[3]), sweep)
     wait_until((folders[100_000] / CHECKPOINT).exists, sweep)
     holder = read_holder(folders[100_000] / LOCK)
     assert holder is not None
     assert holder.pid != sweep.pid
+    os.kill(holder.pid, signal.SIGSTOP)  # it would train as long as the others take to start
+    wait_until(lambda: is_finished(folders[1]) and is_finished(folders[3]), sweep)
     os.kill(holder.pid, signal.SIGKILL)
     out, said = sweep.communicate(timeout=PATIENCE_SECONDS)
     assert sweep.returncode == EXIT_ERROR
