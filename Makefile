@@ -8,8 +8,8 @@ DEMO_OPTIONS ?=
 # (with a GPU all networks take the GPU's own)
 DEMO_PARALLEL ?= 2
 DEMO_PRECISION ?= $(shell test -e /dev/nvidiactl && echo auto || { grep -qs avx512_bf16 /proc/cpuinfo && echo bf16 || echo fp32; })
-# processes that share the tests: one more than there are cores, for many wait; at most five; 0: all in one
-TEST_PROCESSES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$(( cores < 4 ? cores + 1 : 5 )))
+# processes that share the tests: two more than there are cores, for many wait; at most five; 0: all in one
+TEST_PROCESSES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$(( cores < 3 ? cores + 2 : 5 )))
 DEMO := demo
 # Images of containers often forbid Python to keep what it compiled; each of a hundred processes would compile it again.
 export PYTHONDONTWRITEBYTECODE :=

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wandb.proto import wandb_internal_pb2
-
 BLOCK = 32768
 FILE_HEADER = 7  # ":W&B", magic 0xBEE1, version 0
 CHUNK_HEADER = struct.Struct("<IHB")  # checksum, length, type: 1 full, 2 first, 3 middle, 4 last
@@ -56,6 +54,8 @@ def records(data: bytes) -> list[bytes]:
 
 def read_segment(path: Path) -> Segment:
     """Parse one file."""
+    from wandb.proto import wandb_internal_pb2  # every process that collects the tests would load it
+
     segment = Segment()
     for raw in records(path.read_bytes()):
         record = wandb_internal_pb2.Record()

@@ -11,10 +11,11 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -22,6 +23,7 @@ from torch import nn
 from harness import models
 from harness.measure import run
 from harness.measure.config.compose import compose
+from harness.measure.config.schema import Config
 from harness.measure.machine.signals import StopFlag
 from harness.measure.training import checkpoint
 from harness.measure.training import loop as train
@@ -135,15 +137,14 @@ class _Trace:
         setattr(owner, name, traced)
 
 
-def perform(order: Order) -> None:
-    """The body of a process: train as `harness train` does, and exit with its code."""
+def perform(order: Order, config: Config) -> None:
+    """The body of a process: train as `harness train` does with the order's words, composed, and exit with its code."""
     os.environ.update(order.environment)
     order.notes.mkdir(parents=True, exist_ok=True)
     rank = order.environment.get("RANK", "0")
     log = os.open(order.notes / f"stderr{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 2)
     models.ZOO["net"] = Net
-    config = compose(order.overrides)
     trace = _Trace(order.notes / f"trace{rank}", order.fault, run.run_folder(run.resolve(config)))
     trace.wrap(train, "optimise_step", "step")
     trace.wrap(train, "evaluate", "evaluation")
@@ -191,13 +192,24 @@ def _tensors(node: Any) -> list[torch.Tensor]:
 _BODY = """
 import base64, pickle, sys
 from tests.measure.faults import perform
-perform(pickle.loads(base64.b64decode(sys.argv[1])))
+perform(*pickle.loads(base64.b64decode(sys.argv[1])))
 """
 
 
 def start(order: Order) -> Forked:
     """Begin a run in a process of its own."""
-    return Forked(["-c", _BODY, base64.b64encode(pickle.dumps(order)).decode()])
+    (out,) = [word for word in order.overrides if word.startswith("out=")] or [None]
+    config = _composed(tuple(word for word in order.overrides if word != out))
+    if out is not None:
+        config = replace(config, out=out.removeprefix("out="))
+    return Forked(["-c", _BODY, base64.b64encode(pickle.dumps((order, config))).decode()])
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> Config:
+    """Once for all processes of the same words: half of the time of each would be Hydra's."""
+    with patch.dict(models.ZOO, net=Net):
+        return compose(list(overrides))
 
 
 def finish(process: Forked, seconds: float = 120) -> int:

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 import pytest
 import torch
 from harness.models import build
-from timm.optim import RMSpropTF
 from torch import nn
 
 from harness.measure.config.compose import compose
@@ -26,6 +25,8 @@ def test_norms_and_biases_can_be_left_undecayed() -> None:
 
 def test_rmsprop_is_tensorflows() -> None:
     """Fifty steps with momentum, decay and a falling rate end where timm's RMSpropTF ends."""
+    from timm.optim import RMSpropTF  # every process that collects the tests would load it
+
     plan = recipe("recipe.optimizer=rmsprop", "recipe.epsilon=0.001", "recipe.lr=0.05", "recipe.weight_decay=0.01")
     torch.manual_seed(0)
     ours = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 5))
