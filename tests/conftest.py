@@ -1,4 +1,4 @@
-"""What holds for every test, and how tests share a machine (`make test` starts two processes more than it has cores)."""
+"""What holds for every test, and how tests share a machine: `make test` starts two processes more than it has cores."""
 
 import atexit
 import copy

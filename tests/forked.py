@@ -56,7 +56,8 @@ Stream = int | IO[Any] | None
 class Forked:
     """A process begun as `python ARGUMENTS` would begin it ("-m", MODULE, ... or "-c", CODE, ...); used like a Popen.
 
-    Text is UTF-8. stdin: by default nothing to read; bound: it is killed when whoever began it has ended.
+    A "-u" before them changes nothing. Text is UTF-8. stdin: by default nothing to read; bound: it is killed when
+    whoever began it has ended.
     """
 
     def __init__(
