@@ -25,7 +25,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, CompletedProcess, TimeoutExpired
 from typing import IO, Any
@@ -57,7 +57,7 @@ class Forked:
     """A process begun as `python ARGUMENTS` would begin it ("-m", MODULE, ... or "-c", CODE, ...); used like a Popen.
 
     A "-u" before them changes nothing. Text is UTF-8. stdin: by default nothing to read; bound: it is killed when
-    whoever began it has ended.
+    whoever began it has ended; blocked: signals that it starts with blocked, by default those of this thread.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Forked:
         stdout: Stream = None,
         stderr: Stream = None,
         bound: bool = False,
+        blocked: Iterable[int] | None = None,
     ) -> None:
         self.args = list(map(str, arguments))
         self.returncode: int | None = None
@@ -93,7 +94,8 @@ class Forked:
         self._line, other = socket.socketpair()
         environment = dict(os.environ if env is None else env)
         order = {"arguments": self.args, "cwd": str(cwd), "environment": environment, "descriptors": given}
-        order |= {"bound": bound, "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, []))}
+        own = signal.pthread_sigmask(signal.SIG_BLOCK, []) if blocked is None else blocked
+        order |= {"bound": bound, "blocked": sorted(own)}
         socket.send_fds(_server(), [json.dumps(order).encode()], [other.fileno(), *ours])
         for descriptor in ours:
             os.close(descriptor)
@@ -327,7 +329,8 @@ def _stream(number: int) -> IO[str] | None:
 
 def stand_for(arguments: Sequence[str]) -> None:
     """Begin a process, pass on what is told to this one, and end as it ends."""
-    begun = Forked(arguments, cwd=Path.cwd(), stdin=0, bound=True)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # what comes now waits until it can be passed on
+    begun = Forked(arguments, cwd=Path.cwd(), stdin=0, bound=True, blocked=blocked)
 
     def pass_on(told: int, _frame: object) -> None:
         with contextlib.suppress(ProcessLookupError):
