@@ -56,8 +56,8 @@ Stream = int | IO[Any] | None
 class Forked:
     """A process begun as `python ARGUMENTS` would begin it ("-m", MODULE, ... or "-c", CODE, ...); used like a Popen.
 
-    A "-u" before them changes nothing. Text is UTF-8. stdin: by default nothing to read; bound: it is killed when
-    whoever began it has ended; blocked: signals that it starts with blocked, by default those of this thread.
+    Text is UTF-8. stdin: by default nothing to read; bound: it is killed when whoever began it has ended; blocked:
+    signals that it starts with blocked, by default those of this thread.
     """
 
     def __init__(
@@ -227,16 +227,17 @@ def serve(orders: int, named: int) -> dict[str, Any]:
     with uncollected():
         for name in IMPORTED:
             importlib.import_module(name)
-        composing = importlib.import_module("harness.measure.config.compose")
-        composing.compose(["data=fake", "model=resnet18"])  # the first one makes the tables of Hydra's grammar
+        from harness.measure.config.compose import compose
+
+        compose(["data=fake", "model=resnet18"])  # the first one makes the tables of Hydra's grammar
     gc.freeze()  # or every process would copy what it looks through for garbage
     assert len(os.listdir("/proc/self/task")) == 1, "a thread would be missing in every process forked from here"
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until a forked process has the mask it was ordered with
     listening = socket.socket(fileno=named)
     givers = {orders: socket.socket(fileno=orders)}  # by descriptor, as those that run
-    running: dict[int, tuple[int, socket.socket]] = {}  # by the descriptor that tells when a process has ended
-    bound: dict[int, int] = {}  # processes by the descriptor that tells when who began them has ended
+    running: dict[int, tuple[int, socket.socket, bool]] = {}  # by the descriptor that tells when a process has ended
     while True:
+        bound = {line.fileno(): pid for pid, line, is_bound in running.values() if is_bound}
         for descriptor in select.select([*bound, named, *givers, *running], [], [])[0]:
             if descriptor == named:
                 connected = listening.accept()[0]
@@ -244,11 +245,10 @@ def serve(orders: int, named: int) -> dict[str, Any]:
                     givers[connected.fileno()] = connected
                 continue
             if descriptor in bound:
-                os.kill(bound.pop(descriptor), signal.SIGKILL)
+                os.kill(bound[descriptor], signal.SIGKILL)  # who began it has ended
                 continue
             if descriptor in running:
-                pid, line = running.pop(descriptor)
-                bound.pop(line.fileno(), None)
+                pid, line, _ = running.pop(descriptor)
                 os.close(descriptor)
                 _tell(line, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
                 line.close()
@@ -262,15 +262,13 @@ def serve(orders: int, named: int) -> dict[str, Any]:
             order, line = json.loads(text), socket.socket(fileno=given[0])
             if pid := os.fork():
                 _tell(line, pid)
-                running[os.pidfd_open(pid)] = (pid, line)
-                if order["bound"]:
-                    bound[line.fileno()] = pid
+                running[os.pidfd_open(pid)] = (pid, line, order["bound"])
                 for one in given[1:]:
                     os.close(one)
                 continue
             for number, theirs in zip(order["descriptors"], given[1:], strict=True):
                 os.dup2(theirs, number)
-            lines = [other.fileno() for _, other in running.values()]
+            lines = [other.fileno() for _, other, _ in running.values()]
             os.closerange(3, max(given[-1], named, *givers, *running, *lines) + 1)
             return dict(order)
 
@@ -295,7 +293,7 @@ def become(order: Mapping[str, Any]) -> None:
     for number in {0, 1, 2} - set(order["descriptors"]):
         os.close(number)
     sys.stdin, sys.stdout, sys.stderr = (_stream(number) for number in (0, 1, 2))  # type: ignore[assignment]
-    option, what, *words = order["arguments"][order["arguments"][0] == "-u" :]
+    option, what, *words = order["arguments"]
     sys.path[0] = order["cwd"]
     try:
         if option == "-m":
@@ -328,9 +326,10 @@ def _stream(number: int) -> IO[str] | None:
 
 
 def stand_for(arguments: Sequence[str]) -> None:
-    """Begin a process, pass on what is told to this one, and end as it ends."""
+    """Begin a process, pass on what is told to this one, and end as it ends. A "-u" before the words says nothing."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # what comes now waits until it can be passed on
-    begun = Forked(arguments, cwd=Path.cwd(), stdin=0, bound=True, blocked=blocked)
+    words = arguments[1:] if arguments[0] == "-u" else arguments
+    begun = Forked(words, cwd=Path.cwd(), stdin=0, bound=True, blocked=blocked)
 
     def pass_on(told: int, _frame: object) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -12,7 +12,7 @@ from harness.paths import ROOT
 from tests import forked
 
 WAITING = """
-import signal, sys, time
+import os, signal, sys, time
 signal.signal(signal.SIGUSR2, lambda *_: sys.exit(7))
 print(os.getpid(), flush=True)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
@@ -21,13 +21,15 @@ time.sleep(100)
 
 
 def begin(code: str) -> "subprocess.Popen[str]":
-    words, environment = forked.command("-c", shlex.quote(f"import os\n{code}"))
+    words, environment = forked.command("-c", shlex.quote(code))
     return subprocess.Popen(
         ["bash", "-c", f"exec {words}"], cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, text=True
     )
 
 
-@pytest.mark.parametrize(("code", "expected"), [("print(1)", 0), ("raise SystemExit(3)", 3), ("os.abort()", -6)])
+@pytest.mark.parametrize(
+    ("code", "expected"), [("print(1)", 0), ("raise SystemExit(3)", 3), ("import os; os.abort()", -6)]
+)
 def test_it_ends_as_the_other_does(code: str, expected: int) -> None:
     assert begin(code).wait(60) == expected
 
@@ -49,7 +51,7 @@ def test_a_signal_that_is_blocked_when_it_starts_waits_for_the_other() -> None:
         "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
     )
     _, environment = forked.command()
-    words = [sys.executable, "-c", blocking, "-m", "tests.forked", "-c", f"import os\n{WAITING}"]
+    words = [sys.executable, "-c", blocking, "-m", "tests.forked", "-c", WAITING]
     ended = subprocess.run(words, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 7, ended.stderr
 

@@ -124,7 +124,7 @@ CASES = ("node_down", "reference", "requeue", "grace", "no_grace", "cancelled", 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def elements_start_at_once() -> Iterator[None]:
+def elements_start_at_once(cluster: Cluster) -> Iterator[None]:
     """Each stands for a process forked from a server: half of its time would be imports. test_sweeps.py forks none."""
     words, needed = forked.command()
     with pytest.MonkeyPatch.context() as patch:
