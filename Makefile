@@ -21,15 +21,23 @@ LADDERS = $(shell git ls-files ':(glob)results/*/trend.json' | cut -d/ -f2)
 
 .PHONY: install demo test lint results check lock clean
 
+# In a fresh clone the demo installs what runs need, the tests all of it.
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,slurm,gpu]'
+	$(PIP_INSTALL) '.[dev,slurm,gpu]'
+	touch $(VENV)/.runs $@
+
+$(VENV)/.runs: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) '.[slurm,gpu]'
 	touch $@
 
 # AlexNet's full schedule sets the level; the others train until they reach it; then table, trend, figure and page.
-demo: install
+demo: $(VENV)/.runs
 	$(DEMO_TRAIN) model=alexnet target=none precision=$(DEMO_PRECISION)
 	$(BIN)/harness target $(DEMO)/runs --out $(DEMO)/target.yaml
 	$(DEMO_TRAIN) -m model=$(DEMO_MODELS) target=$(DEMO)/target.yaml hydra.launcher.parallel=$(DEMO_PARALLEL)
