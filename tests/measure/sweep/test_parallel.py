@@ -1,5 +1,6 @@
 """Several runs at once on this machine, as real processes: kept apart, told of signals, started again."""
 
+import contextlib
 import json
 import os
 import signal
@@ -35,7 +36,11 @@ def nothing_runs_on() -> Iterator[None]:
     """A sweep that a failed test leaves is killed, and its runs end with it."""
     yield
     while _begun:
-        _begun.pop().kill()
+        if (sweep := _begun.pop()).poll() is None:
+            for pid in descendants(sweep.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)  # one that a test has stopped would not hear of its parent's end
+            sweep.kill()
 
 
 def start(out: Path, *words: str) -> Forked:
