@@ -21,20 +21,15 @@ LADDERS = $(shell git ls-files ':(glob)results/*/trend.json' | cut -d/ -f2)
 
 .PHONY: install demo test lint results check lock clean
 
-# In a fresh clone the demo installs what runs need, the tests all of it.
-PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
-
 install: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# In a fresh clone the demo installs what runs need, everything else all of it.
+$(VENV)/.runs: EXTRAS := slurm,gpu
+$(VENV)/.installed: EXTRAS := dev,slurm,gpu
+$(VENV)/.runs $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) '.[dev,slurm,gpu]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $(VENV)/.runs $@
-
-$(VENV)/.runs: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) '.[slurm,gpu]'
-	touch $@
 
 # AlexNet's full schedule sets the level; the others train until they reach it; then table, trend, figure and page.
 demo: $(VENV)/.runs
