@@ -29,14 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print the forecast; 2 when something is missing or the cap is exceeded."""
-    # Not at the top: `harness plan --help` answers without the seconds that torch takes.
-    with uncollected():
-        from harness.measure.bill.memory import unfit
-        from harness.measure.sweep.expand import jobs_of
-        from harness.measure.sweep.forecast import forecast, missing, respect_cap
+    from harness.measure.sweep.expand import jobs_of  # not at the top: `harness plan --help` needs no Hydra
 
     jobs, launcher = jobs_of(args.overrides, multirun=args.multirun)
     configs = [job.config for job in jobs]
+    with uncollected():  # these import torch, which takes seconds: words that are wrong are told before
+        from harness.measure.bill.memory import unfit
+        from harness.measure.sweep.forecast import forecast, missing, respect_cap
+
     rows = forecast(configs)
     problems = missing(configs, launcher.name) + unfit(configs)
     try:

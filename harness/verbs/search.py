@@ -69,7 +69,9 @@ def main(args: argparse.Namespace) -> int:
 def _runner(overrides: list[str], config: "Config", rule: Any, stop: StopFlag) -> "RunBlock":
     """How the runs of a block are made: one after the other in this process, or several at once."""
     from harness.measure.config.compose import compose_node, take_target_file
-    from harness.measure.sweep.local import local_config, processes_at_once
+
+    with uncollected():
+        from harness.measure.sweep.local import local_config, processes_at_once
 
     launcher = compose_node(take_target_file(overrides)[0], with_hydra=True).hydra.launcher
     if launcher.name != "local":

@@ -36,10 +36,9 @@ def main(args: argparse.Namespace) -> int:
     """
     make_lasting()
     stop = StopFlag().install()  # before torch is imported, which takes seconds: so no import of it above
-    with uncollected():
-        from harness.measure.config.compose import recorded
-        from harness.measure.config.tracking import refuse_several_under_an_agent
-        from harness.measure.sweep.expand import jobs_of
+    from harness.measure.config.compose import recorded
+    from harness.measure.config.tracking import refuse_several_under_an_agent
+    from harness.measure.sweep.expand import jobs_of
 
     words = without_hydras_word(args.overrides) if args.cfg else args.overrides
     jobs, launcher = jobs_of(words, multirun=args.multirun)
@@ -71,8 +70,9 @@ def without_hydras_word(words: list[str]) -> list[str]:
 
 
 def _on_this_machine(jobs: "list[Job]", launcher: "DictConfig", stop: StopFlag, *, as_json: bool) -> int:
-    from harness.measure.sweep.job import exit_code
-    from harness.measure.sweep.local import local_config, processes_at_once
+    with uncollected():
+        from harness.measure.sweep.job import exit_code
+        from harness.measure.sweep.local import local_config, processes_at_once
 
     local = local_config(launcher)
     at_once = min(len(jobs), processes_at_once(local, [job.config for job in jobs]))

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from harness import models
-from harness.measure.bill.memory import step_bytes, step_facts
+from harness.measure.bill.count import bill
+from harness.measure.bill.memory import step_bytes
 from harness.measure.config.compose import compose
 from harness.measure.training.recipe.optimiser import build_optimizer
 from tests.gpu.devices import only_on_gpu
@@ -23,7 +24,7 @@ def test_the_estimate_bounds_the_peak_from_below(
     """Well above the peak it would refuse plans that fit, and far below it none that do not."""
     recipe = compose([f"model={name}", "data=imagenet", "recipe=paper2020", "target=none"]).recipe
     net = models.build(name, classes=1000)
-    estimate = step_bytes(step_facts(net, SIDE), images=IMAGES, states=1, sixteen_bit=sixteen_bit)
+    estimate = step_bytes(bill(net, resolution=SIDE), images=IMAGES, states=1, sixteen_bit=sixteen_bit)
     net = net.to("cuda", memory_format=torch.channels_last).train()
     optimizer = build_optimizer(net, recipe, fused=True)
     images = torch.randn(IMAGES, 3, SIDE, SIDE, device="cuda").contiguous(memory_format=torch.channels_last)

@@ -8,15 +8,14 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache, partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import torchvision.models
 
 import harness.models
 from harness.measure.bill.count import Bill, bill
@@ -31,39 +30,24 @@ _PACKAGES = ("torch", "torchvision", "fvcore")
 
 
 def bill_of(name: str, *, kwargs: Mapping[str, Any], classes: int, resolution: int, fresh: bool = False) -> Bill:
-    """The bill of a network of the zoo; `fresh` counts it again. Raises as `bill` does."""
+    """The bill of a network of the zoo, from the cache where it is there and whole; `fresh` counts it again.
 
-    def count() -> dict[str, Any]:
-        network = without_weights(partial(build_network, name, classes=classes, **kwargs))
-        return asdict(bill(network, resolution=resolution))
-
-    return Bill(**cached("bill", name, kwargs, classes, resolution, count, fresh=fresh))
-
-
-def cached(
-    what: str,
-    name: str,
-    kwargs: Mapping[str, Any],
-    classes: int,
-    resolution: int,
-    count: Callable[[], dict[str, Any]],
-    *,
-    fresh: bool = False,
-) -> dict[str, Any]:
-    """What `count` gives for this network, as JSON holds it, from the cache where it is there and whole."""
-    if not _constructor(name)[0].startswith(harness.models.__name__):  # a test or a notebook put it into the zoo
-        return count()
-    asked = {"what": what, "name": name, "kwargs": dict(kwargs), "classes": classes, "resolution": resolution}
-    asked |= {"constructor": _constructor(name)}  # the zoo may have another network under this name by now
-    under = asked | {"python": platform.python_version(), "source": source(), **{p: version(p) for p in _PACKAGES}}
-    path = folder() / f"{digest(under)}.json"
-    if not fresh and (entry := _read(path, under)) is not None:
-        return entry
-    counted = count()
-    with suppress(OSError, HarnessError):  # a cache that cannot be written to is none
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps({"under": under, "counted": counted, "seal": digest([under, counted])}))
+    Raises as `bill` does.
+    """
+    under = _under(name, kwargs, classes, resolution)
+    if not fresh and (entry := _read(under)) is not None:
+        return Bill(**entry)
+    network = without_weights(partial(build_network, name, classes=classes, **kwargs))
+    counted = bill(network, resolution=resolution)
+    if under is not None:
+        _write(under, asdict(counted))
     return counted
+
+
+def is_to_count(name: str, *, kwargs: Mapping[str, Any], classes: int, resolution: int) -> bool:
+    """Whether `bill_of` would count this network, and keep what it counts."""
+    under = _under(name, kwargs, classes, resolution)
+    return under is not None and _read(under) is None
 
 
 def folder() -> Path:
@@ -73,13 +57,42 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ai-and-efficiency" / "counted"
 
 
-def _read(path: Path, under: Mapping[str, Any]) -> dict[str, Any] | None:
+def _under(name: str, kwargs: Mapping[str, Any], classes: int, resolution: int) -> dict[str, Any] | None:
+    """Everything that a bill depends on; None for a network that a test or a notebook put into the zoo."""
+    constructor = _constructor(name)  # the zoo may have another network under this name by now
+    if not constructor[0].startswith(harness.models.__name__):
+        return None
+    return {
+        "name": name,
+        "constructor": constructor,
+        "kwargs": dict(kwargs),
+        "classes": classes,
+        "resolution": resolution,
+        "python": platform.python_version(),
+        "source": source(),
+        **{package: version(package) for package in _PACKAGES},
+    }
+
+
+def _path(under: Mapping[str, Any]) -> Path:
+    return folder() / f"{digest(under)}.json"
+
+
+def _read(under: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if under is None:
+        return None
     try:
-        entry = json.loads(path.read_bytes())
+        entry = json.loads(_path(under).read_bytes())
         whole = entry["under"] == under and entry["seal"] == digest([entry["under"], entry["counted"]])
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return dict(entry["counted"]) if whole else None
+
+
+def _write(under: Mapping[str, Any], counted: Mapping[str, Any]) -> None:
+    with suppress(OSError, HarnessError):  # a cache that cannot be written to is none
+        folder().mkdir(parents=True, exist_ok=True)
+        write_atomic(_path(under), json.dumps({"under": under, "counted": counted, "seal": digest([under, counted])}))
 
 
 def _constructor(name: str) -> list[str]:
@@ -95,7 +108,15 @@ def _constructor(name: str) -> list[str]:
 def source() -> str:
     """Hash of every file that decides a bill: the zoo, torchvision's networks, this room."""
     hashed = hashlib.sha256()
-    for room in (ZOO_FOLDER, Path(torchvision.models.__file__).parent, Path(__file__).parent):
+    for room in (ZOO_FOLDER, _torchvision_models(), Path(__file__).parent):
         for path in sorted(room.rglob("*.py")):
             hashed.update(path.name.encode() + path.read_bytes())
     return hashed.hexdigest()
+
+
+def _torchvision_models() -> Path:
+    """The folder of torchvision's networks; importing them takes nearly as long as importing torch."""
+    spec = find_spec("torchvision")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "models"

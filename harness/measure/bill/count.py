@@ -10,7 +10,7 @@ import copy
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # fvcore scripts a loss function at import, which torch deprecates
     from fvcore.nn import FlopCountAnalysis
 
+from harness.measure.bill.kept import keeping
 from harness.measure.bill.probe import Probed, probe, seeded
 from harness.measure.bill.recomputed import in_checkpoint, recomputed_macs
 from harness.measure.bill.refusals import refuse_reentrant, refuse_unknown_kinds, refuse_unknown_operators
@@ -33,7 +34,7 @@ from harness.record.errors import UncountedOperator
 
 @dataclass(frozen=True)
 class Bill:
-    """MACs per image. The stem's input gradient and everything below frozen layers is absent, as in autograd."""
+    """MACs per image, and bytes. The stem's input gradient and all below frozen layers is absent, as in autograd."""
 
     params: int  # of the network that evaluates, as papers state it
     auxiliary_params: int  # of heads that only training uses
@@ -41,6 +42,7 @@ class Bill:
     weight_gradient_macs: int
     input_gradient_macs: int  # gradients of features, both operands of attention's products included
     evaluation_macs: int  # forward in eval mode
+    activation_bytes: int  # what autograd keeps for the backward pass, in float32
     by_operator: dict[str, int]  # forward MACs
     elementwise_ops: dict[str, int]  # norm, pooling, activation: forward operations, no part of any MAC count
     # what a forward pass costs once, however many its images: a weight computed from others, say
@@ -129,6 +131,7 @@ def bill(model: nn.Module, *, resolution: int, channels: int = 3) -> Bill:
         weight_gradient_macs=sum(trained.image.lines[operands.WEIGHT].values()),
         input_gradient_macs=sum(trained.image.lines[operands.INPUT].values()),
         evaluation_macs=evaluated.image.forward_macs,
+        activation_bytes=trained.image.activation_bytes,
         by_operator=trained.image.lines[operands.FORWARD],
         elementwise_ops=trained.image.lines[operands.ELEMENTWISE_LINE],
         once_forward_macs=trained.once[operands.FORWARD],
@@ -154,12 +157,13 @@ def _recomputed(shadow: nn.Module, images: Callable[..., Tensor], cost: "_Cost")
 
 @dataclass(frozen=True)
 class _Trace:
-    """One pass: line of the bill -> operator -> number, the names of modules that took no part, and whether a product
-    stood in a checkpoint."""
+    """One pass: line of the bill -> operator -> number, the names of modules that took no part, whether a product stood
+    in a checkpoint, and the bytes that autograd kept."""
 
     lines: dict[str, dict[str, int]]
     uncalled: set[str]
-    checkpointed: bool = False
+    checkpointed: bool
+    activation_bytes: int
 
     @property
     def forward_macs(self) -> int:
@@ -227,7 +231,7 @@ def _counted(
     lines = {line: {name: n for (kind, name), n in image.items() if kind == line} for line in _MACS}
     lines[operands.ELEMENTWISE_LINE] = one.lines[operands.ELEMENTWISE_LINE]
     once_macs = {line: sum(n for (kind, _), n in once.items() if kind == line) for line in _MACS}
-    return _Cost(_Trace(lines, one.uncalled, one.checkpointed) if any(once_macs.values()) else one, once_macs), seen
+    return _Cost(replace(one, lines=lines) if any(once_macs.values()) else one, once_macs), seen
 
 
 def _trace(shadow: nn.Module, images: Tensor, *, training: bool, seed: int = 0) -> _Trace:
@@ -244,7 +248,7 @@ def _trace(shadow: nn.Module, images: Tensor, *, training: bool, seed: int = 0) 
     analysis.set_op_handle(**plain.ELEMENTWISE, **plain.HARMLESS, **products.products())
     gradients = torch.enable_grad() if training else torch.no_grad()
     try:
-        with seeded(seed), gradients, watched:
+        with seeded(seed), gradients, keeping(shadow) as kept, watched:
             counts: Counter[str] = analysis.by_operator()
     except (IndexError, RuntimeError) as error:
         refuse_reentrant(error)
@@ -256,7 +260,8 @@ def _trace(shadow: nn.Module, images: Tensor, *, training: bool, seed: int = 0) 
     for key, number in counts.items():
         line, operator = key.split(" ")
         lines[line][operator] = int(number)
-    return _Trace(lines, analysis.uncalled_modules(), watched.checkpointed)
+    activation_bytes = sum(storage.nbytes() for storage in kept.values())
+    return _Trace(lines, analysis.uncalled_modules(), watched.checkpointed, activation_bytes)
 
 
 def _shadow(model: nn.Module) -> nn.Module:

@@ -2,15 +2,17 @@
 
 import difflib
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
-from torch import nn
 
 from harness.models import ZOO, without_weights
 from harness.models import build as build_network
 from harness.paths import CONF
 from harness.record.errors import BadInput
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CARDS = CONF / "model"
 
@@ -41,7 +43,7 @@ def what_it_lacks(name: str) -> str:
     return f"did you mean {', '.join(difflib.get_close_matches(name, ZOO, n=3, cutoff=0.4) or sorted(ZOO))}?"
 
 
-def skeleton(name: str, *, resolution: int, classes: int = 1000) -> nn.Module:
+def skeleton(name: str, *, resolution: int, classes: int = 1000) -> "nn.Module":
     """The network of a card, without weights where its constructor can do without (see `without_weights`)."""
     kwargs = read_card(name, resolution=resolution)["kwargs"]
     return without_weights(partial(build_network, name, classes=classes, **kwargs))

@@ -5,7 +5,7 @@ import difflib
 import re
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from hydra import compose as hydra_compose
@@ -39,7 +39,7 @@ _FIRST_MAGNITUDE = 9
 _NUMBER = re.compile(r"(?!hydra\.)[a-z][a-z0-9_.]*=[0-9][-+0-9.e]*")
 
 Composed = dict[tuple[str, ...], DictConfig]
-"""What Hydra made of the words of runs so far, without those that set a number, and nothing interpolated."""
+"""What Hydra made of the words of runs so far, without those that set a number: typed, and nothing interpolated."""
 
 
 def compose(overrides: list[str], *, known: Composed | None = None) -> Config:
@@ -51,19 +51,16 @@ def compose(overrides: list[str], *, known: Composed | None = None) -> Config:
     overrides, target_file = take_target_file(as_typed(overrides))
     for word in overrides:
         parsed(word)  # one that is not Hydra's ends here, with how to quote it
-    node = compose_node(overrides) if known is None else _node(overrides, known)
+    node = typed(compose_node(overrides), overrides) if known is None else _node(overrides, known)
     try:
-        raw = OmegaConf.to_container(node, resolve=True)
-        assert isinstance(raw, dict)
         if target_file is not None:
-            raw["target"] |= _read_target(target_file)
+            node.target.merge_with(_read_target(target_file))
         if any(o.lstrip("+").startswith(("target.value=", "target.metric=")) for o in overrides):
-            raw["target"]["source"] = "set on the command line"
-        if raw["tracking"]["name"] == "wandb":
+            node.target.source = "set on the command line"
+        if node.tracking.name == "wandb":
             keys = [word.lstrip("+").partition("=")[0] for word in overrides]
-            raw["tracking"] |= from_environment([key.removeprefix("tracking.") for key in keys])
-        merged = OmegaConf.merge(OmegaConf.structured(Config), raw)
-        config = OmegaConf.to_object(merged)
+            node.tracking.update(from_environment([key.removeprefix("tracking.") for key in keys]))
+        config = OmegaConf.to_object(node)
     except OmegaConfBaseException as error:
         raise BadInput(_explain(error, overrides)) from error
     assert isinstance(config, Config)
@@ -76,21 +73,51 @@ def compose(overrides: list[str], *, known: Composed | None = None) -> Config:
 
 
 def _node(overrides: list[str], known: Composed) -> DictConfig:
-    """As compose_node, but Hydra composes the words that set no number, once; numbers are set in a copy of that."""
+    """Typed, and Hydra composes the words that set no number, once; numbers are set in a copy of that."""
     others = without_numbers(overrides)
     numbers = [word for word in overrides if word not in others]
     elsewhere = [word.lstrip("+~").partition("=")[0] for word in others]
     if others not in known:
-        known[others] = compose_node(list(others))
+        known[others] = typed(compose_node(list(others)), list(others))
     node = copy.deepcopy(known[others])
-    for word in numbers:
-        key = word.partition("=")[0]
-        present = OmegaConf.select(node, key, default=node, throw_on_resolution_failure=False)
-        twice = any(key == other or ("." in other and key.startswith(f"{other}.")) for other in elsewhere)
-        if OmegaConf.is_config(present) or twice:
-            return compose_node(overrides)  # no such key, or set by another word too: Hydra says what comes of it
-        OmegaConf.update(node, key, parsed(word).value())
-    return node
+    try:
+        for word in numbers:
+            key = word.partition("=")[0]
+            present = OmegaConf.select(node, key, default=node, throw_on_resolution_failure=False)
+            twice = any(key == other or ("." in other and key.startswith(f"{other}.")) for other in elsewhere)
+            if OmegaConf.is_config(present) or twice:
+                break
+            OmegaConf.update(node, key, parsed(word).value())
+        else:
+            return node
+    except OmegaConfBaseException:
+        pass
+    # no such key, set by another word too, or not to this number: Hydra says what comes of it
+    return typed(compose_node(overrides), overrides)
+
+
+def typed(node: DictConfig, overrides: list[str]) -> DictConfig:
+    """What Hydra made of the words, held to the schema; raises BadInput in one line. Interpolations stay."""
+    try:
+        if found := _found(node):
+            node = cast(DictConfig, OmegaConf.merge(node, found))
+        held = OmegaConf.merge(OmegaConf.structured(Config), node)
+    except OmegaConfBaseException as error:
+        raise BadInput(_explain(error, overrides)) from error
+    return cast(DictConfig, held)
+
+
+def _found(node: DictConfig) -> dict[str, Any]:
+    """The lists and mappings that interpolations stand for: OmegaConf holds their elements to no schema."""
+    found: dict[str, Any] = {}
+    for key in map(str, node):
+        value = OmegaConf.select(node, key, throw_on_resolution_failure=False)
+        if OmegaConf.is_interpolation(node, key):
+            if OmegaConf.is_config(value):
+                found[key] = OmegaConf.to_container(value)  # what stands in them may yet change
+        elif isinstance(value, DictConfig) and (below := _found(value)):
+            found[key] = below
+    return found
 
 
 def without_numbers(overrides: list[str]) -> tuple[str, ...]:

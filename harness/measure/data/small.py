@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torchvision.transforms import v2
 
 from harness.measure.config.schema import DataConfig, RecipeConfig
 from harness.measure.data.keyed import epoch_order, keyed_generator, keyed_seed
@@ -197,6 +196,8 @@ class SmallData:
     def _at(self, split: str, resolution: int) -> torch.Tensor:
         """The split's images at a resolution, uint8 (N, C, resolution, resolution), made once."""
         if (resized := self._resized.get((split, resolution))) is None:
+            from torchvision.transforms import v2  # not at the top: see `randaugment`
+
             source = self._splits[split].images
             ratio = self._crop_ratio if split == "evaluation" else 1.0
             resize = v2.Resize([round(resolution / ratio)] * 2, antialias=True)

@@ -17,6 +17,7 @@ from harness.measure.config.compose import (
     options,
     run_folder,
     take_target_file,
+    typed,
     without_numbers,
 )
 from harness.measure.config.words import PATHS, as_typed, parsed, quoted, refuse_without_effect
@@ -66,9 +67,10 @@ def words_of(
         hydra = node.hydra
         launchers.append(hydra.launcher)
         if known is not None:
-            known[tuple(_not_hydras(same))] = rest = copy.deepcopy(node)
+            rest = copy.deepcopy(node)
             with open_dict(rest):
                 del rest["hydra"]
+            known[tuple(_not_hydras(same))] = typed(rest, same)
         swept: dict[str, Any] = hydra.sweeper.get("params") or {}  # of an experiment, e.g. +experiment=remeasure
         if not multirun and swept:
             raise BadInput(f"this experiment is a sweep over {', '.join(swept)}: add -m")

@@ -1,30 +1,27 @@
 """The estimate of a step's memory: one network by hand, and the plans it refuses."""
 
-import copy
-
-import torch
 from torch import nn
 
-from harness.measure.bill.memory import activation_bytes, step_bytes, step_facts, unfit
+from harness.measure.bill.count import bill
+from harness.measure.bill.memory import step_bytes, unfit
 from harness.measure.config.compose import compose
 
 
 def test_a_network_by_hand() -> None:
     """A linear layer keeps its input of 12 numbers, ReLU its output of 8, which is the next layer's input: once."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
-    assert activation_bytes(net, resolution=2) == 4 * (12 + 8)
+    counted = bill(net, resolution=2)
+    assert counted.activation_bytes == 4 * (12 + 8)
     weights = 12 * 8 + 8 + 8 * 4 + 4
-    needed = step_bytes(step_facts(net, 2), images=10, states=2, sixteen_bit=True)
+    needed = step_bytes(counted, images=10, states=2, sixteen_bit=True)
     assert needed == 10 * 2 * (12 + 8) + 4 * (2 + 2) * weights
 
 
-def test_the_network_stays_as_it_was() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout()).eval()
-    before, random = copy.deepcopy(net.state_dict()), torch.get_rng_state()
-    assert activation_bytes(net, resolution=8) > 0
-    assert not net.training
-    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), random)
+def test_what_is_frozen_keeps_nothing() -> None:
+    """BatchNorm and the layer after it keep their inputs; weights and statistics do not count."""
+    stem, rest = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1)
+    net = nn.Sequential(stem.requires_grad_(False), nn.BatchNorm2d(4), rest)
+    assert bill(net, resolution=2).activation_bytes == 4 * (4 * 4 + 4 * 4)
 
 
 def test_a_batch_of_4096_on_one_gpu_is_refused_and_what_it_names_fits() -> None:

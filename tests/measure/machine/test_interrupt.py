@@ -12,6 +12,7 @@ import pytest
 
 from harness.measure.machine import output, signals
 from harness.measure.machine.signals import STOP_SIGNALS, StopFlag
+from harness.measure.sweep.expand import jobs_of
 from harness.measure.sweep.slurm import element
 from harness.record.errors import EXIT_INTERRUPTED
 from harness.record.folders.sweep import job_id
@@ -68,9 +69,12 @@ def test_handlers_are_given_back() -> None:
     assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
 
 
-@pytest.mark.parametrize("module", [signals.__name__, output.__name__, element.__module__])
+@pytest.mark.parametrize("module", [signals.__name__, output.__name__, element.__module__, jobs_of.__module__])
 def test_the_module_loads_without_torch(module: str) -> None:
-    """Its import takes seconds, in which a signal would find no handler; submitit imports the module of `element`."""
+    """Its import takes seconds, in which a signal would find no handler; submitit imports the module of `element`.
+
+    Words that are wrong are told without it.
+    """
     code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 

@@ -39,6 +39,7 @@ def test_runs_of_other_numbers_are_what_hydra_makes_of_them(monkeypatch: pytest.
         ["seed=1.5"],
         ["recipe.epoch=3"],
         ["recipe=3"],
+        ["evaluations_per_epoch=3", "+model.kwargs.x=['${evaluations_per_epoch}']", "data.mean=${model.kwargs.x}"],
     ],
 )
 def test_a_number_means_what_it_means_to_hydra(words: list[str]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.transforms import InterpolationMode, v2
 
 
 def randaugment(images: Tensor, seeds: Sequence[int], magnitude: int) -> Tensor:
@@ -15,6 +14,8 @@ def randaugment(images: Tensor, seeds: Sequence[int], magnitude: int) -> Tensor:
     Bilinear, as references/classification/presets.py of torchvision; v2's own default is nearest. torch.manual_seed
     would reseed CUDA's generators too, so the CPU's alone is seeded, and set back afterwards.
     """
+    from torchvision.transforms import InterpolationMode, v2  # not at the top: nearly as long as torch
+
     augment = v2.RandAugment(num_ops=2, magnitude=magnitude, interpolation=InterpolationMode.BILINEAR)
     augmented = torch.empty_like(images)
     with torch.random.fork_rng(devices=[]):

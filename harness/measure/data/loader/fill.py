@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.measure.data.loader import sampling
+from harness.measure.data.loader.augment import randaugment
 
 
 class Images(Protocol):
@@ -63,8 +64,6 @@ class Fill:
         numbers = sampling.draws(task.seed, task.epoch, task.batch_position + task.start, len(task.indices))
         odd = self._train.train(out, task.indices, numbers, task.transform)
         if task.randaugment is not None:
-            from harness.measure.data.loader.augment import randaugment  # torchvision's transforms: half a second
-
             views = out.permute(0, 3, 1, 2)
             seeds = [sampling.augmentation_seed(own) for own in numbers]
             views.copy_(randaugment(views, seeds, task.randaugment))
