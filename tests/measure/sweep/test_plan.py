@@ -1,17 +1,20 @@
 """The forecast: epochs from what was measured or published, cost from the exact bill, and what is missing."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from harness import cli, models
-from harness.measure.bill.count import bill
+from harness.measure.bill import cache
+from harness.measure.bill.count import Bill, bill
 from harness.measure.config.compose import compose
 from harness.measure.sweep import forecast as plan
 from harness.measure.sweep.forecast import PEAK_FLOPS_PER_SECOND, Forecast, forecast, missing
-from harness.record.errors import BadInput
+from harness.record.errors import BadInput, UncountedOperator
 from harness.record.folders.folder import find_run_folders, is_finished, read_run, read_summary, seal
 from harness.record.units import macs_to_flops
 
@@ -96,6 +99,56 @@ def test_only_runs_alike_are_a_measurement(learned: Path) -> None:
         assert basis() == "whole plan", change
     seal(folder, summary)
     assert basis() == "measured, n = 1"
+
+
+@pytest.fixture
+def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a line for every network that is counted, by the process that counts it; nothing is kept before."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(plan.os, "sched_getaffinity", lambda _: {0, 1})
+
+    def told(network: nn.Module, *, resolution: int) -> Bill:
+        with (tmp_path / "counted").open("a") as file:
+            print(os.getpid(), file=file)
+        return bill(network, resolution=resolution)
+
+    monkeypatch.setattr(cache, "bill", told)
+    return tmp_path / "counted"
+
+
+TWO = ["squeezenet1_1", "shufflenet_v2_x1_0"]
+
+
+def forward_macs() -> list[int]:
+    return [row.forward_macs for row in forecast([compose([*WORDS, "target=none", f"model={name}"]) for name in TWO])]
+
+
+def test_networks_are_counted_at_once_in_other_processes(counted: Path) -> None:
+    found = forward_macs()
+    assert found == [bill(models.build(name, classes=10), resolution=32).forward_macs for name in TWO]
+    processes = counted.read_text().split()
+    assert len(processes) == 2
+    assert str(os.getpid()) not in processes
+    assert forward_macs() == found
+    assert counted.read_text().split() == processes  # all are kept
+
+
+def test_where_no_process_can_be_started_they_are_counted_here(counted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no room for a process")
+
+    monkeypatch.setattr(plan, "ProcessPoolExecutor", refuse)
+    assert forward_macs()
+    assert counted.read_text().split() == [str(os.getpid())] * 2
+
+
+def test_what_fails_in_another_process_is_told_by_this_one(counted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(network: nn.Module, *, resolution: int) -> Bill:
+        raise UncountedOperator(f"not at {resolution} pixels, says process {os.getpid()}")
+
+    monkeypatch.setattr(cache, "bill", refuse)
+    with pytest.raises(UncountedOperator, match=f"not at 32 pixels, says process {os.getpid()}"):
+        forward_macs()
 
 
 def test_every_place_of_the_data_is_looked_at() -> None:
