@@ -262,7 +262,7 @@ def test_models_import_only_torch() -> None:
     outside = {
         i.split(".")[0] for path in files("models") for i in imports_of(path) if not i.startswith("harness.models")
     }
-    assert outside <= {"torch", "torchvision", "collections", "functools", "typing", "math"}
+    assert outside <= {"torch", "torchvision", "collections", "functools", "importlib", "typing", "math"}
 
 
 def test_every_file_of_a_room_is_packaged() -> None:

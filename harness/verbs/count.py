@@ -9,6 +9,7 @@ from harness.measure.machine.importing import uncollected
 from harness.record.errors import BadInput
 from harness.record.fidelity import FLAGS, flags_of
 from harness.record.units import FLOPS_PER_MAC
+from harness.record.words import several
 
 TABLE_COLUMNS = 100
 
@@ -24,12 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Count and print; raises BadInput for an unknown architecture or a size it cannot take."""
     with uncollected():
-        from harness.measure.bill.report import row
+        from harness.measure.bill.report import count_ahead, row
         from harness.measure.config.cards import names
 
     if args.resolution < 1:
         raise BadInput("--resolution is a positive integer")
     chosen = list(dict.fromkeys(args.models)) or names()
+    if not args.no_cache:
+        _progress(f"counting {several(len(chosen), 'network')}")
+        count_ahead(chosen, resolution=args.resolution)
     rows = []
     for number, name in enumerate(chosen, start=1):
         _progress(f"counting {name} ({number} of {len(chosen)})")

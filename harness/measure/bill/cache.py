@@ -4,11 +4,15 @@ Only for answers in seconds (`harness plan`, `harness count`): what a run is bil
 again, is always counted. An entry that is damaged, or that anything else was counted for, is counted again.
 """
 
+import gc
 import hashlib
 import json
+import multiprocessing
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache, partial
@@ -19,6 +23,8 @@ from typing import Any
 
 import harness.models
 from harness.measure.bill.count import Bill, bill
+from harness.measure.machine.importing import uncollected
+from harness.measure.machine.worker import enter_worker
 from harness.models import ZOO, without_weights
 from harness.models import build as build_network
 from harness.record.errors import HarnessError
@@ -44,10 +50,38 @@ def bill_of(name: str, *, kwargs: Mapping[str, Any], classes: int, resolution: i
     return counted
 
 
-def is_to_count(name: str, *, kwargs: Mapping[str, Any], classes: int, resolution: int) -> bool:
+def count_at_once(networks: Iterable[Mapping[str, Any]]) -> None:
+    """Count those that were not counted before, one a core at a time, so that `bill_of` finds them.
+
+    networks: arguments of `bill_of`. What fails is met by who asks for it next.
+    """
+    left = [network for network in networks if _is_to_count(**network)]
+    workers = min(len(left), len(os.sched_getaffinity(0)))
+    if workers < 2:
+        return
+    with uncollected():
+        import torchvision.models  # noqa: F401  (once, and not in each process)
+    with (
+        suppress(OSError, BrokenProcessPool),  # where no process can be started, say
+        ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _enter, (os.getpid(),)) as pool,
+    ):
+        list(pool.map(_count, left))
+
+
+def _is_to_count(name: str, *, kwargs: Mapping[str, Any], classes: int, resolution: int) -> bool:
     """Whether `bill_of` would count this network, and keep what it counts."""
     under = _under(name, kwargs, classes, resolution)
     return under is not None and _read(under) is None
+
+
+def _enter(parent: int) -> None:
+    enter_worker(parent)
+    gc.freeze()  # what was imported is no garbage
+
+
+def _count(network: Mapping[str, Any]) -> None:
+    with suppress(Exception):
+        bill_of(**network)
 
 
 def folder() -> Path:

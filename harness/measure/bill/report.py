@@ -2,9 +2,10 @@
 
 import csv
 import sys
+from collections.abc import Iterable
 from typing import Any
 
-from harness.measure.bill.cache import bill_of
+from harness.measure.bill.cache import bill_of, count_at_once
 from harness.measure.bill.count import Bill
 from harness.measure.config import cards
 from harness.paths import PUBLISHED
@@ -12,6 +13,13 @@ from harness.record.errors import BadInput, HarnessError
 from harness.record.units import macs_to_flops
 
 STUDY = PUBLISHED / "hernandez2020_table3.csv"
+
+
+def count_ahead(names: Iterable[str], *, resolution: int) -> None:
+    """Count several architectures at once, for `row`; raises BadInput where a name is unknown."""
+    network = {"classes": 1000, "resolution": resolution}
+    read = [(name, cards.read_card(name, resolution=resolution)) for name in names]
+    count_at_once({"name": name, "kwargs": card["kwargs"], **network} for name, card in read)
 
 
 def counted(name: str, *, resolution: int = 224, fresh: bool = True) -> Bill:

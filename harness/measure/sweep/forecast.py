@@ -1,31 +1,23 @@
 """What a run or a sweep would cost, and whether everything it needs is there. Starts nothing."""
 
-import gc
 import importlib.util
-import multiprocessing
-import os
 import shutil
 import statistics
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from harness.measure.bill.cache import bill_of, is_to_count
+from harness.measure.bill.cache import bill_of, count_at_once
 from harness.measure.bill.memory import FLOAT_BYTES, states_per_weight
 from harness.measure.config.compose import run_folder, run_id
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
-from harness.measure.data.loader.pool import enter_worker
 from harness.measure.data.protocol import ImageData
 from harness.measure.data.sources import build
 from harness.measure.machine.device import resolve
-from harness.measure.machine.importing import uncollected
 from harness.record.errors import BadInput, RecordError
 from harness.record.folders.folder import Run, find_run_folders, is_finished, read_run
 from harness.record.folders.sweep import queue
@@ -80,7 +72,7 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
     """A row for every run; finished ones cost nothing. Raises BadInput where the size of the data is not known."""
     sets = {key: _data_size(config) for key, config in _by_data(configs).items()}
     networks = {str(network): network for network in (_network(config, sets[str(config.data)]) for config in configs)}
-    _count_at_once([network for network in networks.values() if is_to_count(**network)])
+    count_at_once(networks.values())
     bills = {key: bill_of(**network) for key, network in networks.items()}
     history: dict[Path, list[Run]] = {}
     rows = []
@@ -118,30 +110,6 @@ def _network(config: Config, size: DataSize) -> dict[str, Any]:
     """What `bill_of` needs to know."""
     model, resolution = config.model, config.data.resolution
     return {"name": model.name, "kwargs": model.kwargs, "classes": size.classes, "resolution": resolution}
-
-
-def _count_at_once(networks: Sequence[dict[str, Any]]) -> None:
-    """Count several, one a core at a time, so that `bill_of` finds them. What fails is met by who asks for it next."""
-    workers = min(len(networks), len(os.sched_getaffinity(0)))
-    if workers < 2:
-        return
-    with uncollected():
-        import torchvision.models  # noqa: F401  (once, and not in each process)
-    with (
-        suppress(OSError, BrokenProcessPool),  # where no process can be started, say
-        ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _enter, (os.getpid(),)) as pool,
-    ):
-        list(pool.map(_count, networks))
-
-
-def _enter(parent: int) -> None:
-    enter_worker(parent)
-    gc.freeze()  # what was imported is no garbage
-
-
-def _count(network: dict[str, Any]) -> None:
-    with suppress(Exception):
-        bill_of(**network)
 
 
 def respect_cap(configs: Sequence[Config], rows: Sequence[Forecast]) -> None:

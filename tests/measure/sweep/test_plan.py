@@ -105,7 +105,7 @@ def test_only_runs_alike_are_a_measurement(learned: Path) -> None:
 def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file with a line for every network that is counted, by the process that counts it; nothing is kept before."""
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(plan.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(cache.os, "sched_getaffinity", lambda _: {0, 1})
 
     def told(network: nn.Module, *, resolution: int) -> Bill:
         with (tmp_path / "counted").open("a") as file:
@@ -137,7 +137,7 @@ def test_where_no_process_can_be_started_they_are_counted_here(counted: Path, mo
     def refuse(*_: object) -> None:
         raise OSError("no room for a process")
 
-    monkeypatch.setattr(plan, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(cache, "ProcessPoolExecutor", refuse)
     assert forward_macs()
     assert counted.read_text().split() == [str(os.getpid())] * 2
 

@@ -23,8 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from harness.measure.data.loader.fill import Fill, StreamTask
 from harness.measure.data.loader.ring import Copied, Ring
-from harness.measure.machine.device import tune_malloc
-from harness.measure.machine.signals import end_with
+from harness.measure.machine.worker import enter_worker
 from harness.record.errors import BadInput, HarnessError
 
 COPIES_UNDER_WAY = 4  # slots that the device may still read while all others are at work
@@ -216,13 +215,3 @@ def _unchanged(report: Any) -> Any:
 
 def _enter(_worker: int, *, parent: int) -> None:
     enter_worker(parent)
-
-
-def enter_worker(parent: int) -> None:
-    """In a fresh worker: one thread, tuned malloc, deaf to the signals that ask the main process to stop."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if not end_with(parent, signal.SIGKILL):  # no orphans when the main process is killed
-        os._exit(1)
-    torch.set_num_threads(1)
-    tune_malloc()

@@ -21,9 +21,9 @@ from PIL import Image
 from harness.measure.config.schema import DataConfig
 from harness.measure.data.images import SourceImages
 from harness.measure.data.loader import decode, pixels
-from harness.measure.data.loader.pool import enter_worker
 from harness.measure.data.store import files as store
 from harness.measure.data.store.files import SPLITS, Packing
+from harness.measure.machine.worker import enter_worker
 from harness.record.errors import HarnessError
 from harness.record.files import atomic_file, sha256_of, write_atomic
 
