@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "harness.measure.bill": {
         "harness.measure.bill.rules",
         "harness.measure.config",
+        "harness.measure.machine",
         "harness.record",
         "harness.paths",
         "harness.models",
