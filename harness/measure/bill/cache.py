@@ -33,6 +33,8 @@ from harness.record.protocol import digest
 
 ZOO_FOLDER = Path(harness.models.__file__).parent
 _PACKAGES = ("torch", "torchvision", "fvcore")
+AT_ONCE = 8
+"""Networks counted at once, at most: a login node is shared."""
 
 
 def bill_of(name: str, *, kwargs: Mapping[str, Any], classes: int, resolution: int, fresh: bool = False) -> Bill:
@@ -55,8 +57,8 @@ def count_at_once(networks: Iterable[Mapping[str, Any]]) -> None:
 
     networks: arguments of `bill_of`. What fails is met by who asks for it next.
     """
-    left = [network for network in networks if _is_to_count(**network)]
-    workers = min(len(left), len(os.sched_getaffinity(0)))
+    left = list({str(network): network for network in networks if _is_to_count(**network)}.values())
+    workers = min(len(left), len(os.sched_getaffinity(0)), AT_ONCE)
     if workers < 2:
         return
     with uncollected():

@@ -1,8 +1,9 @@
 """An estimate of what one training step needs of a GPU's memory, to refuse a run that cannot fit."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from harness.measure.bill.cache import bill_of
+from harness.measure.bill.cache import bill_of, count_at_once
 from harness.measure.bill.count import Bill
 from harness.measure.config.schema import Config, RecipeConfig
 
@@ -37,22 +38,27 @@ def step_bytes(bill: Bill, *, images: int, states: int, sixteen_bit: bool) -> in
 
 def unfit(configs: Sequence[Config]) -> list[str]:
     """A line for each architecture and recipe whose step cannot fit `budget.gpu`; runs on the CPU are left out."""
-    lines: dict[str, str | None] = {}
-    for config in configs:
-        key = str((config.model.name, config.model.kwargs, config.recipe, config.data.resolution, config.budget.gpu))
-        if config.device != "cpu" and key not in lines:
-            lines[key] = _unfit(config)
-    return [line for line in lines.values() if line is not None]
+    asked = {
+        str((config.model.name, config.model.kwargs, config.recipe, config.data.resolution, config.budget.gpu)): config
+        for config in configs
+        if config.device != "cpu" and config.budget.gpu in GPU_MEMORY_BYTES  # another the forecast refuses by name
+    }
+    count_at_once(map(_network, asked.values()))
+    return [line for line in map(_unfit, asked.values()) if line is not None]
+
+
+def _network(config: Config) -> dict[str, Any]:
+    """What `bill_of` needs to know, at the largest size that the run goes through."""
+    model = config.model
+    resolution = max([config.data.resolution, *(phase.resolution for phase in config.recipe.resolution_schedule)])
+    return {"name": model.name, "kwargs": model.kwargs, "classes": 1000, "resolution": resolution}
 
 
 def _unfit(config: Config) -> str | None:
     recipe, gpus = config.recipe, max(1, config.model.resources.gpus)
-    memory = GPU_MEMORY_BYTES.get(config.budget.gpu)
-    if memory is None:
-        return None  # a GPU that the forecast refuses by name
-    resolution = max([config.data.resolution, *(phase.resolution for phase in recipe.resolution_schedule)])
+    memory = GPU_MEMORY_BYTES[config.budget.gpu]
     needed = step_bytes(
-        bill_of(config.model.name, kwargs=config.model.kwargs, classes=1000, resolution=resolution),
+        bill_of(**_network(config)),
         images=-(-recipe.batch_size // (recipe.accumulation_steps * gpus)),
         states=states_per_weight(recipe),
         sixteen_bit=config.precision not in ("fp32", "tf32"),
