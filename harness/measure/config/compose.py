@@ -38,8 +38,8 @@ _FIRST_MAGNITUDE = 9
 
 _NUMBER = re.compile(r"(?!hydra\.)[a-z][a-z0-9_.]*=[0-9][-+0-9.e]*")
 
-Composed = dict[tuple[str, ...], DictConfig]
-"""What Hydra made of the words of runs so far, without those that set a number: typed, and nothing interpolated."""
+Composed = dict[tuple[str, ...], DictConfig | None]
+"""What Hydra made of the words of runs so far, without those that set a number: see `base`."""
 
 
 def compose(overrides: list[str], *, known: Composed | None = None) -> Config:
@@ -73,31 +73,51 @@ def compose(overrides: list[str], *, known: Composed | None = None) -> Config:
 
 
 def _node(overrides: list[str], known: Composed) -> DictConfig:
-    """Typed, and Hydra composes the words that set no number, once; numbers are set in a copy of that."""
+    """Typed. Hydra composes the words that set no number once, and numbers are set in a copy of that.
+
+    Where that cannot be (no such key, set by another word too, not to this number), Hydra says what comes of it.
+    """
     others = without_numbers(overrides)
-    numbers = [word for word in overrides if word not in others]
-    elsewhere = [word.lstrip("+~").partition("=")[0] for word in others]
     if others not in known:
-        known[others] = typed(compose_node(list(others)), list(others))
+        known[others] = base(compose_node(list(others)), list(others))
     node = copy.deepcopy(known[others])
+    if node is not None and _set_numbers(node, overrides, others):
+        return node
+    return typed(compose_node(overrides), overrides)
+
+
+def base(node: DictConfig, words: list[str]) -> DictConfig | None:
+    """What Hydra made of words without numbers, typed; None where numbers cannot be set in a copy of it.
+
+    They cannot where the words alone make no config, or where an interpolation stands for a list or a mapping, which
+    may hold a number.
+    """
     try:
-        for word in numbers:
+        return None if _found(node) else typed(node, words)
+    except BadInput:
+        return None
+
+
+def _set_numbers(node: DictConfig, overrides: list[str], others: tuple[str, ...]) -> bool:
+    """Set those that the overrides have beside the others; False where one means more than that."""
+    elsewhere = [word.lstrip("+~").partition("=")[0] for word in others]
+    try:
+        for word in overrides:
+            if word in others:
+                continue
             key = word.partition("=")[0]
             present = OmegaConf.select(node, key, default=node, throw_on_resolution_failure=False)
             twice = any(key == other or ("." in other and key.startswith(f"{other}.")) for other in elsewhere)
             if OmegaConf.is_config(present) or twice:
-                break
+                return False
             OmegaConf.update(node, key, parsed(word).value())
-        else:
-            return node
     except OmegaConfBaseException:
-        pass
-    # no such key, set by another word too, or not to this number: Hydra says what comes of it
-    return typed(compose_node(overrides), overrides)
+        return False
+    return True
 
 
 def typed(node: DictConfig, overrides: list[str]) -> DictConfig:
-    """What Hydra made of the words, held to the schema; raises BadInput in one line. Interpolations stay."""
+    """What Hydra made of the words, held to the schema; raises BadInput in one line. Other interpolations stay."""
     try:
         if found := _found(node):
             node = cast(DictConfig, OmegaConf.merge(node, found))
@@ -114,7 +134,7 @@ def _found(node: DictConfig) -> dict[str, Any]:
         value = OmegaConf.select(node, key, throw_on_resolution_failure=False)
         if OmegaConf.is_interpolation(node, key):
             if OmegaConf.is_config(value):
-                found[key] = OmegaConf.to_container(value)  # what stands in them may yet change
+                found[key] = OmegaConf.to_container(value, resolve=True)
         elif isinstance(value, DictConfig) and (below := _found(value)):
             found[key] = below
     return found

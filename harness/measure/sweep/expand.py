@@ -11,13 +11,13 @@ from omegaconf import DictConfig, open_dict
 
 from harness.measure.config.compose import (
     Composed,
+    base,
     compose,
     compose_node,
     nearest,
     options,
     run_folder,
     take_target_file,
-    typed,
     without_numbers,
 )
 from harness.measure.config.words import PATHS, as_typed, parsed, quoted, refuse_without_effect
@@ -70,7 +70,7 @@ def words_of(
             rest = copy.deepcopy(node)
             with open_dict(rest):
                 del rest["hydra"]
-            known[tuple(_not_hydras(same))] = typed(rest, same)
+            known[tuple(_not_hydras(same))] = base(rest, same)
         swept: dict[str, Any] = hydra.sweeper.get("params") or {}  # of an experiment, e.g. +experiment=remeasure
         if not multirun and swept:
             raise BadInput(f"this experiment is a sweep over {', '.join(swept)}: add -m")
@@ -100,6 +100,8 @@ def _choices(word: str) -> list[str]:
     if not override.is_sweep_override():
         return [word]
     key, value = override.get_key_element(), override.value()
+    if override.is_interval_sweep():
+        raise BadInput(f"{word}: an interval names no runs; give values between commas, or range(FIRST,END,STEP)")
     if override.key_or_group in PATHS:  # Hydra's own text of a value escapes what a path holds
         texts = [str(getattr(one, "text", one)) for one in override.sweep_iterator(Transformer.identity)]
         return [f"{key}={quoted(text)}" for text in texts]

@@ -39,6 +39,9 @@ def test_runs_of_other_numbers_are_what_hydra_makes_of_them(monkeypatch: pytest.
         ["seed=1.5"],
         ["recipe.epoch=3"],
         ["recipe=3"],
+        ["seed=null", "seed=1"],
+        ["data.std=${data.mean}", "data.mean.0=0.3"],
+        ["model.kwargs=${model.recipes.small}", "model.recipes.small.lr=0.5"],
         ["evaluations_per_epoch=3", "+model.kwargs.x=['${evaluations_per_epoch}']", "data.mean=${model.kwargs.x}"],
     ],
 )
@@ -57,6 +60,11 @@ def test_a_number_means_what_it_means_to_hydra(words: list[str]) -> None:
 def test_a_seed_that_is_none_is_refused_wherever_it_stands(seeds: str) -> None:
     with pytest.raises(BadInput, match="seed"):
         jobs_of(["data=digits", f"seed={seeds}"], multirun=True)
+
+
+def test_an_interval_is_refused_with_what_to_give() -> None:
+    with pytest.raises(BadInput, match=r"recipe.lr=interval\(0,1\): .* range"):
+        jobs_of(["data=digits", "recipe.lr=interval(0,1)"], multirun=True)
 
 
 def test_one_run_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
