@@ -11,8 +11,6 @@ import multiprocessing
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache, partial
@@ -63,11 +61,19 @@ def count_at_once(networks: Iterable[Mapping[str, Any]]) -> None:
         return
     with uncollected():
         import torchvision.models  # noqa: F401  (once, and not in each process)
-    with (
-        suppress(OSError, BrokenProcessPool),  # where no process can be started, say
-        ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _enter, (os.getpid(),)) as pool,
-    ):
-        list(pool.map(_count, left))
+    fork = multiprocessing.get_context("fork")
+    started = []
+    try:
+        with suppress(OSError):  # no process can be started: its share is counted by who asks for it
+            for number in range(workers):
+                process = fork.Process(target=_count, args=(left[number::workers], os.getpid()), daemon=True)
+                process.start()
+                started.append(process)
+        for process in started:
+            process.join()
+    finally:
+        for process in started:
+            process.kill()  # after a Ctrl-C: what is half counted is counted again
 
 
 def _is_to_count(name: str, *, kwargs: Mapping[str, Any], classes: int, resolution: int) -> bool:
@@ -76,14 +82,12 @@ def _is_to_count(name: str, *, kwargs: Mapping[str, Any], classes: int, resoluti
     return under is not None and _read(under) is None
 
 
-def _enter(parent: int) -> None:
+def _count(networks: Iterable[Mapping[str, Any]], parent: int) -> None:
     enter_worker(parent)
     gc.freeze()  # what was imported is no garbage
-
-
-def _count(network: Mapping[str, Any]) -> None:
-    with suppress(Exception):
-        bill_of(**network)
+    for network in networks:
+        with suppress(Exception):
+            bill_of(**network)
 
 
 def folder() -> Path:

@@ -94,7 +94,7 @@ def base(node: DictConfig, words: list[str]) -> DictConfig | None:
     """
     try:
         return None if _found(node) else typed(node, words)
-    except BadInput:
+    except (BadInput, OmegaConfBaseException):
         return None
 
 

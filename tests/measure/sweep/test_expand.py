@@ -40,6 +40,7 @@ def test_runs_of_other_numbers_are_what_hydra_makes_of_them(monkeypatch: pytest.
         ["recipe.epoch=3"],
         ["recipe=3"],
         ["seed=null", "seed=1"],
+        ["+model.kwargs.r={a:${nope}}", "model.recipes.small=${model.kwargs.r}"],
         ["data.std=${data.mean}", "data.mean.0=0.3"],
         ["model.kwargs=${model.recipes.small}", "model.recipes.small.lr=0.5"],
         ["evaluations_per_epoch=3", "+model.kwargs.x=['${evaluations_per_epoch}']", "data.mean=${model.kwargs.x}"],

@@ -1,6 +1,7 @@
 """The forecast: epochs from what was measured or published, cost from the exact bill, and what is missing."""
 
 import json
+import multiprocessing
 import os
 import shutil
 from pathlib import Path
@@ -133,13 +134,22 @@ def test_networks_are_counted_at_once_in_other_processes(counted: Path) -> None:
     assert counted.read_text().split() == processes  # all are kept
 
 
-def test_where_no_process_can_be_started_they_are_counted_here(counted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+@pytest.mark.parametrize("begun", [0, 1])
+def test_where_no_process_can_be_started_they_are_counted_here(
+    begun: int, counted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, fork = [os.fork] * begun, os.fork
+
+    def refuse() -> int:
+        if left:
+            left.pop()
+            return fork()
         raise OSError("no room for a process")
 
-    monkeypatch.setattr(cache, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(os, "fork", refuse)
     assert forward_macs()
-    assert counted.read_text().split() == [str(os.getpid())] * 2
+    assert counted.read_text().split().count(str(os.getpid())) == 2 - begun
+    assert multiprocessing.active_children() == []
 
 
 def test_what_fails_in_another_process_is_told_by_this_one(counted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
