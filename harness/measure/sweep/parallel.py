@@ -3,7 +3,7 @@
 Python's own `subprocess` starts and watches them: submitit's local executor starts all at once, and a pool of workers
 (loky, concurrent.futures) is lost as a whole with the first worker that the kernel kills.
 
-The process that watches trains nothing, and loads torchvision only where it makes a forecast or meets a finished run:
+The process that watches trains nothing, and loads torchvision only where it counts a network or meets a finished run:
 that takes seconds before the first run begins, and memory until the last one ends.
 """
 
