@@ -79,22 +79,22 @@ def _node(overrides: list[str], known: Composed) -> DictConfig:
     """
     others = without_numbers(overrides)
     if others not in known:
-        known[others] = base(compose_node(list(others)), list(others))
+        known[others] = base(compose_node(list(others)))
     node = copy.deepcopy(known[others])
     if node is not None and _set_numbers(node, overrides, others):
         return node
     return typed(compose_node(overrides), overrides)
 
 
-def base(node: DictConfig, words: list[str]) -> DictConfig | None:
+def base(node: DictConfig) -> DictConfig | None:
     """What Hydra made of words without numbers, typed; None where numbers cannot be set in a copy of it.
 
     They cannot where the words alone make no config, or where an interpolation stands for a list or a mapping, which
     may hold a number.
     """
     try:
-        return None if _found(node) else typed(node, words)
-    except (BadInput, OmegaConfBaseException):
+        return None if _found(node) else _held(node)
+    except OmegaConfBaseException:
         return None
 
 
@@ -121,10 +121,13 @@ def typed(node: DictConfig, overrides: list[str]) -> DictConfig:
     try:
         if found := _found(node):
             node = cast(DictConfig, OmegaConf.merge(node, found))
-        held = OmegaConf.merge(OmegaConf.structured(Config), node)
+        return _held(node)
     except OmegaConfBaseException as error:
         raise BadInput(_explain(error, overrides)) from error
-    return cast(DictConfig, held)
+
+
+def _held(node: DictConfig) -> DictConfig:
+    return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(Config), node))
 
 
 def _found(node: DictConfig) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def words_of(
             rest = copy.deepcopy(node)
             with open_dict(rest):
                 del rest["hydra"]
-            known[tuple(_not_hydras(same))] = base(rest, same)
+            known[tuple(_not_hydras(same))] = base(rest)
         swept: dict[str, Any] = hydra.sweeper.get("params") or {}  # of an experiment, e.g. +experiment=remeasure
         if not multirun and swept:
             raise BadInput(f"this experiment is a sweep over {', '.join(swept)}: add -m")
