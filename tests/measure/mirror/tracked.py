@@ -1,12 +1,11 @@
 """Tracked runs to start, alone or under a server: the stand-in loop of tracked_run.py, or a real `harness train`."""
 
-import fcntl
 import json
 import os
 import select
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +87,9 @@ def train(folder: Path, *overrides: str, env: dict[str, str]) -> Path:
 
 
 def until_its_mirror_ends(folder: Path, run_id: str) -> None:
-    """Wait for the mirror of a run that has ended, in tracking.dir=FOLDER: it begins by and by, and holds its lock."""
-    lock = journal_path(folder, run_id).with_suffix(".lock")
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not lock.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)  # between two looks at another program; no result depends on it
-    with open(lock, "a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Wait for the mirror of a run that has ended, in tracking.dir=FOLDER: the process that was given its journal."""
+    journal = os.fsencode(journal_path(folder, run_id))
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # another process, which ended meanwhile
+            if journal in words.read_bytes().split(b"\0"):
+                wait_for_end(int(words.parent.name))
