@@ -5,18 +5,8 @@ from typing import Any
 
 from harness.measure.bill.cache import bill_of, count_at_once
 from harness.measure.bill.count import Bill
+from harness.measure.config.gpus import GPUS
 from harness.measure.config.schema import Config, RecipeConfig
-
-GPU_MEMORY_BYTES = {
-    "V100": 32 * 10**9,
-    "A100": 80 * 10**9,
-    "L40S": 48 * 10**9,
-    "H100": 80 * 10**9,
-    "H200": 141 * 10**9,
-    "B200": 180 * 10**9,
-}
-"""The largest where there are several, as public tables have it: glennklockwood.com/garden/processors and
-hmc-tech.com/gpus. The makers' own sheets were not read. B200: 192 GB there; 180 is the cautious figure."""
 
 FLOAT_BYTES = 4
 _STATES = {"sgd": 1, "nesterov": 1, "rmsprop": 2, "adamw": 2}
@@ -41,7 +31,7 @@ def unfit(configs: Sequence[Config]) -> list[str]:
     asked = {
         str((config.model.name, config.model.kwargs, config.recipe, config.data.resolution, config.budget.gpu)): config
         for config in configs
-        if config.device != "cpu" and config.budget.gpu in GPU_MEMORY_BYTES  # another the forecast refuses by name
+        if config.device != "cpu"
     }
     count_at_once(map(_network, asked.values()))
     return [line for line in map(_unfit, asked.values()) if line is not None]
@@ -56,7 +46,7 @@ def _network(config: Config) -> dict[str, Any]:
 
 def _unfit(config: Config) -> str | None:
     recipe, gpus = config.recipe, max(1, config.model.resources.gpus)
-    memory = GPU_MEMORY_BYTES[config.budget.gpu]
+    memory = GPUS[config.budget.gpu].memory_bytes
     needed = step_bytes(
         bill_of(**_network(config)),
         images=-(-recipe.batch_size // (recipe.accumulation_steps * gpus)),

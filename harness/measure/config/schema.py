@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from harness.measure.config.gpus import GPUS
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -187,7 +189,7 @@ class BudgetConfig:
 
     epochs: Annotated[int, ABOVE_0]
     max_gpu_hours: Annotated[float | None, ABOVE_0_OR_NONE]
-    gpu: str
+    gpu: Annotated[str, one_of(*GPUS)]
     utilisation: Annotated[float, ABOVE_0]
 
 

@@ -13,6 +13,7 @@ import torch
 from harness.measure.bill.cache import bill_of, count_at_once
 from harness.measure.bill.memory import FLOAT_BYTES, states_per_weight
 from harness.measure.config.compose import run_folder, run_id
+from harness.measure.config.gpus import GPUS
 from harness.measure.config.level import target_of
 from harness.measure.config.schema import Config
 from harness.measure.data.protocol import ImageData
@@ -23,16 +24,6 @@ from harness.record.folders.folder import Run, find_run_folders, is_finished, re
 from harness.record.folders.sweep import queue
 from harness.record.target import crossing_of
 from harness.record.units import macs_to_flops
-
-PEAK_FLOPS_PER_SECOND = {
-    "V100": 125e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "H100": 989e12,
-    "H200": 989e12,
-    "B200": 2250e12,
-}
-"""Dense 16-bit tensor peak by NVIDIA's data sheets (SXM where there are several; without sparsity)."""
 
 KNOWN_SIZES = {"imagenet": (1_281_167, 50_000, 1000)}
 """Training images, evaluation images and classes, to forecast on a machine where the data is not (FACTS of ILSVRC)."""
@@ -87,7 +78,7 @@ def forecast(configs: Sequence[Config]) -> list[Forecast]:
         evaluations = int(epochs * config.evaluations_per_epoch) * size.evaluation_images * bill.evaluation_macs
         finished = is_finished(run_folder(config))
         macs = 0 if finished else images * bill.spent_macs + evaluations
-        speed = PEAK_FLOPS_PER_SECOND[_gpu(config)] * config.budget.utilisation
+        speed = GPUS[config.budget.gpu].peak_flops_per_second * config.budget.utilisation
         rows.append(
             Forecast(
                 run_id=run_id(config),
@@ -148,12 +139,6 @@ def _resolved(config: Config) -> Config:
         return resolve(config)
     except BadInput:
         return config  # asks for a GPU that this machine lacks: the cluster's matter
-
-
-def _gpu(config: Config) -> str:
-    if config.budget.gpu not in PEAK_FLOPS_PER_SECOND:
-        raise BadInput(f"budget.gpu={config.budget.gpu}: choose one of {', '.join(PEAK_FLOPS_PER_SECOND)}")
-    return config.budget.gpu
 
 
 def _load(config: Config) -> ImageData:

@@ -91,6 +91,7 @@ def test_every_key_has_a_comment(path: Path) -> None:
         (["recipe.resolution_schedule=[{from_epoch: 15, resolution: 96}]"], "begins outside the plan of 15 epochs"),
         (["model.name=swin_q"], "model.name=swin_q: no such architecture; did you mean swin_t"),
         (["device=tpu"], "device=tpu: use one of auto, cpu, cuda"),
+        (["budget.gpu=T1000"], "budget.gpu=T1000: use one of V100, A100"),
         (["recipe.optimizer=lion"], "use one of sgd"),
         (["target=no/such/file.yaml"], "harness target"),
         (["model="], "model"),
