@@ -35,7 +35,7 @@ def curve_of(model: str, folder: Path, *words: str) -> list[Evaluation]:
 def test_alexnet_visibly_learns(tmp_path: Path) -> None:
     curve = curve_of("alexnet", tmp_path, "target.value=0.6", "target.confirm=1")  # seen from far
     assert curve[-1].correct_top1 / curve[-1].total >= 6 * CHANCE
-    assert curve[-1].loss < curve[0].loss - 0.1  # an epoch's mean: it follows later than the accuracy at the end
+    assert curve[-1].loss < curve[0].loss - 0.5  # means of an epoch: they follow later than the accuracy at its end
 
 
 def test_a_broken_network_visibly_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,9 @@ def train(folder: Path, *overrides: str, env: dict[str, str]) -> Path:
 def until_its_mirror_ends(folder: Path, run_id: str) -> None:
     """Wait for the mirror of a run that has ended, in tracking.dir=FOLDER: the process that was given its journal."""
     journal = os.fsencode(journal_path(folder, run_id))
-    for words in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # another process, which ended meanwhile
-            if journal in words.read_bytes().split(b"\0"):
-                wait_for_end(int(words.parent.name))
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        words = b""
+        with suppress(OSError):  # a process that has ended meanwhile
+            words = path.read_bytes()
+        if journal in words.split(b"\0"):
+            wait_for_end(int(path.parent.name))
