@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric", choices=(*METRICS, "both"), default="top1", help="which accuracy, or both in one run (default top1)"
     )
+    parser.add_argument(
+        "--margin",
+        type=_points,
+        default=Fraction(0),
+        metavar="POINTS",
+        help="set the level so many points lower: a curve passes it before its end, where a second look confirms it",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -34,7 +42,8 @@ def main(args: argparse.Namespace) -> int:
 
     records = [run for root in args.runs for run in read_runs(root)]
     runs = calibration_runs(records)
-    calibrations = [calibrate(runs, metric) for metric in (METRICS if args.metric == "both" else (args.metric,))]
+    metrics = METRICS if args.metric == "both" else (args.metric,)
+    calibrations = [calibrate(runs, metric, args.margin) for metric in metrics]
     content = target_yaml(calibrations, [f"{c.metric}: {fitness_words(c, records)}" for c in calibrations])
     out = args.out or CONF / f"{runs[0].summary['dataset']['name']}.yaml"
     try:
@@ -47,6 +56,16 @@ def main(args: argparse.Namespace) -> int:
     if note := advice(calibrations[0]):
         print(f"note: {note}", file=sys.stderr)
     return 0
+
+
+def _points(text: str) -> Fraction:
+    try:
+        points = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        points = Fraction(-1)
+    if not 0 <= points < 100:
+        raise argparse.ArgumentTypeError(f"{text}: it must be points of accuracy, from 0 to below 100, such as 0.5")
+    return points
 
 
 def fitness_words(c: "Calibration", records: list[Run]) -> str:
@@ -67,6 +86,10 @@ def advice(c: "Calibration") -> str:
     from harness.analyse.evidence.target import ENOUGH
 
     n = len(c.runs)
+    if not c.calibrated and c.margin:
+        return (
+            "these are no calibration runs, so nothing says how many further runs reach it: train with calibration=true"
+        )
     if not c.calibrated:
         note = (
             "these are no calibration runs, so about half of further runs miss this level: train with calibration=true"

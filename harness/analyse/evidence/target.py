@@ -1,11 +1,12 @@
 """The reference's own level on a data set: the lowest final accuracy of its calibration runs, and how sure that is.
 
 Without calibration runs (`calibration=true`) it is the median of the full schedules, protocol 1's rule, which about
-half of further runs miss.
+half of further runs miss. A margin, where one is asked for, is taken off either.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from statistics import median, stdev
 from typing import Any
@@ -30,16 +31,22 @@ KEYS = ("metric", "value", "split", "source")
 
 @dataclass(frozen=True)
 class Calibration:
-    """Final accuracies (fractions) of the reference under one metric, in the order of `runs`."""
+    """Final accuracies (fractions) of the reference under one metric, in the order of `runs`.
+
+    margin: points of accuracy that the level lies below what the finals say.
+    """
 
     metric: str
     runs: list[Run]
     finals: list[float]
+    margin: Fraction = Fraction(0)
 
     @property
     def level(self) -> float:
-        """The lowest final accuracy; of runs that are no calibration the median."""
-        return min(self.finals) if self.calibrated else median(self.finals)
+        """The lowest final accuracy, of runs that are no calibration the median; less the margin."""
+        final = min(self.finals) if self.calibrated else median(self.finals)
+        # Exact, as `reached` is: 0.8 less 10 points is 0.7, not 0.7000000000000001. Sets have fewer images than this.
+        return float(Fraction(final).limit_denominator(10_000_000) - self.margin / 100)
 
     @property
     def calibrated(self) -> bool:
@@ -48,7 +55,7 @@ class Calibration:
 
     @property
     def reaches(self) -> float:
-        """Return n / (n + 1), the probability that a further seed ends at or above the level.
+        """Return n / (n + 1), the probability that a further seed ends at or above the level; with a margin, at least.
 
         Assumes only that the seeds are exchangeable: the lowest of n + 1 values is the further one once in n + 1
         (order statistics; Wilks 1941, Annals of Mathematical Statistics 12). Ties raise it.
@@ -61,10 +68,18 @@ class Calibration:
         return stdev(self.finals) if len(self.finals) > 1 else None
 
 
-def calibrate(runs: Sequence[Run], metric: str) -> Calibration:
-    """The calibration of one metric; `runs` as `calibration_runs` returns them."""
+def calibrate(runs: Sequence[Run], metric: str, margin: Fraction = Fraction(0)) -> Calibration:
+    """The calibration of one metric; `runs` as `calibration_runs` returns them. Raises BadInput where no level is left.
+
+    margin: points of accuracy to stay below the final accuracies.
+    """
     finals = [run.curve[-1].correct(metric) / run.curve[-1].total for run in runs]
-    calibration = Calibration(metric, list(runs), finals)
+    calibration = Calibration(metric, list(runs), finals, margin)
+    if margin and calibration.level <= 0:
+        raise BadInput(
+            f"a margin of {_points(calibration)} leaves no level below a final {metric} of {100 * min(finals):.2f} %: "
+            "give a smaller --margin"
+        )
     Target(metric, calibration.level, SPLIT, 1, "calibration")  # refuses a level of 0
     return calibration
 
@@ -126,7 +141,8 @@ def target_yaml(calibrations: Sequence[Calibration], remarks: Sequence[str] = ()
     plan = f"recipe {s['recipe']}, {s['planned_epochs']} epochs"
     n = len(first.runs)
     rule = f"lowest of {n} calibration runs" if first.calibrated else f"median over {several(n, 'seed')}"
-    source = f"{rule} of {MODEL}'s final {first.metric}, {plan}: " + ", ".join(
+    less = f" less a margin of {_points(first)}" if first.margin else ""
+    source = f"{rule} of {MODEL}'s final {first.metric}{less}, {plan}: " + ", ".join(
         f"{r.summary['run_id']}={f:.6f}" for r, f in zip(first.runs, first.finals, strict=True)
     )
     lines += [
@@ -146,13 +162,18 @@ def words(c: Calibration) -> str:
     """One line: the level, what share of further seeds reach it, and the spread of the final accuracies."""
     spread = "one run shows no spread" if c.sd is None else f"standard deviation {100 * c.sd:.2f} points"
     finals = f"finals {100 * min(c.finals):.2f} to {100 * max(c.finals):.2f} %, {spread}"
+    level = f"{c.metric}: {100 * c.level:.2f} %, {f'{_points(c)} below ' if c.margin else ''}"
     if not c.calibrated:
-        return f"{c.metric}: {100 * c.level:.2f} %, the median of {len(c.finals)}; {finals}"
+        return f"{level}the median of {len(c.finals)}; {finals}"
     return (
-        f"{c.metric}: {100 * c.level:.2f} %, the lowest of {len(c.finals)}; a further seed ends at or above it with "
-        f"probability {len(c.finals)}/{len(c.finals) + 1} = {c.reaches:.2f}; "
+        f"{level}the lowest of {len(c.finals)}; a further seed ends at or above it with "
+        f"probability {'at least ' if c.margin else ''}{len(c.finals)}/{len(c.finals) + 1} = {c.reaches:.2f}; "
         f"{finals}"
     )
+
+
+def _points(c: Calibration) -> str:
+    return f"{float(c.margin):g} {'point' if c.margin == 1 else 'points'}"
 
 
 def read_target(path: Path) -> Level:

@@ -113,6 +113,68 @@ def test_both_metrics_in_one_file_that_train_takes(tmp_path: Path) -> None:
     assert read_target(out).metric == "top1"
 
 
+# of 0.8 and 0.9 binary fractions know no exact difference to 0.1: a look at exactly the level must reach it
+@pytest.mark.parametrize(
+    ("kind", "finals", "words", "note"),
+    [
+        (
+            "calibration",
+            (0.9, 0.8),
+            "below the lowest of 2; a further seed ends at or above it with probability at least",
+            "with 9",
+        ),
+        ("measured", (0.8, 0.3, 0.9), "below the median of 3; finals", "nothing says how many further runs reach it"),
+    ],
+)
+def test_a_margin_lowers_the_level_and_is_said(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    finals: tuple[float, ...],
+    words: str,
+    note: str,
+) -> None:
+    runs = [full(seed, final, kind=kind) for seed, final in enumerate(finals)]
+    _, data = written(tmp_path, runs, "--margin", "10")
+    said = capsys.readouterr()
+    assert data["value"] == 0.7
+    assert f"top1: 70.00 %, 10 points {words}" in said.out
+    assert "of alexnet's final top1 less a margin of 10 points, recipe" in data["source"]
+    assert note in said.err
+
+
+def test_a_full_schedule_crosses_its_own_level_less_a_margin(tmp_path: Path) -> None:
+    runs = [Made("alexnet", [0.2, 0.5, 0.58, 0.6], target=None, outcome="budget_exhausted")]
+    for margin, epochs in (("0", None), ("2", 3), ("10", 2)):
+        out, _ = written(tmp_path / margin, runs, "--margin", margin)
+        row = build(tmp_path / margin / "runs", read_target(out), draws=50)["groups"][0]["rows"][0]
+        assert (row["reached"], row["epochs"]) == (int(epochs is not None), epochs)
+
+
+@pytest.mark.parametrize(
+    ("margin", "said"),
+    [
+        ("60", "leaves no level below a final top1 of 60.00 %: give a smaller --margin"),
+        ("-1", "from 0 to below 100"),
+        ("100", "from 0 to below 100"),
+        ("much", "much: it must be points"),
+        ("nan", "from 0 to below 100"),
+        ("1/0", "from 0 to below 100"),
+    ],
+)
+def test_a_margin_that_cannot_be_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], margin: str, said: str
+) -> None:
+    write_runs(tmp_path, [full(0, 0.6)])
+    try:
+        code = cli.main(["target", str(tmp_path), f"--margin={margin}", "--out", str(tmp_path / "t.yaml")])
+    except SystemExit as stop:  # argparse's own
+        code = int(stop.code or 0)
+    assert code == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "t.yaml").exists()
+
+
 # one standard deviation of 0.5 and 0.6 is 7.07 points: the levels are 42.9, 50 and 57.1 %
 @pytest.mark.parametrize(
     ("curve", "outcome", "said"),
