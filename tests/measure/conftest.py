@@ -18,15 +18,15 @@ def free_port() -> int:
 
 
 class Tiny(torch.nn.Module):
-    """A network that trains on 16-pixel images in a millisecond; it has BatchNorm and dropout, both with state."""
+    """Trains on images of `side` pixels in a millisecond; it has BatchNorm and dropout, both with state."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, side: int = 16) -> None:
         super().__init__()
         self.features = torch.nn.Sequential(
             torch.nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), torch.nn.BatchNorm2d(8), torch.nn.ReLU()
         )
         self.dropout = torch.nn.Dropout(0.2)
-        self.classifier = torch.nn.Linear(8 * 8 * 8, num_classes)
+        self.classifier = torch.nn.Linear(8 * (side // 2) ** 2, num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.dropout(self.features(images).flatten(1)))
