@@ -1,8 +1,8 @@
 """`harness target`: AlexNet's own level on a data set, the lowest final accuracy of its calibration runs."""
 
 import argparse
+import math
 import sys
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--margin",
         type=_points,
-        default=Fraction(0),
+        default=0.0,
         metavar="POINTS",
         help="set the level so many points lower: a curve passes it before its end, where a second look confirms it",
     )
@@ -58,11 +58,11 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _points(text: str) -> Fraction:
+def _points(text: str) -> float:
     try:
-        points = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        points = Fraction(-1)
+        points = float(text)
+    except ValueError:
+        points = math.nan
     if not 0 <= points < 100:
         raise argparse.ArgumentTypeError(f"{text}: it must be points of accuracy, from 0 to below 100, such as 0.5")
     return points
@@ -86,13 +86,10 @@ def advice(c: "Calibration") -> str:
     from harness.analyse.evidence.target import ENOUGH
 
     n = len(c.runs)
-    if not c.calibrated and c.margin:
-        return (
-            "these are no calibration runs, so nothing says how many further runs reach it: train with calibration=true"
-        )
     if not c.calibrated:
-        note = (
-            "these are no calibration runs, so about half of further runs miss this level: train with calibration=true"
+        known = (
+            "nothing says how many further runs reach it" if c.margin else "about half of further runs miss this level"
         )
-        return note if n % 2 else f"{note}; with an even number of seeds none of them is the median"
+        note = f"these are no calibration runs, so {known}: train with calibration=true"
+        return note if n % 2 or c.margin else f"{note}; with an even number of seeds none of them is the median"
     return f"{n} calibration runs: with {ENOUGH}, nine further runs of ten reach the level" if n < ENOUGH else ""

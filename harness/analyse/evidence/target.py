@@ -39,14 +39,20 @@ class Calibration:
     metric: str
     runs: list[Run]
     finals: list[float]
-    margin: Fraction = Fraction(0)
+    margin: float = 0.0
+
+    @property
+    def final(self) -> float:
+        """The lowest final accuracy; of runs that are no calibration the median."""
+        return min(self.finals) if self.calibrated else median(self.finals)
 
     @property
     def level(self) -> float:
-        """The lowest final accuracy, of runs that are no calibration the median; less the margin."""
-        final = min(self.finals) if self.calibrated else median(self.finals)
-        # Exact, as `reached` is: 0.8 less 10 points is 0.7, not 0.7000000000000001. Sets have fewer images than this.
-        return float(Fraction(final).limit_denominator(10_000_000) - self.margin / 100)
+        """The final accuracy less the margin.
+
+        Exact, as `reached` is: 0.8 less 10 points is 0.7, not 0.7000000000000001. No split has five million images.
+        """
+        return float(Fraction(self.final).limit_denominator(10_000_000) - Fraction(str(self.margin)) / 100)
 
     @property
     def calibrated(self) -> bool:
@@ -68,7 +74,7 @@ class Calibration:
         return stdev(self.finals) if len(self.finals) > 1 else None
 
 
-def calibrate(runs: Sequence[Run], metric: str, margin: Fraction = Fraction(0)) -> Calibration:
+def calibrate(runs: Sequence[Run], metric: str, margin: float = 0.0) -> Calibration:
     """The calibration of one metric; `runs` as `calibration_runs` returns them. Raises BadInput where no level is left.
 
     margin: points of accuracy to stay below the final accuracies.
@@ -77,8 +83,8 @@ def calibrate(runs: Sequence[Run], metric: str, margin: Fraction = Fraction(0)) 
     calibration = Calibration(metric, list(runs), finals, margin)
     if margin and calibration.level <= 0:
         raise BadInput(
-            f"a margin of {_points(calibration)} leaves no level below a final {metric} of {100 * min(finals):.2f} %: "
-            "give a smaller --margin"
+            f"a margin of {_points(calibration)} leaves no level below a final {metric} of "
+            f"{100 * calibration.final:.2f} %: give a smaller --margin"
         )
     Target(metric, calibration.level, SPLIT, 1, "calibration")  # refuses a level of 0
     return calibration
@@ -173,7 +179,7 @@ def words(c: Calibration) -> str:
 
 
 def _points(c: Calibration) -> str:
-    return f"{float(c.margin):g} {'point' if c.margin == 1 else 'points'}"
+    return f"{c.margin:g} {'point' if c.margin == 1 else 'points'}"
 
 
 def read_target(path: Path) -> Level:
